@@ -1,0 +1,99 @@
+"""A plain multilayer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
+    "gelu": jax.nn.gelu,
+    "elu": jax.nn.elu,
+    "softplus": jax.nn.softplus,
+    "leaky_relu": jax.nn.leaky_relu,
+}
+
+
+def activation(name: str) -> Callable[[Array], Array]:
+    """The activation of that name; models store the name, never the function.
+
+    Raises:
+        ValueError: no activation has that name.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}; choose one of {sorted(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
+class Linear(eqx.Module):
+    """`weight @ x + bias`.
+
+    Arguments:
+        weight: shape (n_out, n_in).
+        bias: shape (n_out,).
+    """
+
+    weight: Float[Array, "n_out n_in"]
+    bias: Float[Array, " n_out"]
+
+    @classmethod
+    def init(cls, key: PRNGKeyArray, n_in: int, n_out: int, scale: float = 1.0) -> Linear:
+        """Draw weights with variance scale²/n_in (LeCun) and zero biases; n_in may be 0."""
+        weight = jax.random.normal(key, (n_out, n_in)) * (scale / max(n_in, 1) ** 0.5)
+        return cls(weight, jnp.zeros(n_out))
+
+    def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        return self.weight @ x + self.bias
+
+
+class MLP(eqx.Module):
+    """A multilayer perceptron on one point, whose output starts near zero.
+
+    Arguments (of `init`):
+        key: a JAX random key.
+        n_in: inputs; 0 is allowed (the output is then a learned constant).
+        n_out: outputs.
+        hidden_sizes: units of each hidden layer.
+        activation: a name in `ACTIVATIONS`.
+        output_scale: scale of the last layer's weights; 0 starts at exactly zero.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import MLP
+        >>> MLP.init(jax.random.key(0), 3, 2, (8,))(jnp.ones(3)).shape
+        (2,)
+    """
+
+    layers: tuple[Linear, ...]
+    activation: str = eqx.field(static=True, default="relu")
+
+    @classmethod
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        n_in: int,
+        n_out: int,
+        hidden_sizes: Sequence[int],
+        activation: str = "relu",
+        output_scale: float = 0.1,
+    ) -> MLP:
+        """Draw a network to train."""
+        sizes = [n_in, *hidden_sizes, n_out]
+        keys = jax.random.split(key, len(sizes) - 1)
+        scales = [2.0**0.5] * len(hidden_sizes) + [output_scale]
+        layers = tuple(
+            Linear.init(k, a, b, s) for k, a, b, s in zip(keys, sizes[:-1], sizes[1:], scales, strict=True)
+        )
+        return cls(layers, activation)
+
+    def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        act = activation(self.activation)
+        for layer in self.layers[:-1]:
+            x = act(layer(x))
+        return self.layers[-1](x)

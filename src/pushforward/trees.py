@@ -1,0 +1,116 @@
+"""Pytrees of parameters: what trains, what is frozen, how like modules are stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+T = TypeVar("T")
+
+
+class Frozen(eqx.Module, Generic[T]):
+    """A value that is part of a model but must not train: masks, orders, signs, statistics.
+
+    Arguments:
+        value: any pytree of arrays.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.trees import Frozen, partition
+        >>> trainable, rest = partition({"w": jnp.ones(2), "mask": Frozen(jnp.ones(2))})
+        >>> trainable["mask"] is None
+        True
+    """
+
+    value: T
+
+
+def is_frozen(node: Any) -> bool:
+    """Whether `node` is wrapped as frozen."""
+    return isinstance(node, Frozen)
+
+
+def partition(tree: T) -> tuple[T, T]:
+    """Split a model into what trains (floating arrays outside `Frozen`) and the rest.
+
+    Returns:
+        `(trainable, rest)`, two trees with None in the other's places; `combine` joins them again.
+    """
+    trainable, rest = eqx.partition(tree, eqx.is_inexact_array, is_leaf=is_frozen)
+    return trainable, rest
+
+
+def combine(trainable: T, rest: T) -> T:
+    """Join the two halves that `partition` gave, in that order."""
+    joined: T = eqx.combine(trainable, rest)
+    return joined
+
+
+def stack(modules: Sequence[T]) -> T:
+    """Stack like modules leaf by leaf along a new first axis.
+
+    Raises:
+        ValueError: the modules differ in structure or in the shape of a leaf.
+    """
+    if not modules:
+        raise ValueError("cannot stack an empty sequence of modules; give at least one")
+    arrays = [eqx.partition(m, eqx.is_array) for m in modules]
+    first = arrays[0]
+    if not all(like(m, modules[0]) for m in modules[1:]):
+        raise ValueError(
+            "only modules of the same structure, static fields and leaf shapes stack; "
+            "put unlike modules into a Chain (or a list of components) instead"
+        )
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(a for a, _ in arrays))
+    joined: T = eqx.combine(stacked, first[1])
+    return joined
+
+
+def like(a: Any, b: Any) -> bool:
+    """Whether two modules share structure, static fields, leaf shapes and dtypes, so that they stack."""
+    if jax.tree.structure(a) != jax.tree.structure(b):
+        return False
+
+    def same(u: Any, v: Any) -> bool:
+        if eqx.is_array(u) and eqx.is_array(v):
+            return bool(u.shape == v.shape and u.dtype == v.dtype)
+        return bool(u == v)
+
+    return all(same(u, v) for u, v in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def unstack(stacked: T, index: Any) -> T:
+    """The module at `index` along the first axis of every array leaf."""
+    arrays, static = eqx.partition(stacked, eqx.is_array)
+    joined: T = eqx.combine(jax.tree.map(lambda leaf: leaf[index], arrays), static)
+    return joined
+
+
+def n_parameters(tree: Any) -> int:
+    """The number of trainable numbers in a model."""
+    return sum(leaf.size for leaf in jax.tree.leaves(partition(tree)[0]))
+
+
+def offset(template: T, offsets: Float[Array, " p"]) -> T:
+    """`template` with `offsets` added to its trainable leaves, read in the order of its pytree.
+
+    Zero offsets give the template itself; this is how a network's output parameterises any map.
+
+    Arguments:
+        template: a module with p trainable numbers.
+        offsets: shape (p,).
+    """
+    trainable, rest = partition(template)
+    flat, unravel = ravel_pytree(trainable)
+    return combine(unravel(flat + offsets.astype(flat.dtype)), rest)
+
+
+def is_concrete(*values: Any) -> bool:
+    """Whether all values can be looked at, so that a constructor may check them (no tracers)."""
+    return not any(isinstance(v, jax.core.Tracer) for v in values)
