@@ -1,0 +1,140 @@
+"""The contract of a distribution, and the batching every distribution shares."""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+
+class AbstractDistribution(eqx.Module):
+    """A distribution over events of one shape, perhaps given a condition.
+
+    A subclass guarantees `shape`, `cond_shape` (None: takes no condition) and the three methods on one
+    point: `_log_prob`, `_sample`, and, where it is cheaper than both, `_sample_and_log_prob`.
+    The public methods add batches: `sample_shape + condition batch + event`.
+    """
+
+    shape: eqx.AbstractVar[tuple[int, ...]]
+    cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
+
+    @abc.abstractmethod
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        """Log-density of one point, a scalar; -inf outside the support, never NaN."""
+
+    @abc.abstractmethod
+    def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
+        """One draw, of shape `shape`."""
+
+    def _sample_and_log_prob(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
+        """One draw and its log-density."""
+        x = self._sample(key, condition)
+        return x, self._log_prob(x, condition)
+
+    def log_prob(self, x: Any, condition: Any = None) -> Array:
+        """Log-density of points.
+
+        Arguments:
+            x: floating, shape (*batch, *shape).
+            condition: floating, shape (*batch, *cond_shape) or broadcasting with it; None if not conditional.
+
+        Returns:
+            Shape (*batch,), in nats per unit volume of x; -inf outside the support.
+
+        Raises:
+            ValueError: a shape does not fit, or a condition is missing or unexpected.
+        """
+        x = _floating(x)
+        condition = self._check_condition(condition)
+        x_batch = _batch_shape("x", x, self.shape)
+        batch = x_batch
+        if condition is not None:
+            batch = jnp.broadcast_shapes(x_batch, _batch_shape("condition", condition, self._cond_shape))
+            condition = jnp.broadcast_to(condition, batch + self._cond_shape).reshape(-1, *self._cond_shape)
+        flat = jnp.broadcast_to(x, batch + self.shape).reshape(-1, *self.shape)
+        return _log_probs(self, flat, condition).reshape(batch)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = (), condition: Any = None) -> Array:
+        """Independent draws.
+
+        Arguments:
+            key: a JAX random key.
+            sample_shape: how many draws for each condition.
+            condition: shape (*batch, *cond_shape), or None.
+
+        Returns:
+            Shape (*sample_shape, *batch, *shape).
+        """
+        keys, condition, batch = self._spread(key, sample_shape, condition)
+        return _samples(self, keys, condition).reshape(batch + self.shape)
+
+    def sample_and_log_prob(
+        self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = (), condition: Any = None
+    ) -> tuple[Array, Array]:
+        """Independent draws with their log-densities, often cheaper than the two calls."""
+        keys, condition, batch = self._spread(key, sample_shape, condition)
+        x, log_prob = _samples_and_log_probs(self, keys, condition)
+        return x.reshape(batch + self.shape), log_prob.reshape(batch)
+
+    @property
+    def _cond_shape(self) -> tuple[int, ...]:
+        return () if self.cond_shape is None else self.cond_shape
+
+    def _check_condition(self, condition: Any) -> Array | None:
+        name = type(self).__name__
+        if self.cond_shape is None:
+            if condition is not None:
+                raise ValueError(f"{name} takes no condition, but one was given; leave it out")
+            return None
+        if condition is None:
+            raise ValueError(f"{name} needs condition= of shape (..., {', '.join(map(str, self.cond_shape))})")
+        return _floating(condition)
+
+    def _spread(
+        self, key: PRNGKeyArray, sample_shape: tuple[int, ...], condition: Any
+    ) -> tuple[Array, Array | None, tuple[int, ...]]:
+        """One key and one condition for each draw, flat, and the batch shape to give back."""
+        condition = self._check_condition(condition)
+        batch = tuple(sample_shape)
+        if condition is not None:
+            batch = batch + _batch_shape("condition", condition, self._cond_shape)
+            condition = jnp.broadcast_to(condition, batch + self._cond_shape).reshape(-1, *self._cond_shape)
+        return jax.random.split(key, math.prod(batch)), condition, batch
+
+
+def _floating(x: Any) -> Array:
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+
+
+def _batch_shape(name: str, x: Array, event: tuple[int, ...]) -> tuple[int, ...]:
+    split = x.ndim - len(event)
+    if split < 0 or x.shape[split:] != event:
+        raise ValueError(f"{name} has shape {x.shape}; expected its last axes to be {event}")
+    return x.shape[:split]
+
+
+def _axes(condition: Array | None) -> int | None:
+    return None if condition is None else 0
+
+
+@eqx.filter_jit
+def _log_probs(distribution: AbstractDistribution, x: Array, condition: Array | None) -> Array:
+    return jax.vmap(distribution._log_prob, in_axes=(0, _axes(condition)))(x, condition)
+
+
+@eqx.filter_jit
+def _samples(distribution: AbstractDistribution, keys: Array, condition: Array | None) -> Array:
+    return jax.vmap(distribution._sample, in_axes=(0, _axes(condition)))(keys, condition)
+
+
+@eqx.filter_jit
+def _samples_and_log_probs(
+    distribution: AbstractDistribution, keys: Array, condition: Array | None
+) -> tuple[Array, Array]:
+    return jax.vmap(distribution._sample_and_log_prob, in_axes=(0, _axes(condition)))(keys, condition)
