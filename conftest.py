@@ -1,0 +1,40 @@
+"""Settings of every test: shape and type checks switched on, fixtures, deterministic hypothesis."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+# Before anything imports the package, doctests included.
+install_import_hook("pushforward", "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parent
+
+settings.register_profile(
+    "pushforward",
+    derandomize=True,
+    deadline=None,  # a first example compiles
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("pushforward")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data: where `PUSHFORWARD_DATA` points, or shared/data beside the checkout."""
+    folder = Path(os.environ.get("PUSHFORWARD_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not a folder; set PUSHFORWARD_DATA to the one that holds it")
+    return folder
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """64-bit JAX within one test."""
+    with jax.enable_x64(True):
+        yield

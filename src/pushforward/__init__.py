@@ -1,0 +1,52 @@
+"""Normalizing flows and mixtures of flows: density, clusters and samples from a table of numbers.
+
+Public names load when they are first used, so `import pushforward` itself costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pushforward import bijections, data, distributions, flows, networks, objectives, plots, training
+    from pushforward.estimators import FlowDensity, FlowMixture
+    from pushforward.serialization import ModelFileError, load, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FlowDensity",
+    "FlowMixture",
+    "ModelFileError",
+    "bijections",
+    "data",
+    "distributions",
+    "flows",
+    "load",
+    "networks",
+    "objectives",
+    "plots",
+    "save",
+    "training",
+]
+
+_HOMES = {
+    "FlowDensity": "estimators",
+    "FlowMixture": "estimators",
+    "ModelFileError": "serialization",
+    "load": "serialization",
+    "save": "serialization",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        return import_module(f"{__name__}.{name}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
