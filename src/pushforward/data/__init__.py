@@ -1,0 +1,23 @@
+"""Tables, toy sets, and how columns become preprocessing."""
+
+from pushforward.data.sources import DataError, Source
+from pushforward.data.tables import Table, content_hash, iter_batches, open_source, read_table
+from pushforward.data.toy import pinwheel, pinwheel_log_prob, pinwheel_posterior, two_circles
+from pushforward.data.writing import TableWriter, append_columns, check_output
+
+__all__ = [
+    "DataError",
+    "Source",
+    "Table",
+    "TableWriter",
+    "append_columns",
+    "check_output",
+    "content_hash",
+    "iter_batches",
+    "open_source",
+    "pinwheel",
+    "pinwheel_log_prob",
+    "pinwheel_posterior",
+    "read_table",
+    "two_circles",
+]

@@ -1,0 +1,167 @@
+"""Files and SQL queries, read through DuckDB."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+from pushforward.data.sources import DataError, Source, first_line, one_line_errors
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_READERS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".data": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "json",
+}
+_CALLS = {
+    # The whole file is sampled for its types: from a part of it DuckDB takes a column for whole numbers and
+    # then rounds a 1.5 that comes later. `skip=0` keeps it from skipping rows that do not fit.
+    "csv": "read_csv(?, delim=?, sample_size=-1, skip=0, quote='\"', escape='\"', comment='', strict_mode=true)",
+    "parquet": "read_parquet(?, hive_partitioning=false)",
+    "lines": "read_json(?, sample_size=-1, format='newline_delimited')",
+    "json": "read_json(?, sample_size=-1)",
+}
+_KINDS = {"csv": "CSV", "parquet": "Parquet", "lines": "JSON lines", "json": "JSON"}
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A private in-memory DuckDB that loads no extension, opens no network and sees no variable of this program."""
+    import duckdb
+
+    return duckdb.connect(
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+            "python_enable_replacements": "false",
+            "memory_limit": "50%",
+            "temp_directory": os.path.join(tempfile.gettempdir(), f"pushforward-{os.getpid()}"),
+            "lock_configuration": "true",
+        }
+    )
+
+
+def open_query(query: str) -> Source:
+    """The result of one SELECT.
+
+    Raises:
+        DataError: the query does not parse, is not one SELECT, or cannot be planned.
+    """
+    import duckdb
+
+    name = "the query"
+    try:
+        statements = duckdb.extract_statements(query)
+    except duckdb.Error as error:
+        raise DataError(f"{name}: {first_line(error)}; it is SQL as DuckDB reads it") from error
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise DataError(f"{name}: give one SELECT; DATA is only ever read")
+    return _open(name, query, [])
+
+
+def open_file(path: str) -> Source:
+    """A file, or several files of one table where the path holds a `*`.
+
+    Raises:
+        DataError: the file is missing, empty, malformed or of an unknown kind.
+    """
+    files = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
+    if not files:
+        raise DataError(f"{path}: no such file; DATA is a file, or a SQL query that starts with SELECT, WITH or FROM")
+    for file in files:
+        _check_file(file)
+    reader = _reader(files[0])
+    arguments: list[Any] = [[glob.escape(file) for file in files]]
+    if reader == "csv":
+        arguments.append(_delimiter(files[0]))
+    try:
+        return _open(path, f"SELECT * FROM {_CALLS[reader]}", arguments)
+    except DataError as error:
+        where = next((found for file in files if (found := _first_ragged_line(file))), "") if reader == "csv" else ""
+        says = where or str(error).removeprefix(f"{path}: ")
+        raise DataError(f"{path}: not a well-formed {_KINDS[reader]} file: {says}") from error
+
+
+def _check_file(path: str) -> None:
+    if os.path.isdir(path):
+        raise DataError(f"{path}: is a folder; name a file in it, or several as {os.path.join(path, '*.parquet')}")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if not start:
+        raise DataError(f"{path}: the file is empty; check how it was written")
+
+
+def _reader(path: str) -> str:
+    stem = path.lower().removesuffix(".gz")
+    suffix = os.path.splitext(stem)[1]
+    if suffix not in _READERS:
+        raise DataError(
+            f"{path}: unknown kind of file {suffix or '(no suffix)'!r}; "
+            f"expected {', '.join(_READERS)}, .npy or .npz"
+        )
+    return _READERS[suffix]
+
+
+def _open(name: str, query: str, arguments: Sequence[Any]) -> Source:
+    """Plan `query`, which tells its columns; each reading runs it anew on its own connection."""
+    with one_line_errors(name):
+        names = connect().sql(query, params=list(arguments)).columns
+
+    def read(columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        relation = connect().sql(query, params=list(arguments))
+        quoted = ['"' + column.replace('"', '""') + '"' for column in columns]
+        yield from relation.project(", ".join(quoted)).to_arrow_reader(rows)
+
+    return Source(name, names, read)
+
+
+def _text(path: str) -> IO[str]:
+    opener: Any = gzip.open if path.lower().endswith(".gz") else open
+    stream: IO[str] = opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
+    return stream
+
+
+def _delimiter(path: str) -> str:
+    """The delimiter that the first line uses most; DuckDB's own guess can turn a torn file into one column."""
+    try:
+        with _text(path) as file:
+            line = re.sub(r'"[^"]*"', "", file.readline(1_000_000))
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    counts = {mark: line.count(mark) for mark in (",", "\t", ";", "|", " ")}
+    if any(counts[mark] for mark in (",", "\t", ";", "|")):
+        counts[" "] = 0  # "weight (kg), height (cm)" is not delimited by spaces
+    best = max(counts, key=lambda mark: counts[mark])
+    return best if counts[best] else ","
+
+
+def _first_ragged_line(path: str) -> str:
+    """Where the number of fields first changes, for the message; empty if nowhere."""
+    try:
+        with _text(path) as file:
+            rows = csv.reader(file, delimiter=_delimiter(path))
+            width = len(next(rows))
+            for row in rows:
+                if row and len(row) != width:
+                    return f"line {rows.line_num} has {len(row)} fields where line 1 has {width}; mend or remove it"
+    except (OSError, EOFError, csv.Error, StopIteration):
+        return ""
+    return ""

@@ -1,0 +1,132 @@
+"""What an opened table is, and the error every unusable table ends in."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ReadBatches: TypeAlias = "Callable[[Sequence[str], int], Iterator[pa.RecordBatch]]"
+
+
+class DataError(ValueError):
+    """A table that cannot be used, said in one line: which table, what is wrong, what to do."""
+
+
+class Source:
+    """An opened table: its columns are known, its rows are read when asked for.
+
+    Arguments:
+        name: what messages call it.
+        names: its columns, in order.
+        read: `read(columns, rows)` yields record batches of at most that many rows.
+        features: the columns a model uses where the user names none; all of them by default.
+        positional: whether the column names are made up, as for arrays.
+
+    Raises:
+        DataError: two columns share a name.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        names: Sequence[str],
+        read: ReadBatches,
+        features: Sequence[str] | None = None,
+        positional: bool = False,
+    ):
+        self.name = name
+        self.names = tuple(names)
+        self.features = self.names if features is None else tuple(features)
+        self.positional = positional
+        self._read = read
+        twice = sorted({n for n in self.names if self.names.count(n) > 1})
+        if twice:
+            raise DataError(f"{name}: two columns are named {twice[0]!r}; give every column its own name")
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Raise DataError for a column that is not there, naming the nearest one that is."""
+        lower = {n.lower(): n for n in self.names}
+        for column in columns:
+            if column not in self.names:
+                near = difflib.get_close_matches(column.lower(), lower, 1)
+                hint = f"did you mean {lower[near[0]]!r}? " if near else ""
+                raise DataError(f"{self.name}: no column {column!r}; {hint}its columns are {listing(self.names)}")
+
+    def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in their own order, in batches of exactly `rows` but for the last, read as they are consumed.
+
+        Raises:
+            DataError: the table turns out to be malformed, or a column is not there.
+        """
+        columns = self.names if columns is None else tuple(columns)
+        self.check_columns(columns)
+        return rebatch(self._guarded(columns, rows), rows)
+
+    def _guarded(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        with one_line_errors(self.name):
+            yield from self._read(columns, rows)
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The whole table, or some of its columns.
+
+        Raises:
+            DataError: as `batches`; or there are no rows.
+        """
+        import pyarrow as pa
+
+        columns = self.names if columns is None else tuple(columns)
+        self.check_columns(columns)
+        batches = [b for b in self._guarded(columns, 65_536) if b.num_rows]
+        if not batches:
+            raise DataError(f"{self.name}: there are no rows; check the file or the query")
+        return pa.Table.from_batches(batches)
+
+
+def rebatch(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Join and cut batches to one size, so that compiled programs meet few shapes; the last may be shorter."""
+    import pyarrow as pa
+
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        held.append(batch)
+        count += batch.num_rows
+        if count >= rows:
+            joined = pa.concat_batches(held)
+            cut = count - count % rows
+            for start in range(0, cut, rows):
+                yield joined.slice(start, rows)
+            held, count = [joined.slice(cut)], count - cut
+    if count:
+        yield pa.concat_batches(held)
+
+
+@contextmanager
+def one_line_errors(name: str) -> Iterator[None]:
+    """Turn what DuckDB and Arrow raise into DataError with the first line of what they say."""
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        yield
+    except DataError:
+        raise
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise DataError(f"{name}: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the advice and the quoted source that follow its first line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def listing(names: Sequence[str], most: int = 8) -> str:
+    """Names for a message, cut off where there are many."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown}, … ({len(names)} in all)"
