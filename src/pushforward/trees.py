@@ -114,3 +114,10 @@ def offset(template: T, offsets: Float[Array, " p"]) -> T:
 def is_concrete(*values: Any) -> bool:
     """Whether all values can be looked at, so that a constructor may check them (no tracers)."""
     return not any(isinstance(v, jax.core.Tracer) for v in values)
+
+
+def repeat(module: T, n: int) -> T:
+    """`module` with every array leaf repeated along a new first axis of length n."""
+    arrays, static = eqx.partition(module, eqx.is_array)
+    joined: T = eqx.combine(jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (n, *leaf.shape)), arrays), static)
+    return joined

@@ -86,10 +86,8 @@ class AbstractBijection(eqx.Module):
     @property
     def reads_data(self) -> bool:
         """Whether `calibrate` changes this map or a part of it."""
-        return any(
-            isinstance(node, AbstractDataMap)
-            for node in jax.tree.leaves(self, is_leaf=lambda n: isinstance(n, AbstractDataMap))
-        )
+        nodes = jax.tree.leaves(self, is_leaf=lambda n: isinstance(n, AbstractDataMap | Fixed))
+        return any(isinstance(node, AbstractDataMap) for node in nodes)
 
 
 class AbstractDataMap(AbstractBijection):
@@ -292,3 +290,49 @@ class Identity(AbstractBijection):
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return x, jnp.zeros((), x.dtype)
+
+
+class Fixed(AbstractBijection):
+    """A map whose statistics stay as they are: `calibrate` reads nothing.
+
+    Each direction costs what the inner map's does.
+
+    Arguments:
+        bijection: any bijection, mostly one that reads parameters off data.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.bijections import Exp, Fixed
+        >>> Fixed(Exp(())).forward(jnp.array(0.0)).item()
+        1.0
+    """
+
+    bijection: AbstractBijection
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.bijection.shape
+
+    @property
+    def cond_shape(self) -> tuple[int, ...] | None:
+        return self.bijection.cond_shape
+
+    @property
+    def reads_data(self) -> bool:
+        return False
+
+    def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        return self.bijection.forward_and_log_det(z, condition)
+
+    def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        return self.bijection.inverse_and_log_det(x, condition)
+
+
+def fix_statistics(model: Any) -> Any:
+    """`model` with every map that reads data fixed as it is, for evaluation."""
+
+
+    def whole(node: Any) -> bool:
+        return isinstance(node, AbstractDataMap | Fixed)
+
+    return jax.tree.map(lambda n: Fixed(n) if isinstance(n, AbstractDataMap) else n, model, is_leaf=whole)

@@ -1,0 +1,243 @@
+"""What the columns of a table are, and how they go to standard units and back, in float64 on the host."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from pushforward.bijections import AbstractBijection, Affine, Bounded, Chain, Identity
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+Bounds = Mapping[Any, tuple[float | None, float | None]]
+N_DRAWS = 8  # fixed draws that score a row with whole-number columns
+FINEST, COARSEST = 1e-2, 0.5  # widths of the noise that spreads ties, in standard deviations
+EDGE = 1e-6  # how far inside its bounds a value is kept, in standard deviations
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The columns of a table: names, kinds, bounds, location, scale, and the noise that spreads their ties.
+
+    A whole-number column x is modelled as x + u, u uniform on [0, 1). A continuous column with many tied
+    values is trained with uniform noise of the width of its steps, centred, so that no value can gather
+    unlimited density.
+
+    Arguments:
+        names: of the columns.
+        whole: which hold whole numbers, bool, shape (D,).
+        low, high: bounds in the data's units, infinite for none, shape (D,).
+        shift, scale: location and positive scale in the data's units, shape (D,).
+        width: width of the noise in the data's units, shape (D,).
+        inner_shift, inner_scale: location and scale after the bounds are mapped away, shape (D,).
+    """
+
+    names: tuple[str, ...]
+    whole: np.ndarray[Any, np.dtype[np.bool_]]
+    low: FloatArray
+    high: FloatArray
+    shift: FloatArray
+    scale: FloatArray
+    width: FloatArray
+    inner_shift: FloatArray
+    inner_scale: FloatArray
+
+    @property
+    def n(self) -> int:
+        """D."""
+        return len(self.names)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether any column has a bound."""
+        return bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
+
+    @property
+    def kinds(self) -> list[str]:
+        """In words, what each column is taken to be."""
+        return [
+            "whole number" if w else "bounded" if np.isfinite([lo, hi]).any() else "real"
+            for w, lo, hi in zip(self.whole, self.low, self.high, strict=True)
+        ]
+
+    @property
+    def noise(self) -> FloatArray | None:
+        """Width of the training noise in standard units, or None if no column needs any."""
+        return self.width / self.scale if self.width.any() else None
+
+    @property
+    def log_scale(self) -> float:
+        """log|det| of standard units to the data's."""
+        return float(np.log(self.scale).sum())
+
+    def standardize(self, x: Any, training: bool = False) -> FloatArray:
+        """Data's units to standard units, in float64.
+
+        Arguments:
+            x: shape (n, D).
+            training: whether noise of width `noise` will be added; continuous columns are moved down by
+                half of it, so that they stay centred.
+        """
+        x = np.asarray(x, dtype=np.float64)
+        if self.bounded:
+            x = self._inside(x)
+        if training:
+            x = x - np.where(self.whole, 0, self.width / 2)
+        return (x - self.shift) / self.scale
+
+    def _inside(self, x: FloatArray) -> FloatArray:
+        """Values on a bound moved inside; values beyond it stay where they are, and have density zero."""
+        margin = EDGE * self.scale
+        low, high = self.low, np.where(self.whole, np.inf, self.high)
+        x = np.where((x >= low) & (x < low + margin), low + margin, x)
+        return np.where((x <= high) & (x > high - margin), high - margin, x)
+
+    def restore(self, s: Any) -> FloatArray:
+        """Standard units to the data's; whole-number columns become whole again."""
+        x = np.asarray(s, dtype=np.float64) * self.scale + self.shift
+        x = np.where(self.whole, np.floor(x), x)
+        top = np.where(self.whole & np.isfinite(self.high), self.high, np.inf)
+        return np.clip(x, self.low, np.minimum(self.high, top)) if self.bounded else x
+
+    def draws(self) -> FloatArray:
+        """The fixed draws of u that score a row, in standard units, shape (M, D); M = 1 without whole columns."""
+        if not self.whole.any():
+            return np.zeros((1, self.n))
+        rng = np.random.default_rng(0)
+        # one draw in each of M equal slices of [0, 1), shuffled in every column
+        u = (rng.permuted(np.tile(np.arange(N_DRAWS), (self.n, 1)), axis=1).T + rng.uniform(size=(N_DRAWS, self.n)))
+        return np.where(self.whole, u / N_DRAWS, 0) / self.scale
+
+    def bounds_map(self) -> AbstractBijection:
+        """From unbounded, standardised coordinates to standard units."""
+        if not self.bounded:
+            return Identity((self.n,))
+        inner = Affine(jnp.asarray(self.inner_shift, dtype=float), jnp.asarray(self.inner_scale, dtype=float))
+        return Chain([inner, self._bounds()])
+
+    def _bounds(self) -> Bounded:
+        high = self.high + self.whole  # a whole number x fills [x, x + 1)
+        low, high = (self.low - self.shift) / self.scale, (high - self.shift) / self.scale
+        return Bounded(jnp.asarray(low, dtype=float), jnp.asarray(high, dtype=float))
+
+    def units_map(self) -> Affine:
+        """From standard units to the data's."""
+        return Affine(jnp.asarray(self.shift, dtype=float), jnp.asarray(self.scale, dtype=float))
+
+    def to_state(self) -> dict[str, Any]:
+        """Names and arrays, for a model file."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Columns:
+        """The inverse of `to_state`."""
+        return cls(**{**state, "names": tuple(state["names"])})
+
+
+def learn_columns(
+    x: FloatArray,
+    names: Sequence[str],
+    *,
+    bounds: Bounds | None = None,
+    discrete: str | Sequence[Any] = "auto",
+) -> Columns:
+    """Read off a table what its columns are.
+
+    Arguments:
+        x: shape (n, D), finite.
+        names: of the columns.
+        bounds: column (name or number) -> (low, high), None for an open side.
+        discrete: "auto" takes every column of whole numbers only as whole; "none" takes none; or a list
+            of columns.
+
+    Raises:
+        ValueError: an unknown column, bounds that the data break, a declared whole-number column that is
+            not whole, or continuous columns that are constant.
+    """
+    names = tuple(str(name) for name in names)
+    whole = _whole_columns(x, names, discrete)
+    low, high = _bounds_arrays(x, names, bounds)
+    spread = x.std(axis=0)
+    span = np.ptp(x, axis=0)
+    constant = (span == 0) & ~whole
+    if constant.any():
+        listed = ", ".join(f"{names[i]!r}" for i in np.flatnonzero(constant))
+        raise ValueError(
+            f"columns that are constant have no density: {listed}; leave them out, "
+            "or declare them as whole numbers with discrete=[...]"
+        )
+    width = np.where(whole, 1.0, [_tie_width(x[:, i], spread[i]) for i in range(x.shape[1])])
+    shift = x.mean(axis=0) + np.where(whole, 0.5, 0)
+    scale = np.sqrt(spread**2 + np.where(whole, width, 0) ** 2 / 12)
+    zeros = np.zeros(len(names))
+    columns = Columns(names, whole, low, high, shift, scale, width, zeros, zeros + 1)
+    if not columns.bounded:
+        return columns
+    rng = np.random.default_rng(0)
+    noisy = columns.standardize(x, training=True) + rng.uniform(size=x.shape) * width / scale
+    unbounded = np.asarray(jax.vmap(columns._bounds().inverse)(jnp.asarray(noisy, dtype=float)), dtype=np.float64)
+    inner_scale = unbounded.std(axis=0)
+    return dataclasses.replace(
+        columns, inner_shift=unbounded.mean(axis=0), inner_scale=np.where(inner_scale > 0, inner_scale, 1.0)
+    )
+
+
+def column_number(name: Any, names: Sequence[str]) -> int:
+    """The place of a column given by name or number.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    if isinstance(name, str) and name in names:
+        return list(names).index(name)
+    if isinstance(name, int | np.integer) and 0 <= name < len(names):
+        return int(name)
+    raise ValueError(f"there is no column {name!r}; the columns are {', '.join(names)}")
+
+
+def _whole_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    is_whole = (x == np.round(x)).all(axis=0)
+    if isinstance(discrete, str):
+        if discrete not in ("auto", "none"):
+            raise ValueError(f"discrete must be 'auto', 'none' or a list of columns; got {discrete!r}")
+        return is_whole if discrete == "auto" else np.zeros_like(is_whole)
+    chosen = np.zeros_like(is_whole)
+    chosen[[column_number(name, names) for name in discrete]] = True
+    wrong = [names[i] for i in np.flatnonzero(chosen & ~is_whole)]
+    if wrong:
+        raise ValueError(f"declared discrete but not whole numbers: {', '.join(map(repr, wrong))}; round them first")
+    return chosen
+
+
+def _bounds_arrays(x: FloatArray, names: Sequence[str], bounds: Bounds | None) -> tuple[FloatArray, FloatArray]:
+    low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
+    for name, (lo, hi) in (bounds or {}).items():
+        i = column_number(name, names)
+        low[i] = -np.inf if lo is None else lo
+        high[i] = np.inf if hi is None else hi
+        if not low[i] < high[i]:
+            raise ValueError(f"bounds of column {names[i]!r} must be (low, high) with low < high; got ({lo}, {hi})")
+        beyond = int(((x[:, i] < low[i]) | (x[:, i] > high[i])).sum())
+        if beyond:
+            raise ValueError(
+                f"column {names[i]!r} has {beyond} values outside its bounds ({lo}, {hi}); widen them or drop the rows"
+            )
+    return low, high
+
+
+def _tie_width(column: FloatArray, spread: float) -> float:
+    """Width of the noise for a continuous column: the step between values where many rows share one."""
+    values, counts = np.unique(column, return_counts=True)
+    if len(values) < 2 or counts.max() < max(3, 0.005 * len(column)):
+        return 0.0
+    return float(np.clip(np.median(np.diff(values)), FINEST * spread, COARSEST * spread))
+
+
+def as_float(x: Any) -> Array:
+    """A host array on the device, in JAX's floating dtype."""
+    return jnp.asarray(x, dtype=jnp.result_type(float))

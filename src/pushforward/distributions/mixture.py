@@ -1,0 +1,286 @@
+"""Mixtures of normalizing flows, with a network for the posterior over components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward import trees
+from pushforward.bijections.base import AbstractBijection, Identity, merge_cond_shapes
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.pushforward import Pushforward
+from pushforward.trees import Frozen
+
+
+class MixtureOfFlows(AbstractDistribution):
+    """A variational mixture of normalizing flows: p(x) = Σ_k π_k p_k(x), with q(k|x) from a network.
+
+    Like components are stacked and run under one `vmap`; unlike ones are grouped by structure.
+    (Pires & Figueiredo 2020, "Variational mixture of normalizing flows".)
+
+    Arguments:
+        components: K flows of one event shape, or one `Pushforward` whose leaves carry a component axis.
+        posterior: a module from a point (and its condition after it) to K logits.
+        log_weights: log π, shape (K,); normalised here. Uniform if None.
+        shared: a map under all components, on the data side; the posterior reads its noise side.
+        learn_weights: whether π trains.
+
+    Raises:
+        ValueError: no component, or shapes that disagree.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.distributions import MixtureOfFlows
+        >>> from pushforward import flows
+        >>> from pushforward.networks import MLP
+        >>> keys = jax.random.split(jax.random.key(0), 2)
+        >>> mixture = MixtureOfFlows([flows.real_nvp(k, 2, n_layers=2) for k in keys], MLP.init(keys[0], 2, 2, (8,)))
+        >>> mixture.log_prob(jnp.zeros((5, 2))).shape
+        (5,)
+    """
+
+    groups: tuple[Pushforward, ...]
+    posterior: Callable[[Array], Array]
+    raw_weights: Array | Frozen[Array]
+    shared: AbstractBijection
+    places: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        components: Sequence[Pushforward] | Pushforward,
+        posterior: Callable[[Array], Array],
+        log_weights: Any = None,
+        shared: AbstractBijection | None = None,
+        learn_weights: bool = True,
+    ):
+        self.groups, self.places = _group(components)
+        n = len(self.places)
+        raw = jnp.zeros(n) if log_weights is None else jnp.asarray(log_weights)
+        if raw.shape != (n,):
+            raise ValueError(f"log_weights must have shape ({n},), one for each component; got {raw.shape}")
+        if trees.is_concrete(raw) and not bool(jnp.isfinite(raw).all()):
+            raise ValueError(f"log_weights must be finite; got {raw.tolist()}; leave out components of weight zero")
+        self.posterior = posterior
+        self.raw_weights = raw if learn_weights else Frozen(raw)
+        self.shared = Identity(self.groups[0].shape) if shared is None else shared
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.groups[0].shape
+
+    @property
+    def cond_shape(self) -> tuple[int, ...] | None:
+        shapes = [g.cond_shape for g in self.groups if g.cond_shape is not None]
+        return shapes[0] if shapes else self.shared.cond_shape
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return len(self.places)
+
+    @property
+    def log_weights(self) -> Array:
+        """log π, normalised, shape (K,)."""
+        raw = self.raw_weights.value if isinstance(self.raw_weights, Frozen) else self.raw_weights
+        return jax.nn.log_softmax(raw)
+
+    @property
+    def components(self) -> list[Pushforward]:
+        """The K flows, each with the shared map on its data side."""
+        flat = [trees.unstack(group, i) for group in self.groups for i in range(_length(group))]
+        flows = [flat[place] for place in self.places]
+        return flows if isinstance(self.shared, Identity) else [flow.then(self.shared) for flow in flows]
+
+    def _members(self) -> Iterator[tuple[Pushforward, np.ndarray[Any, Any]]]:
+        """Each group with the numbers of its components."""
+        order, start = np.argsort(self.places), 0
+        for group in self.groups:
+            yield group, order[start : start + _length(group)]
+            start += _length(group)
+
+    def _inner(self, x: Array, condition: Array | None) -> tuple[Array, Array]:
+        return self.shared.inverse_and_log_det(x, None if self.shared.cond_shape is None else condition)
+
+    def _logits(self, z: Array, condition: Array | None) -> Array:
+        z = z.reshape(-1)
+        return self.posterior(z if condition is None else jnp.concatenate([z, condition.reshape(-1)]))
+
+    def _joint(self, z: Array, condition: Array | None) -> Array:
+        """log π_k + log p_k(z) for every k, on the noise side of the shared map."""
+        found = [_component_log_probs(group, z, condition) for group in self.groups]
+        return self.log_weights + jnp.concatenate(found)[np.asarray(self.places)]
+
+    def _joint_and_logits(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        """log p(x, k) for every k, and the posterior network's logits; both of shape (K,)."""
+        z, log_det = self._inner(x, condition)
+        return self._joint(z, condition) + log_det, self._logits(z, condition)
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        z, log_det = self._inner(x, condition)
+        return safe_logsumexp(self._joint(z, condition)) + log_det
+
+    def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
+        key_k, key_x = jax.random.split(key)
+        k = jax.random.categorical(key_k, self.log_weights)
+        draws = [
+            eqx.filter_vmap(lambda flow: flow._sample(key_x, _given(flow, condition)))(group) for group in self.groups
+        ]
+        z = jnp.concatenate(draws)[jnp.asarray(self.places)[k]]
+        return self.shared.forward(z, None if self.shared.cond_shape is None else condition)
+
+    def joint_and_logits(self, x: Any, condition: Any = None) -> tuple[Array, Array]:
+        """What every other quantity of a mixture follows from, for a batch of points.
+
+        Arguments:
+            x: shape (n, *shape).
+            condition: shape (n, *cond_shape), or None.
+
+        Returns:
+            log p(x, k), shape (n, K), and the posterior network's logits, shape (n, K).
+        """
+        found: tuple[Array, Array] = _joint_and_logits(self, jnp.asarray(x), condition)
+        return found
+
+    def responsibilities(self, x: Any, condition: Any = None) -> Array:
+        """The exact posterior p(k|x), shape (n, K)."""
+        return jax.nn.softmax(self.joint_and_logits(x, condition)[0], axis=-1)
+
+    def elbo(self, x: Any, condition: Any = None) -> Array:
+        """The bound Σ_k q(k|x) [log p(x, k) − log q(k|x)] of each point, shape (n,)."""
+        return bound(*self.joint_and_logits(x, condition))
+
+    def posterior_gap(self, x: Any, condition: Any = None) -> Array:
+        """KL(q(k|x) ‖ p(k|x)) = log p(x) − ELBO(x) of each point, shape (n,), in nats."""
+        joint, logits = self.joint_and_logits(x, condition)
+        return jnp.maximum(safe_logsumexp(joint) - bound(joint, logits), 0)
+
+    def calibrate(
+        self, x: Array, condition: Array | None = None, weights: Array | None = None
+    ) -> tuple[MixtureOfFlows, Array, Array]:
+        """Calibrate every component on a batch, and give log p(x, k) and logits of it, both (n, K).
+
+        A component's statistics weigh each row by q(k|x) (held fixed) besides the row weights.
+        """
+        for_shared = None if self.shared.cond_shape is None else condition
+        shared, z, log_det = self.shared.calibrate(x, for_shared, weights)
+        logits = jax.vmap(self._logits, in_axes=(0, None if condition is None else 0))(z, condition)
+        row_weights = _component_weights(logits, weights)
+        groups, found = [], []
+        for group, ks in self._members():
+            calibrated, log_probs = eqx.filter_vmap(
+                lambda flow, w: flow.calibrate(z, _given(flow, condition), w), in_axes=(eqx.if_array(0), 1)
+            )(group, row_weights[:, ks])
+            groups.append(calibrated)
+            found.append(log_probs)
+        joint = self.log_weights + jnp.concatenate(found)[np.asarray(self.places)].T + log_det[:, None]
+        calibrated_self = eqx.tree_at(lambda m: (m.groups, m.shared), self, (tuple(groups), shared))
+        return calibrated_self, joint, logits
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether a part of any component reads parameters off data."""
+        return self.shared.reads_data or any(group.reads_data for group in self.groups)
+
+    def sample_by_component(self, key: PRNGKeyArray, counts: Sequence[int], condition: Any = None) -> list[Array]:
+        """Draws from each component alone.
+
+        Arguments:
+            key: a JAX random key.
+            counts: how many from each of the K components.
+            condition: for each component an array (count, *cond_shape), or None.
+
+        Returns:
+            K arrays of shape (count, *shape).
+        """
+        largest = 1 << max(max(counts) - 1, 0).bit_length()  # one compiled program for like sizes
+        table = None
+        if condition is not None:
+            filled = [np.resize(np.asarray(c), (largest, *np.shape(c)[1:])) if len(c) else None for c in condition]
+            some = next(c for c in filled if c is not None)
+            table = jnp.asarray(np.stack([np.zeros_like(some) if c is None else c for c in filled]))
+        draws = np.asarray(_draw_components(self, jax.random.split(key, (self.n_components, largest)), table))
+        return [jnp.asarray(d[:count]) for d, count in zip(draws, counts, strict=True)]
+
+
+def bound(joint: Array, logits: Array) -> Array:
+    """Σ_k q_k (log p(x, k) − log q_k) over the last axis, with 0·∞ = 0."""
+    log_q = jax.nn.log_softmax(logits)
+    q = jnp.exp(log_q)
+    return jnp.where(q > 0, q * (joint - log_q), 0).sum(-1)
+
+
+def safe_logsumexp(joint: Array) -> Array:
+    """logsumexp over the last axis; -inf with zero gradient where every term is -inf."""
+    none = jnp.all(joint == -jnp.inf, axis=-1, keepdims=True)
+    total: Array = logsumexp(jnp.where(none, 0, joint), axis=-1)
+    return jnp.where(none[..., 0], -jnp.inf, total)
+
+
+def _group(components: Sequence[Pushforward] | Pushforward) -> tuple[tuple[Pushforward, ...], tuple[int, ...]]:
+    """Stack like components; the place of each k among the stacked ones."""
+    if isinstance(components, Pushforward):
+        return (components,), tuple(range(_length(components)))
+    if not components:
+        raise ValueError("a mixture needs at least one component; got none")
+    if len({flow.shape for flow in components}) > 1:
+        raise ValueError(f"components must share one event shape; got {[flow.shape for flow in components]}")
+    merge_cond_shapes([flow.bijection for flow in components])
+    groups: list[list[int]] = []
+    for k, flow in enumerate(components):
+        home = next((g for g in groups if trees.like(components[g[0]], flow)), None)
+        if home is None:
+            groups.append([k])
+        else:
+            home.append(k)
+    stacked = tuple(trees.stack([components[k] for k in group]) for group in groups)
+    return stacked, tuple(int(p) for p in np.argsort([k for group in groups for k in group]))
+
+
+def _length(group: Pushforward) -> int:
+    return int(jax.tree.leaves(eqx.filter(group, eqx.is_array))[0].shape[0])
+
+
+def _given(flow: Pushforward, condition: Array | None) -> Array | None:
+    return None if flow.cond_shape is None else condition
+
+
+def _component_log_probs(group: Pushforward, z: Array, condition: Array | None) -> Array:
+    found: Array = eqx.filter_vmap(lambda flow: flow._log_prob(z, _given(flow, condition)))(group)
+    return found
+
+
+def _component_weights(logits: Array, weights: Array | None) -> Array:
+    q = jax.lax.stop_gradient(jax.nn.softmax(logits))
+    return q if weights is None else q * weights[:, None]
+
+
+@eqx.filter_jit
+def _joint_and_logits(mixture: MixtureOfFlows, x: Array, condition: Array | None) -> tuple[Array, Array]:
+    return jax.vmap(mixture._joint_and_logits, in_axes=(0, None if condition is None else 0))(x, condition)
+
+
+@eqx.filter_jit
+def _draw_components(mixture: MixtureOfFlows, keys: Array, condition: Array | None) -> Array:
+    """Draws (K, n, *shape), `keys` of shape (K, n) and `condition` (K, n, ...)."""
+    cond_axis, found = None if condition is None else 0, []
+
+    def draw(flow: Pushforward, keys: Array, condition: Array | None) -> Array:
+        def one(key: Array, given: Array | None) -> Array:
+            return flow._sample(key, _given(flow, given))
+
+        return jax.vmap(one, in_axes=(0, cond_axis))(keys, condition)
+
+    for group, ks in mixture._members():
+        given = None if condition is None else condition[ks]
+        found.append(eqx.filter_vmap(draw, in_axes=(eqx.if_array(0), 0, cond_axis))(group, keys[ks], given))
+    z = jnp.concatenate(found)[np.asarray(mixture.places)]
+    push = jax.vmap(jax.vmap(mixture.shared.forward, in_axes=(0, cond_axis)), in_axes=(0, cond_axis))
+    pushed: Array = push(z, condition) if mixture.shared.cond_shape is not None else jax.vmap(jax.vmap(mixture.shared.forward))(z)
+    return pushed

@@ -1,0 +1,287 @@
+"""What both estimators share: input checks, columns, splitting, settings, scoring in batches, model files."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
+
+from pushforward.bijections import AbstractBijection, Chain
+from pushforward.data.columns import Columns, learn_columns
+from pushforward.estimators.build import DENSE_UP_TO, FlowSpec
+from pushforward.training import Checkpoint, Fit, Rows, Settings, make_rows
+from pushforward.training.rows import bucket
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+SCORE_ROWS = 4096  # rows of one scoring call
+FEWEST_TO_VALIDATE = 50  # below, every row trains
+
+
+class FlowEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of `FlowDensity` and `FlowMixture`; see there."""
+
+    _settings_names = ("max_epochs", "batch_size", "learning_rate", "weight_decay", "patience")
+
+    # -- input ---------------------------------------------------------------------------------------------
+
+    def _check_rows(self, X: Any, reset: bool) -> FloatArray:
+        """A float64 table, with messages that name columns."""
+        _refuse_text(X)
+        checked = validate_data(
+            self, X, reset=reset, dtype=np.float64, ensure_min_samples=2 if reset else 1, ensure_all_finite=False
+        )
+        _refuse_missing(checked, self._names(checked.shape[1]))
+        rows: FloatArray = checked
+        return rows
+
+    def _names(self, n: int) -> list[str]:
+        given = getattr(self, "feature_names_in_", None)
+        return [f"x{i}" for i in range(n)] if given is None else [str(name) for name in given]
+
+    def _check_condition(self, condition: Any, n: int, fitting: bool) -> FloatArray | None:
+        known: Columns | None = None if fitting else self.condition_columns_
+        if condition is None:
+            if known is not None:
+                raise ValueError(
+                    f"this model was fitted with condition= of {known.n} columns ({', '.join(known.names)}); "
+                    "give condition= for every row"
+                )
+            return None
+        if not fitting and known is None:
+            raise ValueError("this model was fitted without condition=; leave it out")
+        table = check_array(condition, dtype=np.float64, input_name="condition")
+        if len(table) != n:
+            raise ValueError(f"condition has {len(table)} rows, X has {n}; they must agree")
+        if known is not None and table.shape[1] != known.n:
+            raise ValueError(f"condition has {table.shape[1]} columns; the model was fitted with {known.n}")
+        checked: FloatArray = table
+        return checked
+
+    def _learn(self, x: FloatArray, condition: Any, condition_table: FloatArray | None) -> None:
+        """Set the attributes that describe the columns."""
+        self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=self.bounds, discrete=self.discrete)
+        self.condition_columns_ = None
+        if condition_table is not None:
+            names = getattr(condition, "columns", [f"c{i}" for i in range(condition_table.shape[1])])
+            self.condition_columns_ = _condition_columns(condition_table, [str(name) for name in names])
+
+    # -- training ------------------------------------------------------------------------------------------
+
+    def _spec(self, dim: int) -> FlowSpec:
+        hidden = None if self.hidden_sizes is None else tuple(int(h) for h in self.hidden_sizes)
+        cond_dim = None if self.condition_columns_ is None else self.condition_columns_.n
+        return FlowSpec(self.flow, dim, cond_dim, self.n_layers, hidden)
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _split(self, n: int, keep: Any, seed: int) -> tuple[Any, Any]:
+        """Rows to train on and rows to validate on; rows in `keep` (labelled ones) always train."""
+        free = np.arange(n) if keep is None else np.flatnonzero(~keep)
+        fraction = float(self.validation_fraction)
+        if not 0 <= fraction < 1:
+            raise ValueError(f"validation_fraction must be in [0, 1); got {fraction}")
+        n_validation = round(fraction * len(free)) if len(free) >= FEWEST_TO_VALIDATE else 0
+        order = np.random.default_rng(seed).permutation(free)
+        mask = np.zeros(n, dtype=bool)
+        mask[order[:n_validation]] = True
+        return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+    def _training_settings(self, n: int, defaults: dict[str, Any], **more: Any) -> Settings:
+        """The user's settings, and the defaults in place of those left None."""
+        given = {name: getattr(self, name) for name in self._settings_names}
+        chosen = {**defaults, **{k: v for k, v in given.items() if v is not None}, **more}
+        return Settings(**chosen)
+
+    def _rows(self, x: FloatArray, condition: FloatArray | None, index: Any, **more: Any) -> Rows | None:
+        """Some rows in standard units, on the device."""
+        if len(index) == 0:
+            return None
+        given = None
+        if condition is not None and self.condition_columns_ is not None:
+            given = self.condition_columns_.standardize(condition[index])
+        return make_rows(self.columns_.standardize(x[index], training=True), given, **more)
+
+    def _keep(self, fit: Fit[Any], flow: Any) -> None:
+        """Set the attributes that a fit leaves."""
+        self._flow = flow
+        self.history_ = fit.history
+        self.n_iter_ = len(fit.history)
+        self.best_epoch_ = fit.best_epoch
+        self.interrupted_ = fit.interrupted
+        self.seconds_ = fit.seconds
+
+    # -- scoring -------------------------------------------------------------------------------------------
+
+    def _score_in_batches(self, function: Callable[..., Any], X: Any, condition: Any) -> list[list[Any]]:
+        """Run `function(flow, s, c)` on rows in standard units, a few padded sizes at a time, for every draw.
+
+        Returns:
+            For each fixed draw, the outputs as arrays of n rows.
+        """
+        check_is_fitted(self)
+        x = self._check_rows(X, reset=False)
+        table = self._check_condition(condition, len(x), fitting=False)
+        _refuse_fractions(x, self.columns_)
+        s = self.columns_.standardize(x)
+        c = None if table is None or self.condition_columns_ is None else self.condition_columns_.standardize(table)
+        return [
+            [np.concatenate(parts) for parts in zip(*self._batches(function, s + draw, c), strict=True)]
+            for draw in self.columns_.draws()
+        ]
+
+    def _batches(self, function: Callable[..., Any], s: FloatArray, c: FloatArray | None) -> Any:
+        for start in range(0, len(s), SCORE_ROWS):
+            part = slice(start, start + SCORE_ROWS)
+            n = len(s[part])
+            size = bucket(n)
+            outputs = function(self._flow, _padded(s[part], size), None if c is None else _padded(c[part], size))
+            yield [np.asarray(out, dtype=np.float64)[:n] for out in jax.tree.leaves(outputs)]
+
+    def _result(self, values: FloatArray) -> Any:
+        return values.astype(np.dtype(jnp.result_type(float)), copy=False)
+
+    # -- model files ---------------------------------------------------------------------------------------
+
+    def to_state(self) -> dict[str, Any]:
+        """Parameters and fitted attributes, for a model file."""
+        check_is_fitted(self)
+        fitted = {k: v for k, v in vars(self).items() if (k.endswith("_") and not k.startswith("_")) or k == "_flow"}
+        for name in ("columns_", "condition_columns_"):
+            fitted[name] = None if fitted[name] is None else fitted[name].to_state()
+        params = self.get_params(deep=False)
+        params["random_state"] = params["random_state"] if isinstance(params["random_state"], int) else None
+        if params["bounds"] is not None:
+            params["bounds"] = [[name, *ends] for name, ends in params["bounds"].items()]
+        return {"params": params, "fitted": fitted}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `to_state`."""
+        params = dict(state["params"])
+        if params["bounds"] is not None:
+            params["bounds"] = {name: (low, high) for name, low, high in params["bounds"]}
+        estimator = cls(**params)
+        for name, value in state["fitted"].items():
+            if name in ("columns_", "condition_columns_") and value is not None:
+                value = Columns.from_state(value)
+            setattr(estimator, name, value)
+        return estimator
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted model to a folder; see `pushforward.save`."""
+        from pushforward.serialization import save
+
+        save(self, path, overwrite=overwrite)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_flow")
+
+    def _in_units(self, inner: AbstractBijection) -> AbstractBijection:
+        return Chain([inner, self.columns_.units_map()])
+
+
+def starting_scale(dim: int) -> bool:
+    """Whether components start from full covariances."""
+    return dim <= DENSE_UP_TO
+
+
+def default_epochs(n: int, batch_size: int, steps: int, least: int) -> int:
+    """Epochs that make about `steps` steps, but at least `least`."""
+    return max(least, math.ceil(steps / math.ceil(n / batch_size)))
+
+
+def check_weights(sample_weight: Any, x: FloatArray) -> FloatArray | None:
+    """Row weights, non-negative and not all zero, or None for equal ones."""
+    if sample_weight is None:
+        return None
+    weight: FloatArray = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+    if weight.sum() <= 0:
+        raise ValueError("sample_weight is zero for every row; give at least one row a positive weight")
+    return weight
+
+
+def fingerprint(x: FloatArray, label: Any, weight: Any, condition: Any) -> str:
+    """A hash of everything a fit sees, to refuse resuming on other data."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for part in (x, label, weight, condition):
+        if part is not None:
+            array = np.ascontiguousarray(part)
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def bind(checkpoint: Checkpoint | None, estimator: FlowEstimator, data_hash: str) -> Checkpoint | None:
+    """Tie a checkpoint to settings and data, so that resuming on others is refused."""
+    if checkpoint is not None:
+        params = {k: str(v) for k, v in estimator.get_params(deep=False).items() if k != "verbose"}
+        checkpoint.fingerprint = {**checkpoint.fingerprint, "the data": data_hash, **params}
+    return checkpoint
+
+
+def _padded(a: FloatArray, size: int) -> Any:
+    filled = np.concatenate([a, np.broadcast_to(a[:1], (size - len(a), a.shape[1]))])
+    return jnp.asarray(filled, dtype=jnp.result_type(float))
+
+
+def _condition_columns(table: FloatArray, names: list[str]) -> Columns:
+    """Conditions are only shifted and scaled; a constant one is harmless."""
+    spread, zeros = table.std(axis=0), np.zeros(table.shape[1])
+    scale = np.where(spread > 0, spread, 1.0)
+    return Columns(
+        tuple(names), zeros > 0, zeros - np.inf, zeros + np.inf, table.mean(axis=0), scale, zeros, zeros, zeros + 1
+    )
+
+
+def _refuse_text(X: Any) -> None:
+    """Text and categories: say which columns, and what to do with them."""
+    dtypes = getattr(X, "dtypes", None)
+    if dtypes is None or not hasattr(X, "columns"):
+        return
+    numeric = ("int", "float", "uint", "bool", "decimal")
+    text = [
+        f"{name!r} ({dtype})"
+        for name, dtype in zip(X.columns, list(dtypes), strict=True)
+        if not str(dtype).lower().startswith(numeric) and str(dtype) != "object"
+    ]
+    objects = [name for name, dtype in zip(X.columns, list(dtypes), strict=True) if str(dtype) == "object"]
+    text += [f"{name!r} (text)" for name in objects if any(isinstance(v, str) for v in X[name])]
+    if text:
+        raise ValueError(
+            f"columns that are not numbers: {', '.join(text)}; leave them out, encode them as numbers, "
+            "or pass them encoded through condition="
+        )
+
+
+def _refuse_missing(x: FloatArray, names: list[str]) -> None:
+    bad = ~np.isfinite(x)
+    if not bad.any():
+        return
+    per_column = bad.sum(axis=0)
+    listed = ", ".join(f"{names[i]!r} ({per_column[i]})" for i in np.flatnonzero(per_column)[:10])
+    more = "" if (per_column > 0).sum() <= 10 else ", …"
+    raise ValueError(
+        f"Input X contains NaN or infinity: {int(bad.any(axis=1).sum())} rows, in columns {listed}{more}; "
+        "drop or impute those rows first"
+    )
+
+
+def _refuse_fractions(x: FloatArray, columns: Columns) -> None:
+    broken = (x != np.round(x)).any(axis=0) & columns.whole
+    if broken.any():
+        listed = ", ".join(repr(columns.names[i]) for i in np.flatnonzero(broken)[:10])
+        raise ValueError(
+            f"columns that held whole numbers only when the model was fitted hold others now: {listed}; "
+            "round them, or fit with discrete='none'"
+        )

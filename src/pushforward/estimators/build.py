@@ -1,0 +1,91 @@
+"""From names and numbers to models ready to train, each built in one compiled call."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from pushforward import flows
+from pushforward.bijections import AbstractBijection, Affine, Triangular
+from pushforward.distributions import MixtureOfFlows, Pushforward
+from pushforward.networks import MLP
+
+DENSE_UP_TO = 32  # columns up to which clusters start from full covariances; diagonal beyond
+
+
+class FlowSpec(NamedTuple):
+    """What a recipe needs, hashable so that like models share one compiled construction."""
+
+    flow: str
+    dim: int
+    cond_dim: int | None
+    n_layers: int | None
+    hidden_sizes: tuple[int, ...] | None
+
+    def draw(self, key: Array) -> Pushforward:
+        """Draw the flow."""
+        options: dict[str, Any] = {"cond_dim": self.cond_dim}
+        if self.n_layers is not None:
+            options["n_layers"] = self.n_layers
+        if self.hidden_sizes is not None:
+            options["hidden_sizes"] = self.hidden_sizes
+        return flows.recipe(self.flow)(key, self.dim, **options)
+
+
+def _place(location: Array, factor: Array) -> AbstractBijection:
+    """The linear map that puts a flow where its rows are: `factor` is a Cholesky factor or a diagonal."""
+    return Triangular(factor, location) if factor.ndim == 2 else Affine(location, factor)
+
+
+@partial(jax.jit, static_argnames=("spec",))
+def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pushforward:
+    """One flow, started at a location and scale.
+
+    Arguments:
+        key: a JAX random key.
+        spec: the recipe.
+        location: shape (D,).
+        factor: lower triangular, shape (D, D), or positive, shape (D,).
+    """
+    return spec.draw(key).then(_place(location, factor))
+
+
+@partial(jax.jit, static_argnames=("spec", "posterior_hidden_sizes", "learn_weights"))
+def build_mixtures(
+    keys: Array,
+    spec: FlowSpec,
+    locations: Array,
+    factors: Array,
+    log_weights: Array,
+    posterior_hidden_sizes: tuple[int, ...],
+    learn_weights: bool,
+) -> MixtureOfFlows:
+    """R mixtures, stacked, each component started at a location and scale of its own.
+
+    Arguments:
+        keys: shape (R,).
+        spec: the recipe of every component.
+        locations: shape (R, K, D).
+        factors: shape (R, K, D, D) or (R, K, D).
+        log_weights: shape (R, K).
+        posterior_hidden_sizes: hidden layers of the posterior network.
+        learn_weights: whether the weights train.
+    """
+
+    def one(key: Array, locations: Array, factors: Array, log_weights: Array) -> MixtureOfFlows:
+        k = locations.shape[0]
+        posterior_key, *keys = jax.random.split(key, k + 1)
+        components = eqx.filter_vmap(lambda key, at, by: spec.draw(key).then(_place(at, by)))(
+            jnp.stack(keys), locations, factors
+        )
+        n_in = spec.dim + (spec.cond_dim or 0)
+        posterior = MLP.init(posterior_key, n_in, k, posterior_hidden_sizes)
+        return MixtureOfFlows(components, posterior, log_weights, learn_weights=learn_weights)
+
+    made: MixtureOfFlows = eqx.filter_vmap(one)(keys, locations, factors, log_weights)
+    return made

@@ -1,0 +1,287 @@
+"""One flow for a table: density, samples, and the map to noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+from scipy.special import logsumexp
+from sklearn.base import DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from pushforward.data.columns import Bounds, as_float
+from pushforward.distributions import Pushforward
+from pushforward.estimators.base import (
+    FloatArray,
+    FlowEstimator,
+    bind,
+    check_weights,
+    default_epochs,
+    fingerprint,
+    starting_scale,
+)
+from pushforward.estimators.build import build_flow
+from pushforward.estimators.partition import moments
+from pushforward.objectives import NegativeLogLikelihood
+from pushforward.training import Checkpoint, train
+
+
+class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
+    """Density estimation of a table of numbers with one normalizing flow.
+
+    Parameters:
+        flow: a recipe's name: "spline_coupling", "real_nvp", "maf", "iaf", "nice" or "spline_autoregressive".
+        n_layers, hidden_sizes: of the recipe; None for its own choice.
+        max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
+            size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior.
+        validation_fraction: share of rows held out to stop early and keep the best weights.
+        bounds: column (name or number) -> (low, high) that its values keep to, None for an open side.
+        discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
+        n_init: restarts trained side by side; the best on held-out rows wins.
+        warm_start: whether `fit` goes on from the last fit's weights.
+        random_state: seed of everything random.
+        verbose: 1 shows a progress bar on a terminal.
+
+    Attributes:
+        model_: the fitted distribution, in the data's units.
+        columns_: what each column was taken to be.
+        history_: training and validation loss of every epoch.
+        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time.
+
+    Example:
+        >>> import numpy as np, pushforward as pf
+        >>> X = np.random.default_rng(0).normal(size=(300, 2)) * [1, 10]
+        >>> density = pf.FlowDensity(max_epochs=5, random_state=0).fit(X)
+        >>> density.score_samples(X).shape
+        (300,)
+    """
+
+    def __init__(
+        self,
+        flow: str = "spline_coupling",
+        *,
+        n_layers: int | None = None,
+        hidden_sizes: Sequence[int] | None = None,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float = 0.0,
+        validation_fraction: float = 0.1,
+        patience: int | None = None,
+        bounds: Bounds | None = None,
+        discrete: str | Sequence[Any] = "auto",
+        n_init: int = 1,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.flow = flow
+        self.n_layers = n_layers
+        self.hidden_sizes = hidden_sizes
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.bounds = bounds
+        self.discrete = discrete
+        self.n_init = n_init
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None) -> Self:
+        """Fit the density of the rows of a table.
+
+        Parameters:
+            X: numbers, shape (n, D); NumPy, pandas or polars.
+            y: ignored.
+            sample_weight: non-negative, shape (n,).
+            condition: numbers that the density is conditioned on, shape (n, C).
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            ValueError: cells that are not finite numbers, constant continuous columns, values beyond bounds.
+            TrainingError: training diverged.
+        """
+        return self._fit(X, y, sample_weight, condition)
+
+    def _fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None, checkpoint: Checkpoint | None = None
+    ) -> Self:
+        going_on = self.warm_start and hasattr(self, "_flow")
+        x = self._check_rows(X, reset=not going_on)
+        table = self._check_condition(condition, len(x), fitting=not going_on)
+        weight = check_weights(sample_weight, x)
+        if weight is not None:
+            kept = weight > 0
+            x, weight, table = x[kept], weight[kept], None if table is None else table[kept]
+        if not going_on:
+            self._learn(x, condition, table)
+        seed = self._seed()
+        train_index, validation_index = self._split(len(x), None, seed)
+        rows = self._rows(x, table, train_index, weight=None if weight is None else weight[train_index])
+        validation = self._rows(x, table, validation_index, weight=None if weight is None else weight[validation_index])
+        settings = self._training_settings(len(train_index), density_defaults(len(train_index), rows.x.shape[1]))
+        n_init = 1 if going_on else int(self.n_init)
+        model = self._flow if going_on else self._start(rows, seed, n_init)
+        noise = self.columns_.noise
+        fit = train(
+            model,
+            NegativeLogLikelihood(None if noise is None else as_float(noise)),
+            rows,
+            key=jax.random.key(seed),
+            settings=settings,
+            validation=validation,
+            n_restarts=n_init,
+            checkpoint=bind(checkpoint, self, fingerprint(x, None, weight, table)),
+            show_progress=bool(self.verbose),
+        )
+        self._keep(fit, fit.model)
+        return self
+
+    def _start(self, rows: Any, seed: int, n_init: int) -> Pushforward:
+        """The untrained flow, or several with a restart axis, placed where the rows are."""
+        n, dim = int(rows.n), rows.x.shape[1]
+        z = unbounded(self.columns_, np.asarray(rows.x)[:n])
+        location, factor, _ = moments(z, np.zeros(n, dtype=int), 1, starting_scale(dim))
+        keys = jax.random.split(jax.random.key(seed), n_init)
+        spec, at, by = self._spec(dim), as_float(location[0]), as_float(factor[0])
+        if n_init == 1:
+            flow = build_flow(keys[0], spec, at, by)
+        else:
+            flow = eqx.filter_vmap(lambda key: build_flow(key, spec, at, by))(keys)
+        if not self.columns_.bounded:
+            return flow
+        bounds = self.columns_.bounds_map()
+        if n_init == 1:
+            return flow.then(bounds)
+        return eqx.filter_vmap(lambda flow: flow.then(bounds))(flow)
+
+    @property
+    def model_(self) -> Pushforward:
+        """The fitted distribution, in the data's units (a condition in standard units)."""
+        check_is_fitted(self)
+        return self._flow.then(self.columns_.units_map())
+
+    def score_samples(self, X: Any, condition: Any = None) -> FloatArray:
+        """Log-density of every row, in nats per unit volume of the data's units.
+
+        Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
+        density of the others given them) from a few fixed draws within each unit step.
+
+        Parameters:
+            X: shape (n, D).
+            condition: shape (n, C), if the model was fitted with one.
+
+        Returns:
+            Shape (n,); -inf outside declared bounds.
+        """
+        draws = self._score_in_batches(_log_prob, X, condition)
+        stacked = np.stack([draw[0] for draw in draws])
+        return self._result(logsumexp(stacked, axis=0) - np.log(len(stacked)) - self.columns_.log_scale)
+
+    def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
+        """The mean log-density of the rows; y is ignored."""
+        return float(np.mean(self.score_samples(X, condition)))
+
+    def sample(self, n: int = 1, condition: Any = None, random_state: Any = None) -> FloatArray:
+        """New rows.
+
+        Parameters:
+            n: how many (for each row of `condition`, if there is one).
+            condition: shape (m, C), if the model was fitted with one.
+            random_state: seed; the estimator's own if None.
+
+        Returns:
+            Shape (n, D), or (n, m, D) with a condition.
+        """
+        check_is_fitted(self)
+        key, given = sampling_inputs(self, n, condition, random_state)
+        return self._result(self.columns_.restore(self._flow.sample(key, (n,), given)))
+
+    def transform(self, X: Any, condition: Any = None) -> FloatArray:
+        """Rows to noise; whole-number columns from the middle of their step.
+
+        Returns:
+            Shape (n, D); standard normal (or the recipe's base) if the model fits.
+        """
+        check_is_fitted(self)
+        x = self._check_rows(X, reset=False)
+        table = self._check_condition(condition, len(x), fitting=False)
+        middle = np.where(self.columns_.whole, 0.5, 0) / self.columns_.scale
+        c = None if table is None or self.condition_columns_ is None else self.condition_columns_.standardize(table)
+        parts = list(self._batches(_to_noise, self.columns_.standardize(x) + middle, c))
+        return self._result(np.concatenate([part[0] for part in parts]))
+
+    def inverse_transform(self, Z: Any, condition: Any = None) -> FloatArray:
+        """Noise to rows, the inverse of `transform`.
+
+        Returns:
+            Shape (n, D), in the data's units.
+        """
+        check_is_fitted(self)
+        z = check_array(Z, dtype=np.float64, input_name="Z")
+        if z.shape[1] != self.columns_.n:
+            raise ValueError(f"Z has {z.shape[1]} columns; the model has {self.columns_.n}")
+        table = self._check_condition(condition, len(z), fitting=False)
+        c = None if table is None or self.condition_columns_ is None else self.condition_columns_.standardize(table)
+        parts = list(self._batches(_from_noise, z, c))
+        return self._result(self.columns_.restore(np.concatenate([part[0] for part in parts])))
+
+
+def density_defaults(n: int, dim: int) -> dict[str, Any]:
+    """Training settings for n rows of D columns."""
+    batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
+    return {
+        "batch_size": batch_size,
+        "max_epochs": default_epochs(n, batch_size, steps=3000, least=20),
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "clip_norm": 10.0,
+        "averaging": 0.99,
+    }
+
+
+def unbounded(columns: Any, s: FloatArray) -> FloatArray:
+    """Rows in standard units with their bounds mapped away, for looking at where they are."""
+    if not columns.bounded:
+        return np.asarray(s, dtype=np.float64)
+    noise = columns.noise
+    inside = s if noise is None else s + noise / 2
+    return np.asarray(jax.vmap(columns.bounds_map().inverse)(as_float(inside)), dtype=np.float64)
+
+
+def sampling_inputs(estimator: Any, n: int, condition: Any, random_state: Any) -> tuple[Array, Array | None]:
+    """A key, and the condition in standard units on the device."""
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"n must be a whole number of at least 1; got {n!r}")
+    seed = estimator.random_state if random_state is None else random_state
+    key = jax.random.key(int(check_random_state(seed).randint(np.iinfo(np.int32).max)))
+    table = estimator._check_condition(condition, 0 if condition is None else len(condition), fitting=False)
+    return key, None if table is None else as_float(estimator.condition_columns_.standardize(table))
+
+
+@eqx.filter_jit
+def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Array:
+    return flow.log_prob(s, c)
+
+
+@eqx.filter_jit
+def _to_noise(flow: Pushforward, s: Array, c: Array | None) -> Array:
+    return jax.vmap(flow.bijection.inverse, in_axes=(0, None if c is None else 0))(s, c)
+
+
+@eqx.filter_jit
+def _from_noise(flow: Pushforward, z: Array, c: Array | None) -> Array:
+    return jax.vmap(flow.bijection.forward, in_axes=(0, None if c is None else 0))(z, c)
+
+

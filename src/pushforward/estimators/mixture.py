@@ -1,0 +1,435 @@
+"""A mixture of flows for a table: clusters, density, samples, with few labels or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from scipy.special import logsumexp, softmax
+from sklearn.base import ClusterMixin, DensityMixin
+from sklearn.utils.validation import check_is_fitted
+
+from pushforward import trees
+from pushforward.bijections import Chain
+from pushforward.data.columns import Bounds, as_float
+from pushforward.distributions import MixtureOfFlows
+from pushforward.estimators.base import (
+    FloatArray,
+    FlowEstimator,
+    bind,
+    check_weights,
+    default_epochs,
+    fingerprint,
+    starting_scale,
+)
+from pushforward.estimators.build import build_mixtures
+from pushforward.estimators.density import sampling_inputs, unbounded
+from pushforward.estimators.partition import moments, partition_rows
+from pushforward.objectives import MixtureBound
+from pushforward.training import Checkpoint, train
+from pushforward.training.rows import bucket
+
+IntArray = np.ndarray[Any, np.dtype[np.int_]]
+
+
+class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[misc]
+    """A variational mixture of normalizing flows: clusters, classifies with few labels, estimates density.
+
+    Every component is a flow of its own; a network gives the posterior over components, trained together
+    with them on the exact bound (Pires & Figueiredo 2020). `predict` and `predict_proba` are that network;
+    `responsibilities` are the exact posterior.
+
+    Parameters:
+        n_components: K.
+        flow: the components' recipe: "spline_coupling", "real_nvp", "maf", "iaf", "nice", "spline_autoregressive".
+        n_layers, hidden_sizes: of the recipe; None for its own choice.
+        posterior_hidden_sizes: hidden layers of the posterior network.
+        temperature: what the posterior's logits are divided by at first; it decays exponentially to 1 over
+            the first half of training.
+        learn_weights: whether the components' weights train.
+        init: "partition" starts every component on its part of the rows (by k-means++ and EM, or by the
+            labels spread over neighbours); "random" starts all of them in one place.
+        start_epochs: epochs of the start, in which each row trains its own part's component ("partition"),
+            or in which only the labelled rows train ("random"); None for a choice by the table.
+        max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
+            size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior.
+        validation_fraction: share of the unlabelled rows held out to stop early and keep the best weights.
+        bounds: column (name or number) -> (low, high) that its values keep to, None for an open side.
+        discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
+        n_init: restarts trained side by side; the best bound on held-out rows wins.
+        warm_start: whether `fit` goes on from the last fit's weights.
+        random_state: seed of everything random.
+        verbose: 1 shows a progress bar on a terminal.
+
+    Attributes:
+        model_: the fitted `MixtureOfFlows`, in the data's units.
+        weights_: π, shape (K,).
+        classes_: the labels that components 0, 1, … stand for, if there were any; else None.
+        labels_: the component of every row fitted on.
+        columns_: what each column was taken to be.
+        history_: training and validation loss of every epoch.
+        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time.
+
+    Example:
+        >>> import numpy as np, pushforward as pf
+        >>> rng = np.random.default_rng(0)
+        >>> X = np.concatenate([rng.normal(-3, 1, (150, 2)), rng.normal(3, 1, (150, 2))])
+        >>> mixture = pf.FlowMixture(2, max_epochs=10, random_state=0).fit(X)
+        >>> mixture.predict_proba(X).shape
+        (300, 2)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 5,
+        *,
+        flow: str = "spline_coupling",
+        n_layers: int | None = None,
+        hidden_sizes: Sequence[int] | None = None,
+        posterior_hidden_sizes: Sequence[int] = (64,),
+        temperature: float = 1.0,
+        learn_weights: bool = True,
+        init: str = "partition",
+        start_epochs: int | None = None,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float = 0.0,
+        validation_fraction: float = 0.1,
+        patience: int | None = None,
+        bounds: Bounds | None = None,
+        discrete: str | Sequence[Any] = "auto",
+        n_init: int = 1,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.n_components = n_components
+        self.flow = flow
+        self.n_layers = n_layers
+        self.hidden_sizes = hidden_sizes
+        self.posterior_hidden_sizes = posterior_hidden_sizes
+        self.temperature = temperature
+        self.learn_weights = learn_weights
+        self.init = init
+        self.start_epochs = start_epochs
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.bounds = bounds
+        self.discrete = discrete
+        self.n_init = n_init
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None) -> Self:
+        """Fit the mixture to the rows of a table.
+
+        Parameters:
+            X: numbers, shape (n, D); NumPy, pandas or polars.
+            y: labels of some rows, shape (n,): whole numbers, -1 where unlabelled; None for none at all.
+            sample_weight: non-negative, shape (n,).
+            condition: numbers that densities and posterior are conditioned on, shape (n, C).
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            ValueError: cells that are not finite numbers, constant continuous columns, values beyond
+                bounds, fewer rows than components, labels out of range.
+            TrainingError: training diverged.
+        """
+        return self._fit(X, y, sample_weight, condition)
+
+    def _fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None, checkpoint: Checkpoint | None = None
+    ) -> Self:
+        going_on = self.warm_start and hasattr(self, "_flow")
+        x = self._check_rows(X, reset=not going_on)
+        table = self._check_condition(condition, len(x), fitting=not going_on)
+        weight = check_weights(sample_weight, x)
+        classes, label = check_labels(y, len(x), self.n_components)
+        everything = x, table, label
+        if weight is not None:
+            kept = weight > 0
+            x, weight, label = x[kept], weight[kept], None if label is None else label[kept]
+            table = None if table is None else table[kept]
+        if len(x) < self.n_components:
+            raise ValueError(f"{len(x)} rows cannot fill {self.n_components} components; lower n_components or add rows")
+        if not going_on:
+            self._learn(x, condition, table)
+        self.classes_ = classes
+        fit = self._train(x, table, label, weight, going_on, checkpoint)
+        self._keep(fit, fit.model)
+        self.labels_ = self.predict(everything[0], condition=everything[1]) if len(everything[0]) else None
+        return self
+
+    def _train(
+        self, x: FloatArray, table: Any, label: IntArray | None, weight: Any, going_on: bool, checkpoint: Any
+    ) -> Any:
+        """Split, start and train."""
+        seed, k = self._seed(), int(self.n_components)
+        labelled = None if label is None else label >= 0
+        few = labelled is not None and labelled.mean() < 0.5
+        train_index, validation_index = self._split(len(x), labelled if few else None, seed)
+        n_leading = 0
+        if few:  # labelled rows lead: epochs on them and on the others interleave
+            train_index = train_index[np.argsort(~labelled[train_index], kind="stable")]
+            n_leading = int(labelled.sum())
+
+        def rows(index: Any, n_leading: int = 0) -> Any:
+            return self._rows(
+                x,
+                table,
+                index,
+                label=None if label is None else label[index],
+                weight=None if weight is None else weight[index],
+                n_leading=n_leading,
+            )
+
+        training, validation = rows(train_index, n_leading), rows(validation_index)
+        defaults = mixture_defaults(len(train_index), x.shape[1])
+        settings = self._training_settings(len(train_index), defaults)
+        n_init = 1 if going_on else int(self.n_init)
+        start_epochs, model, start = 0, self._flow if going_on else None, None
+        if model is None:
+            model, start = self._start(training, None if label is None else label[train_index], seed, n_init)
+            start_epochs = self._start_epochs(settings.max_epochs, label)
+        leading = start_epochs if self.init == "random" and few else 0
+        settings = self._training_settings(
+            len(train_index), defaults, start_epochs=start_epochs, leading_epochs=leading
+        )
+        return train(
+            model,
+            self._loss(settings.max_epochs, start_epochs),
+            training,
+            key=jax.random.key(seed),
+            settings=settings,
+            validation=validation,
+            start=start,
+            n_restarts=n_init,
+            checkpoint=bind(checkpoint, self, fingerprint(x, label, weight, table)),
+            show_progress=bool(self.verbose),
+        )
+
+    def _start_epochs(self, max_epochs: int, label: IntArray | None) -> int:
+        if self.start_epochs is not None:
+            return min(int(self.start_epochs), max_epochs - 1)
+        return max_epochs // 10 if self.init == "partition" or label is not None else 0
+
+    def _loss(self, max_epochs: int, start_epochs: int) -> MixtureBound:
+        if not self.temperature >= 1:
+            raise ValueError(f"temperature must be at least 1; got {self.temperature!r}")
+        noise = self.columns_.noise
+        return MixtureBound(
+            temperature=as_float(self.temperature),
+            anneal_epochs=as_float((max_epochs - start_epochs) // 2),
+            start_epochs=as_float(start_epochs),
+            noise=None if noise is None else as_float(noise),
+        )
+
+    def _start(self, rows: Any, label: IntArray | None, seed: int, n_init: int) -> tuple[Any, Array | None]:
+        """The untrained mixture (with a restart axis if there are several), and the component each row starts."""
+        n, dim, k = int(rows.n), rows.x.shape[1], int(self.n_components)
+        z = unbounded(self.columns_, np.asarray(rows.x)[:n])
+        seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
+        if self.init == "partition":
+            parts = [partition_rows(z, k, label, int(s)) for s in seeds]
+        elif self.init == "random":
+            parts = [np.full(n, -1) if label is None else label] * n_init
+        else:
+            raise ValueError(f"init must be 'partition' or 'random'; got {self.init!r}")
+        where = [moments(z, part if self.init == "partition" else part * 0 - 1, k, starting_scale(dim)) for part in parts]
+        locations, factors, shares = (as_float(np.stack(a)) for a in zip(*where, strict=True))
+        model = build_mixtures(
+            jax.random.split(jax.random.key(seed), n_init),
+            self._spec(dim),
+            locations,
+            factors,
+            jnp.log(shares),
+            tuple(int(h) for h in self.posterior_hidden_sizes),
+            bool(self.learn_weights),
+        )
+        if self.columns_.bounded:
+            bounds = trees.repeat(self.columns_.bounds_map(), n_init)
+            model = eqx.tree_at(lambda m: m.shared, model, bounds)
+        padding = np.full((n_init, rows.x.shape[0] - n), -1)
+        start = jnp.asarray(np.concatenate([np.stack(parts), padding], axis=1), dtype=jnp.int32)
+        if self.init == "random" and label is None:
+            start = None
+        if n_init == 1:
+            return trees.unstack(model, 0), None if start is None else start[0]
+        return model, start
+
+    # -- what a fitted mixture tells -------------------------------------------------------------------------
+
+    @property
+    def model_(self) -> MixtureOfFlows:
+        """The fitted distribution, in the data's units (a condition in standard units)."""
+        check_is_fitted(self)
+        shared = Chain([self._flow.shared, self.columns_.units_map()])
+        model: MixtureOfFlows = eqx.tree_at(lambda m: m.shared, self._flow, shared)
+        return model
+
+    @property
+    def weights_(self) -> FloatArray:
+        """π, shape (K,)."""
+        check_is_fitted(self)
+        return np.exp(np.asarray(self._flow.log_weights, dtype=np.float64))
+
+    def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
+        """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
+        draws = self._score_in_batches(_joint_and_logits, X, condition)
+        joint = logsumexp(np.stack([d[0] for d in draws]), axis=0) - np.log(len(draws)) - self.columns_.log_scale
+        return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
+
+    def predict(self, X: Any, condition: Any = None) -> IntArray:
+        """The component that the posterior network ranks first, shape (n,)."""
+        return np.argmax(self.predict_proba(X, condition), axis=1)
+
+    def predict_proba(self, X: Any, condition: Any = None) -> FloatArray:
+        """The posterior network's q(k|x), shape (n, K)."""
+        return self._result(self._joint_and_posterior(X, condition)[1])
+
+    def responsibilities(self, X: Any, condition: Any = None) -> FloatArray:
+        """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
+        joint, _ = self._joint_and_posterior(X, condition)
+        nowhere = np.isneginf(joint).all(axis=1)
+        return self._result(softmax(np.where(nowhere[:, None], np.log(self.weights_), joint), axis=1))
+
+    def score_samples(self, X: Any, condition: Any = None) -> FloatArray:
+        """Log-density of every row, in nats per unit volume of the data's units, shape (n,).
+
+        Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
+        density of the others given them) from a few fixed draws within each unit step.
+        """
+        return self._result(logsumexp(self._joint_and_posterior(X, condition)[0], axis=1))
+
+    def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
+        """The mean log-density of the rows; y is ignored."""
+        return float(np.mean(self.score_samples(X, condition)))
+
+    def elbo_samples(self, X: Any, condition: Any = None) -> FloatArray:
+        """The bound that is trained, Σ_k q(k|x) [log p(x, k) − log q(k|x)], of every row, shape (n,)."""
+        return self._result(_bound(*self._joint_and_posterior(X, condition)))
+
+    def posterior_gap(self, X: Any, condition: Any = None) -> FloatArray:
+        """KL(q(k|x) ‖ p(k|x)) of every row in nats, shape (n,): how far the network is from the exact posterior."""
+        joint, q = self._joint_and_posterior(X, condition)
+        return self._result(np.maximum(logsumexp(joint, axis=1) - _bound(joint, q), 0))
+
+    def n_parameters(self) -> int:
+        """Trainable numbers of the generative model: components and weights, without the posterior network."""
+        check_is_fitted(self)
+        return trees.n_parameters((self._flow.groups, self._flow.raw_weights)) - int(bool(self.learn_weights))
+
+    def bic(self, X: Any, condition: Any = None) -> float:
+        """Bayesian information criterion −2 Σ log p(x) + p log n; the lower the better."""
+        log_density = self.score_samples(X, condition)
+        return float(-2 * log_density.sum() + self.n_parameters() * np.log(len(log_density)))
+
+    def aic(self, X: Any, condition: Any = None) -> float:
+        """Akaike information criterion −2 Σ log p(x) + 2p; the lower the better."""
+        return float(-2 * self.score_samples(X, condition).sum() + 2 * self.n_parameters())
+
+    def sample(
+        self, n: int = 1, component: int | None = None, random_state: Any = None, condition: Any = None
+    ) -> tuple[FloatArray, IntArray]:
+        """New rows and the components they come from.
+
+        Parameters:
+            n: how many.
+            component: draw from this one alone; from all by their weights if None.
+            random_state: seed; the estimator's own if None.
+            condition: one for each of the n rows, shape (n, C), if the model was fitted with one.
+
+        Returns:
+            Rows (n, D) in the data's units, and components (n,).
+        """
+        check_is_fitted(self)
+        key, given = sampling_inputs(self, n, condition, random_state)
+        if given is not None and len(given) != n:
+            raise ValueError(f"condition has {len(given)} rows; sample needs one for each of the {n} draws")
+        k = int(self.n_components)
+        if component is not None and not 0 <= component < k:
+            raise ValueError(f"component must be in 0..{k - 1}; got {component}")
+        key_k, key_x = jax.random.split(key)
+        chosen = np.full(n, component, dtype=int) if component is not None else _choose(key_k, self.weights_, n)
+        places = [np.flatnonzero(chosen == j) for j in range(k)]
+        draws = self._flow.sample_by_component(
+            key_x, [len(p) for p in places], None if given is None else [np.asarray(given)[p] for p in places]
+        )
+        rows = np.empty((n, self.columns_.n))
+        for place, draw in zip(places, draws, strict=True):
+            rows[place] = draw
+        return self._result(self.columns_.restore(rows)), chosen
+
+
+def mixture_defaults(n: int, dim: int) -> dict[str, Any]:
+    """Training settings for n rows of D columns."""
+    batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
+    return {
+        "batch_size": batch_size,
+        "max_epochs": default_epochs(n, batch_size, steps=3000, least=20),
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "clip_norm": 10.0,
+        "averaging": 0.99,
+    }
+
+
+def check_labels(y: Any, n: int, k: int) -> tuple[IntArray | None, IntArray | None]:
+    """The labels as component numbers, and those that occur.
+
+    Raises:
+        ValueError: labels that are not whole numbers, of another length, or out of -1..K-1.
+    """
+    if y is None:
+        return None, None
+    given = np.asarray(y)
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.shape != (n,):
+        raise ValueError(f"y has shape {given.shape}; expected one label for each of the {n} rows")
+    try:
+        label = given.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"labels must be whole numbers with -1 for unlabelled; got dtype {given.dtype}; "
+            "number them first, with sklearn.preprocessing.LabelEncoder for example"
+        ) from error
+    if not (np.isfinite(label).all() and (label == np.round(label)).all()):
+        raise ValueError("labels must be whole numbers, with -1 (not NaN) for unlabelled rows")
+    out = label[(label < -1) | (label >= k)]
+    if len(out):
+        raise ValueError(
+            f"labels out of range: {sorted({int(v) for v in out})[:10]}; with n_components={k} they must be "
+            f"-1 (unlabelled) or 0..{k - 1}"
+        )
+    label = label.astype(int)
+    classes = np.unique(label[label >= 0])
+    return (None, None) if len(classes) == 0 else (classes, label)
+
+
+def _choose(key: Array, weights: FloatArray, n: int) -> IntArray:
+    return np.asarray(jax.random.categorical(key, jnp.log(as_float(weights)), shape=(bucket(n),)))[:n]
+
+
+def _bound(joint: FloatArray, q: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(q > 0, q * (joint - np.log(q)), 0.0)
+    return np.asarray(terms.sum(axis=1))
+
+
+@eqx.filter_jit
+def _joint_and_logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tuple[Array, Array]:
+    return mixture.joint_and_logits(s, c)

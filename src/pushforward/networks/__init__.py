@@ -1,0 +1,6 @@
+"""What parameterises maps: plain and masked networks."""
+
+from pushforward.networks.made import MADE
+from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear
+
+__all__ = ["ACTIVATIONS", "MADE", "MLP", "Linear"]

@@ -1,0 +1,204 @@
+"""MADE: a masked network whose i-th output sees only inputs before i, whole or one degree at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pushforward.networks.mlp import Linear, activation
+
+
+def hidden_degrees(width: int, dim: int, conditional: bool) -> np.ndarray[Any, np.dtype[np.int_]]:
+    """Degrees of a hidden layer, sorted and evenly spread, so that the units of one degree are neighbours.
+
+    A unit of degree m sees the inputs 1..m; units of degree 0 see only the condition.
+    """
+    lowest = 0 if conditional else min(1, dim - 1)
+    return lowest + (np.arange(width) * (dim - lowest)) // width
+
+
+class MADE(eqx.Module):
+    """Masked autoencoder for distribution estimation (Germain et al. 2015), inputs in their natural order.
+
+    Output i (a vector of n_params numbers) depends on the inputs before i and on the whole condition.
+
+    Arguments (of `init`):
+        key: a JAX random key.
+        dim: D, the number of inputs.
+        n_params: numbers given out for each input.
+        hidden_sizes: units of each hidden layer, at least one layer.
+        cond_dim: size of the condition, or None.
+        activation: name of an activation.
+
+    Raises:
+        ValueError: no hidden layer, or a size below one.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import MADE
+        >>> MADE.init(jax.random.key(0), 3, 2, (16,))(jnp.ones(3)).shape
+        (3, 2)
+    """
+
+    layers: tuple[Linear, ...]
+    context: Float[Array, "width cond"] | None
+    dim: int = eqx.field(static=True)
+    n_params: int = eqx.field(static=True)
+    activation: str = eqx.field(static=True, default="relu")
+
+    @classmethod
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        dim: int,
+        n_params: int,
+        hidden_sizes: Sequence[int],
+        cond_dim: int | None = None,
+        activation: str = "relu",
+        output_scale: float = 0.1,
+    ) -> MADE:
+        """Draw a network to train."""
+        hidden = tuple(hidden_sizes)
+        if not hidden or min(hidden) < 1 or dim < 1 or n_params < 1:
+            raise ValueError(
+                f"MADE needs dim and n_params ≥ 1 and at least one hidden layer of at least one unit; "
+                f"got dim={dim}, n_params={n_params}, hidden_sizes={hidden}"
+            )
+        sizes = [dim, *hidden, dim * n_params]
+        keys = jax.random.split(key, len(sizes))
+        scales = [2.0**0.5] * len(hidden) + [output_scale]
+        layers = tuple(
+            Linear.init(k, a, b, s) for k, a, b, s in zip(keys[1:], sizes[:-1], sizes[1:], scales, strict=True)
+        )
+        context = None
+        if cond_dim is not None:
+            context = jax.random.normal(keys[0], (hidden[0], cond_dim)) / max(cond_dim, 1) ** 0.5
+        return cls(layers, context, dim, n_params, activation)
+
+    @property
+    def degrees(self) -> list[np.ndarray[Any, np.dtype[np.int_]]]:
+        """Degrees of the inputs and of each hidden layer."""
+        widths = [layer.bias.shape[-1] for layer in self.layers[:-1]]
+        hidden = [hidden_degrees(w, self.dim, self.context is not None) for w in widths]
+        return [np.arange(1, self.dim + 1), *hidden]
+
+    def masked_weights(self) -> list[Array]:
+        """The weights of every layer with forbidden connections set to zero."""
+        degrees = self.degrees
+        seen_by = [*degrees[1:], np.repeat(np.arange(self.dim), self.n_params)]
+        return [
+            jnp.where(jnp.asarray(out)[:, None] >= jnp.asarray(into)[None, :], layer.weight, 0)
+            for layer, into, out in zip(self.layers, degrees, seen_by, strict=True)
+        ]
+
+    def biases(self, condition: Array | None) -> list[Array]:
+        """The bias of every layer, the first with the condition's part added."""
+        biases = [layer.bias for layer in self.layers]
+        if self.context is not None:
+            biases[0] = biases[0] + self.context @ condition
+        return biases
+
+    def __call__(self, x: Float[Array, " dim"], condition: Array | None = None) -> Float[Array, "dim n_params"]:
+        return self.pre_activations(x, condition)[-1].reshape(self.dim, self.n_params)
+
+    def pre_activations(self, x: Array, condition: Array | None = None) -> list[Array]:
+        """What every layer computes before its activation; the last entry is the output, flat."""
+        act = activation(self.activation)
+        outs: list[Array] = []
+        for weight, bias in zip(self.masked_weights(), self.biases(condition), strict=True):
+            outs.append(weight @ (act(outs[-1]) if outs else x) + bias)
+        return outs
+
+    def blocks(self) -> list[tuple[Array, int]]:
+        """For each hidden layer, where the units of degree 0..D start, and how many to touch at once.
+
+        A block may reach into neighbouring degrees: a unit touched before its inputs are complete is
+        touched again when they are, and one touched after gets the same value, so nothing needs padding.
+        """
+        found = []
+        for degrees in self.degrees[1:]:
+            starts = np.searchsorted(degrees, np.arange(self.dim + 1))
+            size = max(int(np.bincount(degrees).max()), 1)
+            found.append((jnp.asarray(np.minimum(starts, len(degrees) - size), dtype=jnp.int32), size))
+        return found
+
+
+def sweep(network: MADE, update: Any, z: Array, condition: Array | None) -> Array:
+    """Run x_i = update(i, z_i, output_i(x_{<i})) for i = 0..D-1, touching each hidden unit about once.
+
+    Unit by unit of rising degree this costs the arithmetic of one pass, where D passes would be naive.
+
+    Arguments:
+        network: the masked network, on x.
+        update: (z_i, params_i) -> x_i, scalar.
+        z: shape (D,).
+        condition: shape (C,) or None.
+
+    Returns:
+        x, shape (D,).
+    """
+    act = activation(network.activation)
+    weights, biases, blocks = network.masked_weights(), network.biases(condition), network.blocks()
+    out_weight = weights[-1].reshape(network.dim, network.n_params, -1)
+    out_bias = biases[-1].reshape(network.dim, network.n_params)
+
+    def step(carry: tuple[Array, list[Array]], i: Array) -> tuple[tuple[Array, list[Array]], None]:
+        x, hidden = carry
+        below, now = x, []
+        for h, weight, bias, (starts, size) in zip(hidden, weights, biases, blocks, strict=False):
+            start = starts[i]
+            rows = lax.dynamic_slice_in_dim(weight, start, size)
+            block = act(rows @ below + lax.dynamic_slice_in_dim(bias, start, size))
+            below = lax.dynamic_update_slice_in_dim(h, block, start, 0)
+            now.append(below)
+        params = out_weight[i] @ below + out_bias[i]
+        x_i = update(z[i], params)
+        return (lax.dynamic_update_slice_in_dim(x, x_i[None], i, 0), now), None
+
+    hidden = [jnp.zeros_like(bias) for bias in biases[:-1]]
+    (x, _), _ = lax.scan(step, (jnp.zeros_like(z), hidden), jnp.arange(network.dim))
+    return x
+
+
+def transposed_solve(network: MADE, pre: list[Array], diagonal: Array, slopes: Array, g: Array) -> Array:
+    """Solve Jᵀλ = g for the triangular Jacobian J of z_i = τ⁻¹(x_i; output_i(x_{<i})), in one reverse sweep.
+
+    Arguments:
+        network: the masked network, on x.
+        pre: its pre-activations at x.
+        diagonal: dz_i/dx_i at fixed parameters, shape (D,).
+        slopes: dz_i/dparams_i, shape (D, n_params).
+        g: right-hand side, shape (D,).
+
+    Returns:
+        λ, shape (D,).
+    """
+    act = activation(network.activation)
+    weights, blocks = network.masked_weights(), network.blocks()
+    act_slopes = [jax.jvp(act, (a,), (jnp.ones_like(a),))[1] for a in pre[:-1]]
+    by_input = [weight.T for weight in weights]
+
+    def step(carry: tuple[Array, Array, list[Array]], i: Array) -> tuple[tuple[Array, Array, list[Array]], None]:
+        solved, cotangent, hidden = carry
+        above, now = cotangent.reshape(-1), []
+        for h, rows, slope, (starts, size) in reversed(list(zip(hidden, by_input[1:], act_slopes, blocks, strict=True))):
+            start = starts[i + 1]
+            block = lax.dynamic_slice_in_dim(rows, start, size) @ above
+            block = block * lax.dynamic_slice_in_dim(slope, start, size)
+            above = lax.dynamic_update_slice_in_dim(h, block, start, 0)
+            now.append(above)
+        solved_i = (g[i] - by_input[0][i] @ above) / diagonal[i]
+        solved = lax.dynamic_update_slice_in_dim(solved, solved_i[None], i, 0)
+        cotangent = lax.dynamic_update_slice_in_dim(cotangent, (solved_i * slopes[i])[None], i, 0)
+        return (solved, cotangent, now[::-1]), None
+
+    start_state = (jnp.zeros_like(g), jnp.zeros_like(slopes), [jnp.zeros_like(a) for a in pre[:-1]])
+    (solved, _, _), _ = lax.scan(step, start_state, jnp.arange(network.dim), reverse=True)
+    return solved

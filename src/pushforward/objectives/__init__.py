@@ -1,0 +1,7 @@
+"""Pure losses: (model, batch, key) -> scalar."""
+
+from pushforward.objectives.batch import Batch, add_noise
+from pushforward.objectives.likelihood import NegativeLogLikelihood, weighted_mean
+from pushforward.objectives.mixture import MixtureBound
+
+__all__ = ["Batch", "MixtureBound", "NegativeLogLikelihood", "add_noise", "weighted_mean"]

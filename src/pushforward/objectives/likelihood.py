@@ -1,0 +1,39 @@
+"""Maximum likelihood."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward.distributions import Pushforward
+from pushforward.objectives.batch import Batch, add_noise
+
+
+def weighted_mean(values: Array, weight: Array) -> Array:
+    """Mean of `values` over rows of positive weight; a row of weight zero may hold anything."""
+    total = jnp.where(weight > 0, values, 0) @ weight
+    return total / jnp.maximum(weight.sum(), jnp.finfo(values.dtype).tiny)
+
+
+class NegativeLogLikelihood(eqx.Module):
+    """The mean of −log p(x) over a batch.
+
+    Arguments:
+        noise: width of uniform noise on each column, shape (D,), or None.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward import flows
+        >>> from pushforward.objectives import Batch, NegativeLogLikelihood
+        >>> x = jnp.zeros((4, 2))
+        >>> batch = Batch(x, None, None, None, jnp.ones(4), jnp.array(0.0))
+        >>> NegativeLogLikelihood()(flows.maf(jax.random.key(0), 2), batch, jax.random.key(1)).shape
+        ()
+    """
+
+    noise: Array | None = None
+
+    def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
+        x = add_noise(batch.x, self.noise, key)
+        return weighted_mean(-model.calibrate(x, batch.condition, batch.weight)[1], batch.weight)

@@ -1,0 +1,54 @@
+"""The bound of a variational mixture of flows, with and without labels."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward.distributions import MixtureOfFlows
+from pushforward.distributions.mixture import bound
+from pushforward.objectives.batch import Batch, add_noise
+from pushforward.objectives.likelihood import weighted_mean
+
+
+class MixtureBound(eqx.Module):
+    """The negative ELBO of unlabelled rows, and the supervised loss of labelled ones.
+
+    `ELBO(x) = Σ_k q(k|x) [log p_k(x) + log π_k − log q(k|x)]` exactly over k, with the posterior's logits
+    divided by a temperature that decays exponentially to 1. A labelled row trains its own component by
+    its likelihood and the posterior network by cross-entropy. For the first `start_epochs` the rows'
+    starting components play the part of labels, and rows without one are left out.
+
+    Arguments:
+        temperature: at epoch 0, at least 1.
+        anneal_epochs: epochs until the temperature is 1.
+        start_epochs: epochs of the start.
+        noise: width of uniform noise on each column, shape (D,), or None.
+    """
+
+    temperature: Array
+    anneal_epochs: Array
+    start_epochs: Array
+    noise: Array | None = None
+
+    def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
+        x = add_noise(batch.x, self.noise, key)
+        _, joint, logits = model.calibrate(x, batch.condition, batch.weight)
+        left = jnp.clip(1 - (batch.epoch - self.start_epochs) / jnp.maximum(self.anneal_epochs, 1), 0, 1)
+        unlabelled = -bound(joint, logits / self.temperature**left)
+        if batch.label is None and batch.start is None:
+            return weighted_mean(unlabelled, batch.weight)
+
+        nobody = jnp.full(x.shape[0], -1)
+        starting = batch.epoch < self.start_epochs
+        target = jnp.where(
+            starting,
+            nobody if batch.start is None else batch.start,
+            nobody if batch.label is None else batch.label,
+        )
+        chosen = jax.nn.one_hot(target, logits.shape[-1], dtype=bool)
+        labelled = -jnp.where(chosen, joint + jax.nn.log_softmax(logits), 0).sum(-1)
+        left_out = jnp.where(starting & (target < 0), 0, batch.weight)
+        return weighted_mean(jnp.where(target >= 0, labelled, unlabelled), left_out)

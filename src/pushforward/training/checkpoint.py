@@ -1,0 +1,117 @@
+"""Checkpoints: the whole state of training in one file, written so that a crash leaves the old or the new one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from pushforward.training.settings import TrainingError
+
+FILE_NAME = "training.safetensors"
+
+
+class CheckpointError(TrainingError, ValueError):
+    """A checkpoint cannot be used; the message says why and what to do."""
+
+
+@dataclasses.dataclass
+class Checkpoint:
+    """Where and how often to keep the state of training, and whether to go on from it.
+
+    Arguments:
+        path: a folder; made if absent.
+        minutes: keep the state when this long has passed; None for never by the clock.
+        epochs: keep the state every so many epochs; None for never by the count.
+        resume: continue from what is there.
+        fingerprint: anything JSON-able that must not change between runs: settings, the data's hash.
+    """
+
+    path: str | os.PathLike[str]
+    minutes: float | None = 5.0
+    epochs: int | None = None
+    resume: bool = False
+    fingerprint: dict[str, Any] = dataclasses.field(default_factory=dict)
+    _written: float = dataclasses.field(default_factory=time.monotonic, repr=False)
+    _epoch: int = dataclasses.field(default=0, repr=False)
+
+    @property
+    def file(self) -> Path:
+        """The file the state is kept in."""
+        return Path(self.path) / FILE_NAME
+
+    def due(self, epoch: int) -> bool:
+        """Whether the state should be kept now."""
+        by_clock = self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
+        return by_clock or (self.epochs is not None and epoch - self._epoch >= self.epochs)
+
+    def save(self, state: Any, history: list[dict[str, Any]], epoch: int) -> None:
+        """Keep the state; the file is replaced only once the new one is complete on disk."""
+        arrays = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(_raw_keys(state)))}
+        metadata = {"fingerprint": _canonical(self.fingerprint), "history": json.dumps(history)}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.file.with_name(self.file.name + ".partial")
+        try:
+            save_file(arrays, partial, metadata=metadata)
+            with open(partial, "rb+") as handle:
+                os.fsync(handle.fileno())
+            os.replace(partial, self.file)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        self._written, self._epoch = time.monotonic(), epoch
+
+    def load(self, like: Any) -> tuple[Any, list[dict[str, Any]]]:
+        """The state kept here, as leaves of `like`.
+
+        Raises:
+            CheckpointError: there is none, it is damaged, or it belongs to other data or settings.
+        """
+        if not self.file.exists():
+            raise CheckpointError(f"nothing to resume: {self.file} does not exist; run without resuming first")
+        try:
+            with safe_open(self.file, framework="numpy") as handle:
+                metadata = handle.metadata() or {}
+                arrays = [handle.get_tensor(name) for name in sorted(handle.keys())]
+            history = json.loads(metadata["history"])
+            kept = json.loads(metadata["fingerprint"])
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise CheckpointError(f"{self.file} is damaged ({error}); delete its folder and start anew") from error
+        now = json.loads(_canonical(self.fingerprint))
+        changed = sorted(k for k in {*kept, *now} if kept.get(k) != now.get(k))
+        if changed:
+            raise CheckpointError(
+                f"cannot resume from {self.file}: {', '.join(changed)} changed since it was written; "
+                "resume with the same data and settings, or start anew"
+            )
+        raw = _raw_keys(like)
+        leaves = jax.tree.leaves(raw)
+        if [a.shape for a in arrays] != [leaf.shape for leaf in leaves]:
+            raise CheckpointError(f"{self.file} holds another model; resume with the same settings, or start anew")
+        restored = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(a) for a in arrays])
+        return restored._replace(key=jax.random.wrap_key_data(restored.key)), history
+
+    def discard(self) -> None:
+        """Remove the kept state, once training is complete."""
+        self.file.unlink(missing_ok=True)
+        try:
+            self.file.parent.rmdir()
+        except OSError:
+            pass  # somebody keeps other things there
+
+
+def _raw_keys(state: Any) -> Any:
+    return state._replace(key=jax.random.key_data(state.key))
+
+
+def _canonical(fingerprint: dict[str, Any]) -> str:
+    return json.dumps(fingerprint, sort_keys=True, default=str)

@@ -1,0 +1,223 @@
+"""The one training engine: any model, any loss, whole epochs compiled, restarts side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward import trees
+from pushforward.training.checkpoint import Checkpoint
+from pushforward.training.epochs import CHUNK, Fixed, Loss, State, calibrated, initial_state, run_epochs
+from pushforward.training.progress import Progress
+from pushforward.training.rows import Rows
+from pushforward.training.settings import Settings, TrainingError, hyper
+
+M = TypeVar("M")
+CALL_SECONDS = 0.5  # how long one compiled call should take: long enough to be cheap, short enough for Ctrl-C
+
+
+class TrainingWarning(UserWarning):
+    """Training ended well enough to use, but something in it deserves a look."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit(Generic[M]):
+    """What training gives back.
+
+    Arguments:
+        model: the model with its best weights, calibrated on the training rows.
+        history: one dict an epoch: epoch, train_loss, validation_loss (None without validation).
+        best_epoch: the epoch whose weights were kept, counted from 1.
+        best_loss: its validation loss, or the last training loss without validation.
+        bad_steps: steps skipped because the gradient was not finite.
+        interrupted: whether it was ended by Ctrl-C.
+        restart: which restart won, and `losses` of all of them.
+        seconds: wall time, compilation included.
+    """
+
+    model: M
+    history: list[dict[str, Any]]
+    best_epoch: int
+    best_loss: float
+    bad_steps: int
+    interrupted: bool
+    restart: int
+    losses: list[float]
+    seconds: float
+
+
+def train(
+    model: M,
+    loss: Loss,
+    rows: Rows,
+    *,
+    key: PRNGKeyArray,
+    settings: Settings = Settings(),
+    validation: Rows | None = None,
+    start: Array | None = None,
+    n_restarts: int = 1,
+    checkpoint: Checkpoint | None = None,
+    show_progress: bool = False,
+) -> Fit[M]:
+    """Train a model by Adam on a loss over rows, and keep its best weights.
+
+    Arguments:
+        model: any module with `calibrate` and `reads_data`; with `n_restarts` > 1 its leaves carry a restart axis.
+        loss: (model, batch, key) -> scalar; a module, so that equal losses share one compiled program.
+        rows: the training table, from `make_rows`.
+        key: a JAX random key; everything random follows from it.
+        settings: how to train.
+        validation: rows to judge by; without them the last weights are kept.
+        start: for each row a component to start, shape (n_padded,), with a restart axis if `n_restarts` > 1.
+        n_restarts: models trained side by side; the best one is given back.
+        checkpoint: where to keep the state while training.
+        show_progress: whether to show a progress bar on a terminal.
+
+    Returns:
+        A `Fit`.
+
+    Raises:
+        TrainingError: the loss is not finite for too many steps in a row, in every restart.
+        CheckpointError: resuming from a checkpoint that does not fit.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from pushforward import flows
+        >>> from pushforward.objectives import NegativeLogLikelihood
+        >>> from pushforward.training import Settings, make_rows, train
+        >>> rows = make_rows(np.random.default_rng(0).normal(size=(100, 2)))
+        >>> flow = flows.real_nvp(jax.random.key(0), 2, n_layers=2, hidden_sizes=(8,))
+        >>> fit = train(flow, NegativeLogLikelihood(), rows, key=jax.random.key(1), settings=Settings(max_epochs=3))
+        >>> len(fit.history)
+        3
+    """
+    began = time.monotonic()
+    side_by_side = n_restarts > 1
+    params, rest = trees.partition(model)
+    keys = jax.random.split(key, n_restarts) if side_by_side else key
+    state = _start_state(params, keys, settings.averaging > 0, side_by_side)
+    batch_size = min(settings.batch_size, int(rows.x.shape[0]))
+    fixed = Fixed(rest, loss, rows, start, validation, hyper(settings))
+    history: list[dict[str, Any]] = []
+    if checkpoint is not None and checkpoint.resume:
+        state, history = checkpoint.load(state)
+
+    interrupted = False
+    with Progress(settings.max_epochs, int(rows.n), show_progress) as progress:
+        n_epochs = 1
+        while not bool(jnp.all(state.stopped)):
+            tick = time.monotonic()
+            try:
+                state, log = run_epochs(fixed, state, jnp.asarray(n_epochs), batch_size, side_by_side)
+                ran = _append(history, log, validation is not None)
+                progress.update(len(history), history[-1]["train_loss"][0], _first(history[-1]["validation_loss"]))
+                if checkpoint is not None and checkpoint.due(len(history)):
+                    checkpoint.save(state, history, len(history))
+            except KeyboardInterrupt:
+                interrupted = True
+                break
+            n_epochs = _next_chunk(n_epochs, ran, time.monotonic() - tick, checkpoint)
+    if interrupted and state.step.is_deleted():  # pragma: no cover - the call was cut before it gave anything back
+        raise KeyboardInterrupt
+    return _finish(state, fixed, history, settings, interrupted, side_by_side, began)
+
+
+def _start_state(params: Any, keys: Any, averaging: bool, side_by_side: bool) -> State:
+    def make(params: Any, key: Any) -> State:
+        return initial_state(params, key, averaging)
+
+    state: State = eqx.filter_jit(eqx.filter_vmap(make) if side_by_side else make)(params, keys)
+    return state
+
+
+def _first(values: list[float] | None) -> float | None:
+    return None if values is None else values[0]
+
+
+def _append(history: list[dict[str, Any]], log: Any, validated: bool) -> int:
+    """Add the epochs of one call to the history; losses are lists, one number for each restart."""
+    ran = np.atleast_2d(np.asarray(log.ran).T).T.any(axis=-1)
+    count = int(ran.sum())
+    train_loss, validation_loss = np.asarray(log.train_loss), np.asarray(log.validation_loss)
+    for i in range(count):
+        history.append(
+            {
+                "epoch": len(history) + 1,
+                "train_loss": np.atleast_1d(train_loss[i]).tolist(),
+                "validation_loss": np.atleast_1d(validation_loss[i]).tolist() if validated else None,
+            }
+        )
+    return count
+
+
+def _next_chunk(n_epochs: int, ran: int, seconds: float, checkpoint: Checkpoint | None) -> int:
+    """How many epochs the next call runs, so that it takes about CALL_SECONDS."""
+    fitting = int(CALL_SECONDS * max(ran, 1) / max(seconds, 1e-6))
+    limit = CHUNK if checkpoint is None or checkpoint.epochs is None else min(CHUNK, checkpoint.epochs)
+    return max(1, min(4 * n_epochs, fitting, limit))
+
+
+def _finish(
+    state: State,
+    fixed: Fixed,
+    history: list[dict[str, Any]],
+    settings: Settings,
+    interrupted: bool,
+    side_by_side: bool,
+    began: float,
+) -> Fit[Any]:
+    """Choose the best restart, calibrate it, and report what went wrong on the way."""
+    failed = np.atleast_1d(np.asarray(state.bad_in_a_row)) >= settings.max_bad_steps
+    if failed.all():
+        raise TrainingError(
+            f"the loss or its gradient was not finite for {settings.max_bad_steps} steps in a row "
+            f"(epoch {len(history)}); try a smaller learning_rate (now {settings.learning_rate:g}), a clip_norm, "
+            "or look for extreme values in the data"
+        )
+    last = np.asarray(history[-1]["train_loss"])
+    losses = np.atleast_1d(np.asarray(state.best_loss)) if fixed.validation is not None else last
+    losses = np.where(np.isfinite(losses), losses, np.inf)
+    losses = np.where(np.isfinite(losses) & failed, losses + 1e-6, losses)
+    restart = int(np.argmin(losses))
+
+    def pick(tree: Any) -> Any:
+        return trees.unstack(tree, restart) if side_by_side else tree
+
+    model = trees.combine(pick(state.best), pick(fixed.rest))
+    if model.reads_data:
+        model = eqx.filter_jit(calibrated)(model, fixed.rows)
+    bad_steps = int(np.atleast_1d(np.asarray(state.bad_steps))[restart])
+    if bad_steps:
+        warnings.warn(
+            f"{bad_steps} training steps were skipped because the gradient was not finite; "
+            "a smaller learning_rate or a clip_norm avoids this",
+            TrainingWarning,
+            stacklevel=4,
+        )
+    mine = [
+        {**entry, "train_loss": entry["train_loss"][restart], "validation_loss": _nth(entry["validation_loss"], restart)}
+        for entry in history
+    ]
+    return Fit(
+        model=model,
+        history=mine[: int(np.atleast_1d(np.asarray(state.epoch))[restart])],
+        best_epoch=int(np.atleast_1d(np.asarray(state.best_epoch))[restart]) + 1,
+        best_loss=float(losses[restart]),
+        bad_steps=bad_steps,
+        interrupted=interrupted,
+        restart=restart,
+        losses=losses.tolist(),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _nth(values: list[float] | None, n: int) -> float | None:
+    return None if values is None else values[n]

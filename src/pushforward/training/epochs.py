@@ -1,0 +1,232 @@
+"""The compiled part of training: whole epochs, for one model or several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward import trees
+from pushforward.bijections.base import fix_statistics
+from pushforward.training.rows import Rows, n_batches, shuffled, take_batch
+from pushforward.training.settings import Hyper
+
+CHUNK = 64  # epochs that one call may run
+Loss = Callable[[Any, Any, Array], Array]
+
+
+class State(NamedTuple):
+    """Everything that changes while training; arrays only."""
+
+    params: Any
+    moments: optax.ScaleByAdamState
+    average: Any
+    best: Any
+    best_loss: Array
+    best_epoch: Array
+    bad_steps: Array
+    bad_in_a_row: Array
+    epoch: Array
+    step: Array
+    stopped: Array
+    key: PRNGKeyArray
+
+
+class Metrics(NamedTuple):
+    """What an epoch reports."""
+
+    train_loss: Array
+    validation_loss: Array
+    ran: Array
+
+
+class Fixed(NamedTuple):
+    """What training only reads."""
+
+    rest: Any
+    loss: Loss
+    rows: Rows
+    start: Array | None
+    validation: Rows | None
+    hyper: Hyper
+
+
+def initial_state(params: Any, key: PRNGKeyArray, averaging: bool) -> State:
+    """The state before the first step; every leaf has a buffer of its own, so that all can be donated."""
+
+    def copy(tree: Any) -> Any:
+        return jax.tree.map(jnp.copy, tree)
+
+    zero = jnp.zeros((), jnp.int32)
+    return State(
+        params=copy(params),
+        moments=optax.scale_by_adam().init(params),
+        average=copy(params) if averaging else None,
+        best=copy(params),
+        best_loss=jnp.asarray(jnp.inf),
+        best_epoch=zero,
+        bad_steps=zero + 0,
+        bad_in_a_row=zero + 0,
+        epoch=zero + 0,
+        step=zero + 0,
+        stopped=jnp.asarray(False),
+        key=key,
+    )
+
+
+def learning_rate(hyper: Hyper, step: Array, steps_per_epoch: Array) -> Array:
+    """Adam's step size at a step: warm-up, then constant or cosine."""
+    warm = jnp.minimum(1.0, (step + 1) / jnp.maximum(hyper.warmup_steps, 1))
+    total = jnp.maximum(hyper.max_epochs * steps_per_epoch, 1)
+    cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step / total, 1.0)))
+    return hyper.learning_rate * warm * jnp.where(hyper.cosine, cosine, 1.0)
+
+
+def update(state: State, value: Array, grads: Any, hyper: Hyper, rate: Array) -> State:
+    """One Adam step, or none and a mark against it where loss or gradient is not finite."""
+    norm = optax.global_norm(grads)
+    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+    scale = jnp.minimum(1.0, hyper.clip_norm / jnp.maximum(norm, 1e-12))
+    grads = jax.tree.map(lambda g, p: g * scale + hyper.l2 * p, grads, state.params)
+    steps, moments = optax.scale_by_adam().update(grads, state.moments)
+    params = jax.tree.map(lambda p, s: (p - rate * (s + hyper.decoupled * p)).astype(p.dtype), state.params, steps)
+    # a debiased average: the first steps count in full, so it never remembers the initial weights for long
+    keep = jnp.minimum(hyper.averaging, (state.step + 1) / (state.step + 10))
+    average = None
+    if state.average is not None:
+        average = jax.tree.map(lambda a, p: (keep * a + (1 - keep) * p).astype(a.dtype), state.average, params)
+    new = (params, moments, average)
+    old = (state.params, state.moments, state.average)
+    params, moments, average = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+    return state._replace(
+        params=params,
+        moments=moments,
+        average=average,
+        step=state.step + 1,
+        bad_steps=state.bad_steps + ~finite,
+        bad_in_a_row=jnp.where(finite, 0, state.bad_in_a_row + 1),
+    )
+
+
+def evaluate(fixed: Fixed, params: Any, rows: Rows, batch_size: int) -> Array:
+    """The mean loss over a table, with statistics read off the training rows and the same noise every time."""
+    model = calibrated(trees.combine(params, fixed.rest), fixed.rows)
+    model = fix_statistics(model)
+    size = min(4 * batch_size, rows.x.shape[0])
+    order = jnp.concatenate([jnp.arange(rows.x.shape[0]), jnp.zeros(size, jnp.int32)])
+    rows = rows._replace(n_leading=jnp.zeros_like(rows.n_leading))
+
+    def body(i: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+        batch = take_batch(rows, None, order, i, size, jnp.asarray(jnp.inf))
+        weight = batch.weight.sum()
+        value = fixed.loss(model, batch, jax.random.fold_in(jax.random.key(0), i))
+        return sums[0] + value * weight, sums[1] + weight
+
+    zero = jnp.zeros((), rows.x.dtype)
+    total, weight = lax.fori_loop(0, n_batches(rows, size)[1], body, (zero, zero))
+    return total / weight
+
+
+def calibrated(model: Any, rows: Rows) -> Any:
+    """The model with what it reads off data read off all training rows."""
+    return model.calibrate(rows.x, rows.condition, rows.weight)[0] if model.reads_data else model
+
+
+def run_epoch(state: State, fixed: Fixed, batch_size: int) -> tuple[State, Metrics]:
+    """One pass over the rows, then validation and bookkeeping of the best weights."""
+    rows, hyper = fixed.rows, fixed.hyper
+    order_key, step_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
+    order = shuffled(rows, order_key, batch_size)
+    n_first, n_second = n_batches(rows, batch_size)
+    n_steps = jnp.where(state.epoch < hyper.leading_epochs, n_first, n_first + n_second)
+    epoch = state.epoch.astype(rows.x.dtype)
+
+    def body(i: Array, carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
+        state, total, weight = carry
+        batch = take_batch(rows, fixed.start, order, i, batch_size, epoch)
+        objective = lambda p: fixed.loss(trees.combine(p, fixed.rest), batch, jax.random.fold_in(step_key, i))  # noqa: E731
+        value, grads = jax.value_and_grad(objective)(state.params)
+        state = update(state, value, grads, hyper, learning_rate(hyper, state.step, n_first + n_second))
+        seen = jnp.where(jnp.isfinite(value), batch.weight.sum(), 0)
+        return state, total + jnp.where(jnp.isfinite(value), value, 0) * seen, weight + seen
+
+    zero = jnp.zeros((), rows.x.dtype)
+    state, total, weight = lax.fori_loop(0, n_steps, body, (state, zero, zero))
+    current = state.params if state.average is None else state.average
+    validation_loss = jnp.asarray(jnp.nan, rows.x.dtype)
+    if fixed.validation is not None:
+        validation_loss = evaluate(fixed, current, fixed.validation, batch_size)
+    state = keep_best(state, current, validation_loss, fixed)
+    return state, Metrics(total / weight, validation_loss, jnp.asarray(True))
+
+
+def keep_best(state: State, current: Any, validation_loss: Array, fixed: Fixed) -> State:
+    """Remember the best weights by validation loss (the latest ones without validation), and when to stop."""
+    hyper = fixed.hyper
+    counts = state.epoch >= hyper.start_epochs
+    better = (validation_loss < state.best_loss) & counts if fixed.validation is not None else jnp.asarray(True)
+    best_epoch = jnp.where(better | ~counts, state.epoch, state.best_epoch)
+    epoch = state.epoch + 1
+    stopped = (epoch >= hyper.max_epochs) | (state.bad_in_a_row >= hyper.max_bad_steps)
+    if fixed.validation is not None:
+        stopped = stopped | (epoch - best_epoch > hyper.patience)
+    # before any epoch counts, the latest weights are the best there are
+    return state._replace(
+        best=jax.tree.map(lambda b, c: jnp.where(better | ~counts, c, b), state.best, current),
+        best_loss=jnp.where(better, validation_loss, state.best_loss).astype(state.best_loss.dtype),
+        best_epoch=best_epoch,
+        epoch=epoch,
+        stopped=stopped,
+    )
+
+
+@eqx.filter_jit(donate="all-except-first")
+def run_epochs(
+    fixed: Fixed, state: State, n_epochs: Array, batch_size: int, side_by_side: bool
+) -> tuple[State, Metrics]:
+    """Run up to `n_epochs` (at most CHUNK) epochs in one call.
+
+    Arguments:
+        fixed: what training only reads; `rest` and `start` carry a restart axis if `side_by_side`.
+        state: donated; every leaf carries a restart axis if `side_by_side`.
+        n_epochs: how many epochs, an array so that any number runs the same program.
+        batch_size: rows of a step.
+        side_by_side: whether several models train under one vmap.
+
+    Returns:
+        The new state, and metrics with a first axis of CHUNK epochs (`ran` marks those that happened).
+    """
+
+    def one(state: State, rest: Any, start: Array | None) -> tuple[State, Metrics]:
+        new, metrics = run_epoch(state, fixed._replace(rest=rest, start=start), batch_size)
+        state = jax.tree.map(lambda n, o: jnp.where(state.stopped, o, n), new, state)
+        return state, metrics
+
+    def epoch(state: State) -> tuple[State, Metrics]:
+        was_running = ~state.stopped
+        if side_by_side:
+            axes = (0, eqx.if_array(0), None if fixed.start is None else 0)
+            new, metrics = eqx.filter_vmap(one, in_axes=axes)(state, fixed.rest, fixed.start)
+        else:
+            new, metrics = run_epoch(state, fixed, batch_size)
+        return new, metrics._replace(ran=was_running)
+
+    def body(carry: tuple[Array, State, Metrics]) -> tuple[Array, State, Metrics]:
+        i, state, log = carry
+        state, metrics = epoch(state)
+        return i + 1, state, jax.tree.map(lambda a, m: a.at[i].set(m), log, metrics)
+
+    def go_on(carry: tuple[Array, State, Metrics]) -> Array:
+        return (carry[0] < n_epochs) & ~jnp.all(carry[1].stopped)
+
+    shape = (CHUNK, *state.stopped.shape)
+    dtype = fixed.rows.x.dtype
+    log = Metrics(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(shape, bool))
+    _, state, log = lax.while_loop(go_on, body, (jnp.zeros((), jnp.int32), state, log))
+    return state, log

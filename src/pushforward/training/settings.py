@@ -1,0 +1,110 @@
+"""How to train: settings for people, and the same as arrays for the compiled program."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+SCHEDULES = ("constant", "cosine")
+DECAY_FORMS = ("l2", "decoupled")
+
+
+class TrainingError(RuntimeError):
+    """Training could not go on; the message says why and what to try."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the engine needs to know besides model, loss and data.
+
+    Arguments:
+        max_epochs: passes over the data at most.
+        batch_size: rows of a step.
+        learning_rate: Adam's step size.
+        schedule: "constant" or "cosine" (to zero at `max_epochs`).
+        warmup_steps: steps over which the learning rate rises linearly.
+        weight_decay: strength.
+        decay_form: "l2" adds weight_decay · θ to the gradient, a Gaussian prior on the parameters;
+            "decoupled" shrinks θ by learning_rate · weight_decay beside the gradient step (AdamW).
+        clip_norm: largest norm of a gradient; infinite for no clipping.
+        averaging: decay of an exponential average of the weights, which then is what is validated and kept;
+            0 for none.
+        patience: epochs without a better validation loss before stopping; None to run all epochs.
+        start_epochs: epochs before validation counts.
+        leading_epochs: epochs that visit only the leading (labelled) rows.
+        max_bad_steps: steps in a row with a non-finite gradient before giving up.
+
+    Raises:
+        ValueError: a setting out of its range, named.
+    """
+
+    max_epochs: int = 100
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    decay_form: str = "l2"
+    clip_norm: float = math.inf
+    averaging: float = 0.0
+    patience: int | None = None
+    start_epochs: int = 0
+    leading_epochs: int = 0
+    max_bad_steps: int = 25
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "max_bad_steps"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        for name in ("learning_rate", "clip_norm"):
+            _check(name, getattr(self, name), getattr(self, name) > 0, "positive")
+        for name in ("weight_decay", "warmup_steps", "start_epochs", "leading_epochs"):
+            _check(name, getattr(self, name), getattr(self, name) >= 0, "zero or more")
+        _check("averaging", self.averaging, 0 <= self.averaging < 1, "in [0, 1)")
+        _check("patience", self.patience, self.patience is None or self.patience >= 1, "at least 1, or None")
+        _check("schedule", self.schedule, self.schedule in SCHEDULES, f"one of {SCHEDULES}")
+        _check("decay_form", self.decay_form, self.decay_form in DECAY_FORMS, f"one of {DECAY_FORMS}")
+
+
+def _check(name: str, value: object, fits: bool, expected: str) -> None:
+    if not fits:
+        raise ValueError(f"{name} must be {expected}; got {value!r}")
+
+
+class Hyper(NamedTuple):
+    """The settings as arrays, so that changing one does not compile anew."""
+
+    max_epochs: Array
+    learning_rate: Array
+    cosine: Array
+    warmup_steps: Array
+    l2: Array
+    decoupled: Array
+    clip_norm: Array
+    averaging: Array
+    patience: Array
+    start_epochs: Array
+    leading_epochs: Array
+    max_bad_steps: Array
+
+
+def hyper(settings: Settings) -> Hyper:
+    """The settings as arrays."""
+    decay = settings.weight_decay
+    return Hyper(
+        max_epochs=jnp.asarray(settings.max_epochs),
+        learning_rate=jnp.asarray(settings.learning_rate),
+        cosine=jnp.asarray(settings.schedule == "cosine"),
+        warmup_steps=jnp.asarray(settings.warmup_steps),
+        l2=jnp.asarray(decay if settings.decay_form == "l2" else 0.0),
+        decoupled=jnp.asarray(decay if settings.decay_form == "decoupled" else 0.0),
+        clip_norm=jnp.asarray(settings.clip_norm),
+        averaging=jnp.asarray(settings.averaging),
+        patience=jnp.asarray(settings.max_epochs if settings.patience is None else settings.patience),
+        start_epochs=jnp.asarray(settings.start_epochs),
+        leading_epochs=jnp.asarray(settings.leading_epochs),
+        max_bad_steps=jnp.asarray(settings.max_bad_steps),
+    )
