@@ -1,0 +1,180 @@
+"""Saving and loading a model as a folder of `model.json` and `weights.safetensors`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import safetensors.numpy
+
+from pushforward import __version__
+from pushforward.serialization.folders import existing, replace_folder
+from pushforward.serialization.nodes import MODEL, WEIGHTS, ModelFileError, Reader, encode
+
+FORMAT = "pushforward-model"
+FORMAT_VERSION = 1
+
+
+def save(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Save a model as a folder.
+
+    The folder appears, or takes the place of an older model, only once it is completely on disk: a crash or a full
+    disk leaves the old model or the new one. (A crash between the last two renames leaves the old model in a hidden
+    folder beside `path`; `load` reads it from there and the next `save` puts it back.)
+
+    Arguments:
+        obj: an estimator, a distribution, a bijection, a network, or tuples, lists and dicts of them, of arrays
+            (bool, integer, float16 to float64), and of None, bool, int, float and str.
+        path: the folder to write; its parent must exist.
+        overwrite: whether a model that is already there may be replaced.
+
+    Raises:
+        TypeError: a part of `obj` cannot be saved; the message names it.
+        FileExistsError: `path` is anything but a model folder, or a model and `overwrite` is False.
+        OSError: the folder cannot be written; nothing was changed.
+
+    Example:
+        >>> import tempfile, pathlib, jax.numpy as jnp, pushforward as pf
+        >>> folder = pathlib.Path(tempfile.mkdtemp()) / "model"
+        >>> pf.save(pf.bijections.Identity((2,)), folder)
+        >>> pf.load(folder).shape
+        (2,)
+    """
+    target = Path(os.path.realpath(path))
+    _check_target(target, overwrite)
+    tensors: dict[str, np.ndarray] = {}
+    tree = encode(obj, "model", tensors)
+    weights = safetensors.numpy.save(tensors)
+    header = {"format": FORMAT, "format_version": FORMAT_VERSION, "package_version": __version__}
+    document = {**header, "checksum": _checksum({**header, "model": tree}, weights), "model": tree}
+    text = _pretty(document) + "\n"
+    try:
+        replace_folder(target, {MODEL: text.encode("utf-8", "surrogatepass"), WEIGHTS: weights})
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(error.errno, f"cannot save the model: {reason}", str(target)) from error
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Load what `save` saved; runs no code from the files.
+
+    Arguments:
+        path: the folder of the model.
+
+    Returns:
+        The object, equal to the saved one in structure, dtypes and bits. Where JAX runs in 32 bits, 64-bit JAX
+        arrays become 32-bit ones, with a warning; NumPy arrays keep their dtype always.
+
+    Raises:
+        ModelFileError: a file is missing, cut short, changed since it was saved, or of a newer format.
+    """
+    folder = existing(Path(os.path.realpath(path)))
+    if not folder.is_dir():
+        problem = "is a file" if folder.exists() else "does not exist"
+        raise ModelFileError(f"{folder}: {problem}; a model is a folder with {MODEL} and {WEIGHTS}")
+    document = _read_document(folder / MODEL)
+    weights = _read_bytes(folder / WEIGHTS)
+    reader = Reader(folder, weights)
+    try:
+        obj = reader.node(document["model"], "model")
+    except RecursionError:
+        raise ModelFileError(f"{folder / MODEL}: field 'model' is nested too deeply") from None
+    reader.finish()
+    expected = _checksum({key: value for key, value in document.items() if key != "checksum"}, weights)
+    if document["checksum"] != expected:
+        raise ModelFileError(
+            f"{folder / MODEL}: field 'checksum' does not fit the contents of {MODEL} and {WEIGHTS}; "
+            "one of them was changed after it was saved"
+        )
+    return obj
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileError(f"{file}: missing; a model is a folder with {MODEL} and {WEIGHTS}") from None
+    except OSError as error:
+        raise ModelFileError(f"{file}: cannot be read: {error.strerror or error}") from error
+
+
+def _read_document(file: Path) -> dict[str, Any]:
+    """The checked top level of `model.json`."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is no JSON number")
+
+    try:
+        document = json.loads(_read_bytes(file), parse_constant=refuse)
+    except ModelFileError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{file}: not complete JSON ({error}); it was cut short or changed") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ModelFileError(f"{file}: field 'format' is not {FORMAT!r}; this is no model of pushforward")
+    version = document.get("format_version")
+    if type(version) is not int or version < 1:
+        raise ModelFileError(f"{file}: field 'format_version' is {version!r}; expected a whole number from 1")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{file}: field 'format_version' is {version}, written by pushforward {document.get('package_version')}; "
+            f"this is pushforward {__version__}, which reads up to {FORMAT_VERSION}: upgrade pushforward to load it"
+        )
+    expected = {"format", "format_version", "package_version", "checksum", "model"}
+    for key in sorted(expected ^ document.keys()):
+        raise ModelFileError(f"{file}: field {key!r} is {'missing' if key in expected else 'unexpected'}")
+    return document
+
+
+def _checksum(document: dict[str, Any], weights: bytes) -> str:
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
+    digest.update(weights)
+    return digest.hexdigest()
+
+
+def _pretty(node: Any, indent: int = 0) -> str:
+    """JSON with every object and list on one line where it fits."""
+    line = json.dumps(node, ensure_ascii=False, allow_nan=False)
+    if len(line) + indent <= 110 or not node or not isinstance(node, (dict, list)):
+        return line
+    pad = " " * (indent + 2)
+    if isinstance(node, dict):
+        parts = [f"{json.dumps(k, ensure_ascii=False)}: {_pretty(v, indent + 2)}" for k, v in node.items()]
+    else:
+        parts = [_pretty(v, indent + 2) for v in node]
+    left, right = "{}" if isinstance(node, dict) else "[]"
+    return left + "\n" + ",\n".join(pad + part for part in parts) + "\n" + " " * indent + right
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    """Nothing but a model may be replaced, and that only where the caller allows it."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot save to {target}: the folder {target.parent} does not exist; create it first")
+    place = existing(target)
+    if not place.exists():
+        return
+    if not place.is_dir():
+        raise FileExistsError(f"cannot save to {target}: it is a file, and a model is a folder; choose another path")
+    names = {entry.name for entry in place.iterdir()}
+    if not names:
+        return
+    if foreign := sorted(names - {MODEL, WEIGHTS}):
+        raise FileExistsError(
+            f"cannot save to {target}: it holds {foreign[0]}, no part of a model; choose another path"
+        )
+    if not _is_ours(place / MODEL):
+        raise FileExistsError(f"cannot save to {target}: {MODEL} there is not from pushforward; choose another path")
+    if not overwrite:
+        raise FileExistsError(f"cannot save to {target}: a model is already there; choose another path or overwrite it")
+
+
+def _is_ours(file: Path) -> bool:
+    """By its head alone, so that a model that was cut short can be replaced."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return f'"format": "{FORMAT}"'.encode() in stream.read(100)
