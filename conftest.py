@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-# Before anything imports the package, doctests included.
-install_import_hook("pushforward", "beartype.beartype")
+# Before anything imports the package, doctests included. Methods are decorated one by one, and there beartype does not
+# know what Self is: it passes as anything.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(hint_overrides=beartype.FrozenDict({Self: object})))"
+install_import_hook("pushforward", CHECKER.replace("Self", "__import__('typing').Self"))
 
 ROOT = Path(__file__).resolve().parent
 

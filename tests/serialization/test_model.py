@@ -171,7 +171,7 @@ def test_model_json_is_for_people(folder: Path) -> None:
     assert document["package_version"] == pf.__version__
     assert document["model"]["class"] == "bijections.Chain"
     assert max(map(len, text.splitlines())) <= 120
-    pf.save(model(), folder)
+    pf.save(model(), folder, overwrite=True)
     assert (folder / MODEL).read_text() == text, "the same model gives the same file"
 
 
@@ -201,20 +201,20 @@ def test_what_cannot_be_saved_is_named(tmp_path: Path, value: Any, message: str)
 
 
 def test_only_models_are_replaced(tmp_path: Path, folder: Path) -> None:
-    pf.save(affine(2.0), folder)
+    pf.save(affine(2.0), folder, overwrite=True)
     assert same(pf.load(folder), affine(2.0))
     with pytest.raises(FileExistsError, match="a model is already there"):
-        pf.save(model(), folder, overwrite=False)
+        pf.save(model(), folder)
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="it holds notes.txt, no part of a model"):
-        pf.save(model(), folder)
+        pf.save(model(), folder, overwrite=True)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(FileExistsError, match="it is a file"):
-        pf.save(model(), tmp_path / "file")
+        pf.save(model(), tmp_path / "file", overwrite=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / MODEL).write_text('{"format": "layers-model"}')
     with pytest.raises(FileExistsError, match=r"model\.json there is not from pushforward"):
-        pf.save(model(), tmp_path / "other")
+        pf.save(model(), tmp_path / "other", overwrite=True)
     with pytest.raises(FileNotFoundError, match="the folder .*absent does not exist"):
         pf.save(model(), tmp_path / "absent" / "model")
     assert same(pf.load(folder), affine(2.0))
@@ -228,7 +228,7 @@ def test_an_empty_folder_a_link_and_a_damaged_model_can_be_saved_to(tmp_path: Pa
     assert (tmp_path / "link").is_symlink() and same(pf.load(tmp_path / "empty"), model())
     (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:200])
     (folder / WEIGHTS).unlink()
-    pf.save(model(), folder)
+    pf.save(model(), folder, overwrite=True)
     assert same(pf.load(folder), model())
 
 
@@ -238,7 +238,7 @@ def test_a_full_disk_keeps_the_old_model(folder: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="cannot save the model: No space left on device: '.*model'") as raised:
-        pf.save(affine(2.0), folder)
+        pf.save(affine(2.0), folder, overwrite=True)
     assert raised.value.errno == errno.ENOSPC
     assert same(pf.load(folder), model())
     assert os.listdir(folder.parent) == ["model"]
@@ -249,7 +249,7 @@ def test_a_write_that_stops_halfway_keeps_the_old_model(folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(OSError, match="cannot save the model: File too large"):
-            pf.save(np.zeros(100_000), folder)
+            pf.save(np.zeros(100_000), folder, overwrite=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert same(pf.load(folder), model())
@@ -260,8 +260,8 @@ def test_a_model_left_aside_by_a_crash_is_found(folder: Path) -> None:
     os.rename(folder, folder.parent / ".model.old-model")
     assert same(pf.load(folder), model())
     with pytest.raises(FileExistsError, match="a model is already there"):
-        pf.save(affine(2.0), folder, overwrite=False)
-    pf.save(affine(2.0), folder)
+        pf.save(affine(2.0), folder)
+    pf.save(affine(2.0), folder, overwrite=True)
     assert same(pf.load(folder), affine(2.0))
     assert os.listdir(folder.parent) == ["model"]
 

@@ -19,7 +19,7 @@ FORMAT = "pushforward-model"
 FORMAT_VERSION = 1
 
 
-def save(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+def save(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Save a model as a folder.
 
     The folder appears, or takes the place of an older model, only once it is completely on disk: a crash or a full
@@ -30,7 +30,7 @@ def save(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = True) -> N
         obj: an estimator, a distribution, a bijection, a network, or tuples, lists and dicts of them, of arrays
             (bool, integer, float16 to float64), and of None, bool, int, float and str.
         path: the folder to write; its parent must exist.
-        overwrite: whether a model that is already there may be replaced.
+        overwrite: whether a model that is already there may be replaced; anything else never is.
 
     Raises:
         TypeError: a part of `obj` cannot be saved; the message names it.
