@@ -241,8 +241,8 @@ class LowRank(AbstractBijection):
     Example:
         >>> import jax.numpy as jnp
         >>> from pushforward.bijections import LowRank
-        >>> LowRank(jnp.ones(2), jnp.ones((2, 1)), jnp.array([3.0]), jnp.zeros(2)).forward(jnp.ones(2)).tolist()
-        [7.0, 7.0]
+        >>> LowRank(jnp.ones(2), jnp.ones((2, 1)), jnp.array([4.0]), jnp.zeros(2)).forward(jnp.ones(2)).tolist()
+        [9.0, 9.0]
     """
 
     lower: Array | None

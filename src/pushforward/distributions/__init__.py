@@ -1,0 +1,17 @@
+"""Distributions: bases, a base pushed through a map, and mixtures of those."""
+
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.gaussian_mixture import GaussianMixture
+from pushforward.distributions.mixture import MixtureOfFlows
+from pushforward.distributions.pushforward import Pushforward
+from pushforward.distributions.standard import Logistic, Normal, Uniform
+
+__all__ = [
+    "AbstractDistribution",
+    "GaussianMixture",
+    "Logistic",
+    "MixtureOfFlows",
+    "Normal",
+    "Pushforward",
+    "Uniform",
+]
