@@ -1,10 +1,9 @@
-"""Models survive the way to a folder and back; a folder that is not whole never loads."""
+"""Models survive the way to a folder and back, and nothing but a model is ever replaced."""
 
 import errno
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,59 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
 import pushforward as pf
-from pushforward.bijections import Affine, Chain, Exp, Identity, Invert, Stack
+from pushforward.bijections import Affine
 from pushforward.networks import MLP
-from pushforward.serialization.model import FORMAT_VERSION
 from pushforward.serialization.nodes import MODEL, WEIGHTS
-from pushforward.trees import Frozen, stack
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equal in structure, types, dtypes and bits."""
-    if jax.tree.structure(a) != jax.tree.structure(b):
-        return False
-    pairs = list(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-    return all(type(u) is type(v) and same_leaf(u, v) for u, v in pairs)
-
-
-def same_leaf(u: Any, v: Any) -> bool:
-    if isinstance(u, (jax.Array, np.ndarray)):
-        u, v = np.asarray(u), np.asarray(v)
-        if u.dtype.kind in "OU":
-            return bool(u.shape == v.shape and u.dtype.kind == v.dtype.kind and (u == v).all())
-        return bool(u.dtype == v.dtype and u.shape == v.shape and u.tobytes() == v.tobytes())
-    return bool(u == v) or (u != u and v != v)
-
-
-def affine(scale: float) -> Affine:
-    return Affine(jnp.array([0.5, -1.0]), jnp.full(2, scale))
-
-
-def model() -> Chain:
-    """Every way of combining maps, with frozen and trainable leaves."""
-    layers = Stack(stack([affine(2.0), affine(3.0), affine(0.1)]))
-    return Chain([Invert(Exp((2,))), layers, Identity((2,))])
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    pf.save(model(), tmp_path / "model")
-    return tmp_path / "model"
-
-
-def edit(folder: Path, change: Any) -> None:
-    """Rewrite model.json after `change(document)`."""
-    document = json.loads((folder / MODEL).read_text())
-    change(document)
-    (folder / MODEL).write_text(json.dumps(document))
-
-
-# What comes back
+from pushforward.trees import Frozen
+from tests.serialization.helpers import affine, edit, model, same, same_leaf
 
 
 def test_a_model_comes_back_and_computes_the_same(folder: Path) -> None:
@@ -266,154 +221,6 @@ def test_a_model_left_aside_by_a_crash_is_found(folder: Path) -> None:
     assert os.listdir(folder.parent) == ["model"]
 
 
-# What does not load
-
-
-def test_missing_parts_are_named(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(pf.ModelFileError, match="absent: does not exist; a model is a folder"):
-        pf.load(tmp_path / "absent")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(pf.ModelFileError, match="file: is a file; a model is a folder"):
-        pf.load(tmp_path / "file")
-    for name in (WEIGHTS, MODEL):
-        (folder / name).unlink()
-        with pytest.raises(pf.ModelFileError, match=f"{name}: missing; a model is a folder"):
-            pf.load(folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"), [(MODEL, "not complete JSON"), (WEIGHTS, "not a complete safetensors file")]
-)
-def test_files_cut_short(folder: Path, name: str, message: str) -> None:
-    whole = (folder / name).read_bytes()
-    for size in {0, 1, 7, 8, 9, len(whole) // 2, len(whole) - 2}:
-        (folder / name).write_bytes(whole[:size])
-        with pytest.raises(pf.ModelFileError, match=f"{name}: {message}"):
-            pf.load(folder)
-
-
-@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), name=st.sampled_from([MODEL, WEIGHTS]))
-def test_a_flipped_bit_never_goes_unseen(
-    tmp_path_factory: pytest.TempPathFactory, where: float, bit: int, name: str
-) -> None:
-    folder = tmp_path_factory.mktemp("flip") / "model"
-    pf.save(model(), folder)
-    content = bytearray((folder / name).read_bytes())
-    content[int(where * len(content))] ^= 1 << bit
-    (folder / name).write_bytes(content)
-    try:
-        loaded = pf.load(folder)
-    except pf.ModelFileError as error:
-        assert str(folder) in str(error)
-    else:
-        assert name == MODEL and same(loaded, model()), "only white space may change"
-
-
-def first_layer(document: dict[str, Any]) -> Any:
-    return document["model"]["fields"]["bijections"][1]["fields"]["layers"]
-
-
-def set_in(key: str, value: Any) -> Any:
-    return lambda document: document.update({key: value})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (set_in("format", "x"), "field 'format' is not 'pushforward-model'"),
-        (set_in("format_version", "1"), "field 'format_version' is '1'; expected a whole number"),
-        (
-            set_in("format_version", FORMAT_VERSION + 1),
-            r"field 'format_version' is \d+, written by .*: upgrade pushforward",
-        ),
-        (set_in("surprise", 1), "field 'surprise' is unexpected"),
-        (lambda d: d.pop("checksum"), "field 'checksum' is missing"),
-        (set_in("package_version", "0.0.1"), "field 'checksum' does not fit the contents"),
-        (set_in("model", {"class": "bijections.Affine"}), "field 'model' holds .*, which is nothing this format knows"),
-        (set_in("model", {"list": [], "dict": {}}), "field 'model' holds"),
-        (set_in("model", {"float": "1"}), "field 'model' holds"),
-        (set_in("model", {"items": [[1]]}), "field 'model/0' is not a pair"),
-        (set_in("model", {"items": [[{"list": []}, 1]]}), "field 'model/0/key' cannot be a key"),
-        (set_in("model", {"numpy": "object[1]"}), r"field 'model' has the array type 'object\[1\]'"),
-        (
-            set_in("model", {"strings": "str[2]", "values": ["a"]}),
-            r"field 'model' does not hold the strings of str\[2\]",
-        ),
-        (lambda d: first_layer(d)["fields"].pop("shift"), "field 'model/bijections/1/layers/shift' is missing"),
-        (lambda d: first_layer(d)["fields"].update(hook=1), "field '.*/layers/hook' is unknown to bijections.Affine"),
-        (
-            lambda d: first_layer(d)["fields"].update(shift={"jax": "float64[3,2]"}),
-            r"safetensors: field '.*/layers/shift' is float32\[3,2\]; model.json expects float64\[3,2\]",
-        ),
-        (
-            lambda d: first_layer(d)["fields"].update(shift=None),
-            "safetensors: field '.*/layers/shift' is unknown to model.json",
-        ),
-    ],
-)
-def test_a_changed_model_json_is_refused(folder: Path, change: Any, message: str) -> None:
-    edit(folder, change)
-    with pytest.raises(pf.ModelFileError, match=message) as raised:
-        pf.load(folder)
-    assert str(folder) in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "os.system",
-        "bijections.os",
-        "bijections.jnp",
-        "bijections.base",
-        "bijections.base.Chain",
-        "bijections.__class__",
-        "bijections.AbstractBijection",
-        "bijections.",
-        "Chain",
-        "trees.Any",
-        "trees.Array",
-        "trees.partition",
-        "cli.main",
-        "serialization.load",
-        "networks.Chain",
-        "pushforward.bijections.Chain",
-    ],
-)
-def test_only_classes_of_models_are_made(folder: Path, name: str) -> None:
-    edit(folder, lambda d: d["model"].update({"class": name}))
-    with pytest.raises(pf.ModelFileError, match=f"field 'model' has the unknown class '{name}'"):
-        pf.load(folder)
-
-
-def test_deep_nesting_is_refused(folder: Path) -> None:
-    deep = '{"list": [' * 300 + "1" + "]}" * 300
-    for depth in (1, 400):
-        text = (folder / MODEL).read_text()
-        start = text.index('"model": {')
-        (folder / MODEL).write_text(
-            text[:start] + '"model": ' + deep * depth if depth > 1 else text[:start] + '"model": ' + deep + "}"
-        )
-        with pytest.raises(pf.ModelFileError):
-            pf.load(folder)
-
-
-def test_changed_weights_are_refused(folder: Path) -> None:
-    tensors = safetensors.numpy.load_file(folder / WEIGHTS)
-    name = "model/bijections/1/layers/shift"
-
-    def refused(changed: dict[str, np.ndarray], message: str) -> None:
-        (folder / WEIGHTS).write_bytes(safetensors.numpy.save(changed))
-        with pytest.raises(pf.ModelFileError, match=message):
-            pf.load(folder)
-
-    rest = {k: v for k, v in tensors.items() if k != name}
-    refused(rest, rf"weights.safetensors: field '{name}' is missing; model.json expects float32\[3,2\]")
-    refused(tensors | {"extra": np.ones(1)}, "weights.safetensors: field 'extra' is unknown to model.json")
-    refused(rest | {name: tensors[name].astype(np.float64)}, rf"field '{name}' is float64\[3,2\]")
-    refused(rest | {name: tensors[name][:2]}, rf"field '{name}' is float32\[2,2\]; model.json expects float32\[3,2\]")
-    refused(rest | {name: tensors[name] + 1}, "field 'checksum' does not fit the contents")
-
-
 # Objects that say themselves what they are made of
 
 
@@ -465,8 +272,3 @@ def test_loading_needs_no_other_room(tmp_path: Path) -> None:
     )
     out = subprocess.run([sys.executable, "-c", code, tmp_path / "model"], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
-
-
-def test_a_copied_folder_is_the_same_model(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "copy")
-    assert same(pf.load(tmp_path / "copy"), model())
