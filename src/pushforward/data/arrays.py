@@ -33,7 +33,7 @@ def open_array(path: str) -> Source:
         loaded = np.load(path, mmap_mode="r" if path.lower().endswith(".npy") else None, allow_pickle=False)
         arrays = {"X": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise DataError(f"{path}: holds Python objects, which are never loaded; {_HOW}") from error
         raise DataError(f"{path}: not a well-formed NumPy file: {error}") from error
     for key, array in arrays.items():

@@ -8,8 +8,9 @@ import gzip
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any
 
 from pushforward.data.sources import DataError, Source, first_line, one_line_errors
 
@@ -43,7 +44,7 @@ def connect() -> duckdb.DuckDBPyConnection:
     """A private in-memory DuckDB that loads no extension, opens no network and sees no variable of this program."""
     import duckdb
 
-    return duckdb.connect(
+    connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -51,9 +52,11 @@ def connect() -> duckdb.DuckDBPyConnection:
             "python_enable_replacements": "false",
             "memory_limit": "50%",
             "temp_directory": os.path.join(tempfile.gettempdir(), f"pushforward-{os.getpid()}"),
-            "lock_configuration": "true",
         }
     )
+    connection.execute("SET enable_progress_bar = false")  # it would print between the results
+    connection.execute("SET lock_configuration = true")  # a query may not undo any of this
+    return connection
 
 
 def open_query(query: str) -> Source:
@@ -89,12 +92,14 @@ def open_file(path: str) -> Source:
     arguments: list[Any] = [[glob.escape(file) for file in files]]
     if reader == "csv":
         arguments.append(_delimiter(files[0]))
-    try:
-        return _open(path, f"SELECT * FROM {_CALLS[reader]}", arguments)
-    except DataError as error:
-        where = next((found for file in files if (found := _first_ragged_line(file))), "") if reader == "csv" else ""
-        says = where or str(error).removeprefix(f"{path}: ")
-        raise DataError(f"{path}: not a well-formed {_KINDS[reader]} file: {says}") from error
+
+    def explain(says: str) -> str:
+        where = next(filter(None, map(_first_ragged_line, files)), "") if reader == "csv" else ""
+        if not where and says.startswith("Error when sniffing"):
+            says = "its rows do not fit together; look for a quote that is never closed"
+        return f"not a well-formed {_KINDS[reader]} file: {where or says}"
+
+    return _open(path, f"SELECT * FROM {_CALLS[reader]}", arguments, explain)
 
 
 def _check_file(path: str) -> None:
@@ -114,28 +119,28 @@ def _reader(path: str) -> str:
     suffix = os.path.splitext(stem)[1]
     if suffix not in _READERS:
         raise DataError(
-            f"{path}: unknown kind of file {suffix or '(no suffix)'!r}; "
-            f"expected {', '.join(_READERS)}, .npy or .npz"
+            f"{path}: unknown kind of file {suffix or '(no suffix)'!r}; expected {', '.join(_READERS)}, .npy or .npz"
         )
     return _READERS[suffix]
 
 
-def _open(name: str, query: str, arguments: Sequence[Any]) -> Source:
+def _open(name: str, query: str, arguments: Sequence[Any], explain: Callable[[str], str] | None = None) -> Source:
     """Plan `query`, which tells its columns; each reading runs it anew on its own connection."""
-    with one_line_errors(name):
+    with one_line_errors(name, explain):
         names = connect().sql(query, params=list(arguments)).columns
 
     def read(columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        relation = connect().sql(query, params=list(arguments))
         quoted = ['"' + column.replace('"', '""') + '"' for column in columns]
-        yield from relation.project(", ".join(quoted)).to_arrow_reader(rows)
+        with one_line_errors(name, explain):
+            relation = connect().sql(query, params=list(arguments))
+            yield from relation.project(", ".join(quoted)).to_arrow_reader(rows)
 
     return Source(name, names, read)
 
 
-def _text(path: str) -> IO[str]:
+def _text(path: str) -> TextIOWrapper:
     opener: Any = gzip.open if path.lower().endswith(".gz") else open
-    stream: IO[str] = opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
+    stream: TextIOWrapper = opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
     return stream
 
 

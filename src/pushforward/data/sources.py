@@ -107,8 +107,13 @@ def rebatch(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordB
 
 
 @contextmanager
-def one_line_errors(name: str) -> Iterator[None]:
-    """Turn what DuckDB and Arrow raise into DataError with the first line of what they say."""
+def one_line_errors(name: str, explain: Callable[[str], str] | None = None) -> Iterator[None]:
+    """Turn what DuckDB and Arrow raise into a DataError of one line.
+
+    Arguments:
+        name: what messages call the table.
+        explain: makes the message out of the first line of what they say.
+    """
     import duckdb
     import pyarrow as pa
 
@@ -117,13 +122,20 @@ def one_line_errors(name: str) -> Iterator[None]:
     except DataError:
         raise
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise DataError(f"{name}: {first_line(error)}") from error
+        says = first_line(error)
+        raise DataError(f"{name}: {explain(says) if explain else says}") from error
 
 
 def first_line(error: BaseException) -> str:
     """What an error says, without the advice and the quoted source that follow its first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    first = lines[0].removeprefix("Invalid Input Error: ")
+    if first.startswith("CSV Error on Line:"):  # what is wrong follows on a line of its own
+        rest = [line for line in lines[1:] if not line.startswith("Original Line")]
+        first = f"{first}: {rest[0]}" if rest else first
+    return first.rstrip(".")
 
 
 def listing(names: Sequence[str], most: int = 8) -> str:

@@ -129,7 +129,8 @@ def to_numbers(batch: pa.Table | pa.RecordBatch, columns: Sequence[str], name: s
             usable.append(column)
             out[:, i] = numbers
     if refused:
-        leave = f"leave out with --columns {','.join(usable[:8])}{',…' * (len(usable) > 8)}, or " if usable else ""
+        rest = ",".join(usable[:8]) + (",…" if len(usable) > 8 else "")
+        leave = f"leave out with --columns {rest}, or " if usable else ""
         raise DataError(
             f"{name}: not numbers: {listing(refused, 4)}; {leave}"
             "turn into numbers in a SQL query (a category as one 0/1 column for each value)"
@@ -148,9 +149,10 @@ def finite_rows(
     bad = ~np.isfinite(values)
     incomplete = bad.any(axis=1)
     if incomplete.any() and not drop_missing:
-        counts = [f"{c} ({k} row{'s' * (k != 1)})" for c, k in zip(columns, bad.sum(axis=0), strict=True) if k]
+        bad_rows = f"{incomplete.sum()} of {len(values)} rows in all"
+        counts = [f"{c} ({k} row{'' if k == 1 else 's'})" for c, k in zip(columns, bad.sum(axis=0), strict=True) if k]
         raise DataError(
-            f"{name}: missing or infinite values in {listing(counts)}, {incomplete.sum()} of {len(values)} rows in all; "
+            f"{name}: missing or infinite values in {listing(counts)}, {bad_rows}; "
             "leave these rows out with --drop-missing, or fill them in"
         )
     if len(values) and incomplete.all():
@@ -184,18 +186,17 @@ def _numbers(values: pa.ChunkedArray | pa.Array) -> Float[np.ndarray, " n"] | No
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = values.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    types, kind = pa.types, values.type
+    if types.is_string(kind) or types.is_large_string(kind):
         text = pc.utf8_trim_whitespace(values)
         text = pc.if_else(pc.is_in(text, value_set=pa.array(_MISSING, kind)), pa.scalar(None, kind), text)
         if not pc.all(pc.match_substring_regex(text, _NUMBER), min_count=0).as_py():
             return None
         values = pc.cast(pc.utf8_ltrim(text, "+"), pa.float64())
-    elif pa.types.is_boolean(kind):
+    elif types.is_boolean(kind):
         values = pc.cast(values, pa.uint8())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        if not pa.types.is_null(kind):
-            return None
+    elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)):
+        return None
     numbers = pc.cast(values, pa.float64(), safe=False)
     result: Float[np.ndarray, " n"] = np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
     return result

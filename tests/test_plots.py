@@ -1,0 +1,153 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from pushforward import plots
+
+RNG = np.random.default_rng(0)
+
+
+def drawn(figure) -> np.ndarray:
+    """The figure as pixels, so that every drawing step has run."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def table(figure) -> np.ndarray:
+    axes = figure.axes[0]
+    cells = {tuple(text.get_position()): int(text.get_text()) for text in axes.texts}
+    columns, rows = len(axes.get_xticks()), len(axes.get_yticks())
+    return np.array([[cells[j, i] for j in range(columns)] for i in range(rows)])
+
+
+def test_contingency_counts_every_row_and_orders_components():
+    classes = np.repeat(["cat", "dog", "emu"], [10, 20, 30])
+    components = np.concatenate([np.full(10, 2), np.full(20, 0), np.full(25, 1), np.full(5, 3)])
+    figure = plots.contingency(classes, components)
+    assert table(figure).tolist() == [[10, 0, 0, 0], [0, 20, 0, 0], [0, 0, 25, 5]]
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["cat", "dog", "emu"]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["2", "0", "1", "3"]
+    drawn(figure)
+
+
+def test_contingency_shows_unused_components_and_fewer_components_than_classes():
+    assert table(plots.contingency([0, 1], [1, 0], n_components=4)).shape == (2, 4)
+    assert table(plots.contingency([0, 1, 2], [0, 0, 0])).tolist() == [[1], [1], [1]]
+
+
+@pytest.mark.parametrize(("dim", "panels"), [(1, 1), (2, 1), (4, 16), (9, 25)])
+def test_samples_of_tables_become_histogram_scatter_or_pair_plot(dim, panels):
+    samples = [RNG.normal(size=(40, dim)) for _ in range(3)]
+    figure = plots.samples_by_component(samples, names=[f"column {i}" for i in range(dim)])
+    assert len(figure.axes) == panels
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["0", "1", "2"]
+    drawn(figure)
+
+
+def test_pair_plot_picks_the_columns_that_separate():
+    samples = [RNG.normal(size=(200, 8)) for _ in range(2)]
+    for column in (1, 3, 4, 6, 7):
+        samples[1][:, column] += 5
+    figure = plots.samples_by_component(samples)
+    assert [axes.get_xlabel() for axes in figure.axes[-5:]] == ["x1", "x3", "x4", "x6", "x7"]
+
+
+def test_samples_of_pictures_keep_their_place_and_label():
+    pictures = [np.full((3, 6), float(k)) for k in range(2)]
+    figure = plots.samples_by_component(pictures, image_shape=(2, 3), weights=[0.25, 0.75])
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.images[0].get_array().tolist() for axes in shown[2:4]] == [[[0.0] * 3] * 2, [[1.0] * 3] * 2]
+    assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["component 0\n25%", "component 1\n75%"]
+    drawn(figure)
+
+
+def test_an_empty_component_is_no_obstacle():
+    samples = [RNG.normal(size=(20, 2)), np.empty((0, 2))]
+    drawn(plots.samples_by_component(samples))
+    drawn(plots.samples_by_component([part.repeat(2, axis=1) for part in samples], image_shape=(2, 2)))
+
+
+def test_training_curve_shows_both_losses_and_the_kept_epoch():
+    history = [{"epoch": i, "train_loss": 1000.0 / i**2, "validation_loss": 2.0 / i} for i in range(1, 41)]
+    axes = plots.training_curve(history, best_epoch=40).axes[0]
+    train, validation, kept = axes.lines
+    assert train.get_ydata()[0] == 1000.0
+    assert validation.get_xdata()[-1] == 40
+    assert (kept.get_xdata()[0], kept.get_ydata()[0]) == (40, 2.0 / 40)
+    assert axes.get_ylim()[1] < 600  # the first fall does not flatten the rest
+    alone = plots.training_curve([{**entry, "validation_loss": None} for entry in history], best_epoch=40)
+    assert len(alone.axes[0].lines) == 1
+    drawn(plots.training_curve([{"epoch": 1, "train_loss": float("nan"), "validation_loss": None}, *history[1:]]))
+
+
+def test_regions_are_the_posterior_and_points_have_their_component_s_colour():
+    X = RNG.normal(size=(300, 2)) * [1, 2]
+    side = (X[:, 0] > 0).astype(int)
+    figure = plots.data_and_samples(X, X, side, lambda P: np.eye(3)[(P[:, 0] > 0).astype(int)], classes=side - 1)
+    left, right = figure.axes
+    picture = right.images[0].get_array()
+    assert picture[:, :90].reshape(-1, 3).std(axis=0).max() < 1e-9
+    assert not np.allclose(picture[0, 0], picture[0, -1])
+    dots = right.collections[0]
+    for (x, _), colour in zip(dots.get_offsets(), dots.get_facecolors(), strict=True):
+        assert to_hex(colour) == to_hex(plots.colours(3)[int(x > 0)])
+    assert {to_hex(c) for c in left.collections[0].get_facecolors()} == {"#444444", to_hex(plots.colours(1)[0])}
+    drawn(figure)
+
+
+def test_density_contours_hold_the_share_they_say():
+    X = RNG.normal(size=(4000, 2))
+    figure = plots.density(lambda P: -0.5 * (P**2).sum(axis=1), X, names=("width", "height"))
+    axes, bar = figure.axes
+    assert axes.get_xlabel() == "width"
+    assert [text.get_text() for text in bar.get_yticklabels()][:3] == ["99%", "95%", "90%"]
+    levels = axes.collections[0].levels
+    assert -2 * levels[4] == pytest.approx(2 * np.log(2), abs=0.1)  # half of a plane Gaussian lies within r² = 2 log 2
+    drawn(figure)
+
+
+def test_density_of_a_bounded_model_has_no_holes_in_its_picture():
+    X = RNG.uniform(size=(500, 2))
+    drawn(plots.density(lambda P: np.where(((P > 0) & (P < 1)).all(axis=1), 0.0, -np.inf), X))
+
+
+def test_colours_are_distinct_for_any_number_of_components():
+    for k in (1, 8, 9, 30):
+        assert len(set(plots.colours(k))) == k
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plots.contingency([1, 2], [0]), "classes has 2 rows and components 1"),
+        (lambda: plots.samples_by_component([np.zeros((2, 3)), np.zeros((2, 4))]), "[(2, 3), (2, 4)]"),
+        (lambda: plots.samples_by_component([np.zeros((2, 3))], image_shape=(2, 2)), "do not make pictures of (2, 2)"),
+        (lambda: plots.training_curve([]), "history is empty"),
+        (lambda: plots.data_and_samples(np.zeros((2, 3)), np.zeros((2, 2)), [0, 0]), "X has shape (2, 3)"),
+        (lambda: plots.density(lambda P: P[:, 0], np.zeros(4)), "X has shape (4,)"),
+    ],
+)
+def test_bad_arguments_say_what_is_wrong(call, message):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert message in str(caught.value)
+
+
+def test_plots_need_no_display_and_load_matplotlib_only_when_drawing(tmp_path):
+    code = (
+        "import sys\n"
+        "from pushforward import plots\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "plots.contingency([0, 1], [0, 1]).savefig(sys.argv[1])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "t.png"], check=True, env={"MPLBACKEND": "TkAgg"})
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
