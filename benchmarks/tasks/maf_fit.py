@@ -1,0 +1,120 @@
+"""Training a masked autoregressive flow end to end, against each peer's own way to train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import masked_flows
+from benchmarks.data import normals
+from benchmarks.task import Side, Task, Work
+
+DIM, LAYERS, HIDDEN, BATCH, LEARNING_RATE = 43, 5, (512, 512), 512, 5e-4
+STEPS = 40
+EPOCHS = 3
+
+
+def _rows(quick: bool) -> tuple[np.ndarray, int]:
+    """All rows, and how many train: whole batches, so that no side drops or pads any."""
+    n_train = (4 if quick else STEPS) * BATCH
+    return normals(n_train + round(n_train / 9), DIM), n_train
+
+
+def _torch(make: Callable[..., Any], log_prob: Callable[[Any, Any], Any]) -> Callable[[bool], Work]:
+    """The loop of PyTorch users, on tensors in memory (a DataLoader is slower)."""
+
+    def side(quick: bool) -> Work:
+        torch = masked_flows.torch_threads()
+        flow = make(DIM, LAYERS, HIDDEN)
+        optimizer = torch.optim.Adam(flow.parameters(), lr=LEARNING_RATE)
+        rows, n_train = _rows(quick)
+        train, validation = torch.from_numpy(rows).split([n_train, len(rows) - n_train])
+
+        def block(i: int) -> dict[str, float]:
+            for _ in range(EPOCHS):
+                for x in train[torch.randperm(n_train)].split(BATCH):
+                    loss = -log_prob(flow, x).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                with torch.no_grad():
+                    held_out = -log_prob(flow, validation).mean().item()
+            return {"validation loss": held_out}
+
+        return Work(block, EPOCHS)
+
+    return side
+
+
+def _flowjax(quick: bool) -> Work:
+    """flowjax's `fit_to_data`; loss and optimiser are made once, so that its compiled step is used again."""
+    import jax
+    import optax
+    from flowjax.train import fit_to_data
+    from flowjax.train.losses import MaximumLikelihoodLoss
+
+    flow = masked_flows.flowjax_maf(DIM, LAYERS, HIDDEN)
+    data = jax.numpy.asarray(_rows(quick)[0])
+    loss, optimizer = MaximumLikelihoodLoss(), optax.adam(LEARNING_RATE)
+
+    def block(i: int) -> dict[str, float]:
+        fitted, losses = fit_to_data(
+            jax.random.key(i),
+            flow,
+            data,
+            loss_fn=loss,
+            optimizer=optimizer,
+            max_epochs=EPOCHS,
+            max_patience=EPOCHS,
+            batch_size=BATCH,
+            val_prop=0.1,
+            show_progress=False,
+        )
+        jax.block_until_ready(jax.tree.leaves(fitted))
+        return {"validation loss": losses["val"][-1]}
+
+    return Work(block, EPOCHS)
+
+
+def _pushforward(quick: bool) -> Work:
+    """The training engine, validation after every epoch and best weights kept."""
+    import jax
+
+    from pushforward.objectives import NegativeLogLikelihood
+    from pushforward.training import Settings, make_rows, train
+
+    flow = masked_flows.pushforward_maf(DIM, LAYERS, HIDDEN)
+    data, n_train = _rows(quick)
+    settings = Settings(EPOCHS, batch_size=BATCH, learning_rate=LEARNING_RATE)
+
+    def block(i: int) -> dict[str, float]:
+        train_rows, validation = make_rows(data[:n_train]), make_rows(data[n_train:])
+        key = jax.random.key(i)
+        fit = train(flow, NegativeLogLikelihood(), train_rows, key=key, settings=settings, validation=validation)
+        return {"validation loss": fit.history[-1]["validation_loss"]}
+
+    return Work(block, EPOCHS)
+
+
+TASKS = (
+    Task(
+        name="maf_fit",
+        title="Training a MAF, D = 43, per epoch",
+        about=(
+            f"MAF with {LAYERS} layers of {HIDDEN[0]}×{HIDDEN[1]}, Adam {LEARNING_RATE:g}, batch {BATCH}; an epoch is "
+            f"{STEPS} steps on shuffled rows and the loss of {round(STEPS * BATCH / 9):,} held-out rows. A block is "
+            f"a call of {EPOCHS} epochs to each side's own way of training: this package's engine, flowjax's "
+            "`fit_to_data` (loss and optimiser made once, no progress bar), for zuko and nflows the plain loop over a "
+            "shuffled tensor."
+        ),
+        unit="epoch",
+        sides=(
+            Side("pushforward", _pushforward, peer=False),
+            Side("flowjax", _flowjax, target=1.2),
+            Side("zuko", _torch(masked_flows.zuko_maf, lambda flow, x: flow().log_prob(x)), target=2.0),
+            Side("nflows", _torch(masked_flows.nflows_maf, lambda flow, x: flow.log_prob(x)), rounds=3),
+        ),
+    ),
+)
