@@ -136,16 +136,19 @@ def _checksum(document: dict[str, Any], weights: bytes) -> str:
     return digest.hexdigest()
 
 
-def _pretty(node: Any, indent: int = 0) -> str:
-    """JSON with every object and list on one line where it fits."""
+def _pretty(node: Any, indent: int = 0, used: int = 0) -> str:
+    """JSON with every object and list on one line where it fits; `used` columns of the first line are taken."""
     line = json.dumps(node, ensure_ascii=False, allow_nan=False)
-    if len(line) + indent <= 110 or not node or not isinstance(node, (dict, list)):
+    if len(line) + used < 120 or not node or not isinstance(node, (dict, list)):
         return line
     pad = " " * (indent + 2)
     if isinstance(node, dict):
-        parts = [f"{json.dumps(k, ensure_ascii=False)}: {_pretty(v, indent + 2)}" for k, v in node.items()]
+        keys = [f"{json.dumps(key, ensure_ascii=False)}: " for key in node]
+        parts = [
+            key + _pretty(v, indent + 2, indent + 2 + len(key)) for key, v in zip(keys, node.values(), strict=True)
+        ]
     else:
-        parts = [_pretty(v, indent + 2) for v in node]
+        parts = [_pretty(v, indent + 2, indent + 2) for v in node]
     left, right = "{}" if isinstance(node, dict) else "[]"
     return left + "\n" + ",\n".join(pad + part for part in parts) + "\n" + " " * indent + right
 
