@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # The first interpreter that is new enough; `make PYTHON=... demo` chooses another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,13 +44,15 @@ clean: ## remove the environment, caches and outputs
 	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
 		pushforward-demo dist build
 
-# Stamps: made anew when the dependencies change. The second holds all of the first.
+# Stamps: made anew when the dependencies change. The second holds all of the first, and compiles it on all cores:
+# the demo needs but a part, once, while tests start many interpreters.
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) .
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) ".[dev]"
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages carry templates that do not compile
 	touch $@ $(VENV)/.core
 
 $(VENV)/.made:
