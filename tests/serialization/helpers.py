@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import pushforward as pf
 from pushforward.bijections import Affine, Chain, Exp, Identity, Invert, Stack
 from pushforward.serialization.nodes import MODEL
 from pushforward.trees import stack
@@ -45,3 +46,11 @@ def edit(folder: Path, change: Any) -> None:
     document = json.loads((folder / MODEL).read_text())
     change(document)
     (folder / MODEL).write_text(json.dumps(document))
+
+
+def roundtrip(obj: Any, folder: Path) -> Any:
+    """What comes back after saving `obj` into `folder`; it must be the same."""
+    pf.save(obj, folder)
+    loaded = pf.load(folder)
+    assert same(loaded, obj)
+    return loaded

@@ -22,7 +22,7 @@ from pushforward.bijections import Affine
 from pushforward.networks import MLP
 from pushforward.serialization.nodes import MODEL, WEIGHTS
 from pushforward.trees import Frozen
-from tests.serialization.helpers import affine, edit, model, same, same_leaf
+from tests.serialization.helpers import affine, edit, model, roundtrip, same, same_leaf
 
 
 def test_a_model_comes_back_and_computes_the_same(folder: Path) -> None:
@@ -49,8 +49,7 @@ def test_a_model_comes_back_and_computes_the_same(folder: Path) -> None:
     ],
 )
 def test_values_come_back_as_they_are(tmp_path: Path, value: Any) -> None:
-    pf.save(value, tmp_path / "model")
-    assert same(pf.load(tmp_path / "model"), value)
+    roundtrip(value, tmp_path / "model")
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
