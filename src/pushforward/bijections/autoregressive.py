@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array
 
 from pushforward import trees
@@ -96,11 +97,42 @@ def _parallel(layer: MaskedAutoregressive, x: Array, condition: Array | None) ->
 def _sequential(arguments: tuple[MaskedAutoregressive, Array, Array | None]) -> tuple[Array, Array]:
     """z to x in the network's own order, with the log-determinant."""
     layer, z, condition = arguments
-    template = layer.transformer.value
-    x = sweep(layer.network, lambda v, p: trees.offset(template, p).forward(v), z, condition)
+    x = _solve(layer, z, condition)
     params = layer.network(x, condition)
-    _, log_dets = transform_each(template, params, z, "forward_and_log_det")
+    _, log_dets = transform_each(layer.transformer.value, params, z, "forward_and_log_det")
     return x, log_dets.sum()
+
+
+def _solve(layer: MaskedAutoregressive, z: Array, condition: Array | None) -> Array:
+    """The sweep on one point; a batch of points runs as one sweep over columns."""
+    arrays, static = eqx.partition(layer, eqx.is_array)
+
+    def many(arrays: Any, z: Array, condition: Array | None) -> Array:
+        """z of shape (n, D); condition (n, C), (1, C) or None."""
+        layer = eqx.combine(arrays, static)
+        template, network = layer.transformer.value, layer.network
+        axes = None if condition is None else 0
+        first = jax.vmap(lambda c: network.biases(c)[0], in_axes=axes, axis_size=1 if axes is None else None)(condition)
+        return sweep(network, lambda v, p: trees.offset(template, p).forward(v), z.T, first.T).T
+
+    def one(arrays: Any, z: Array, condition: Array | None) -> Array:
+        return many(arrays, z[None], None if condition is None else condition[None])[0]
+
+    @custom_vmap
+    def solve(arrays: Any, z: Array, condition: Array | None) -> Array:
+        return one(arrays, z, condition)
+
+    @solve.def_vmap
+    def batched(size: int, where: Any, arrays: Any, z: Array, condition: Array | None) -> tuple[Array, bool]:
+        if any(jax.tree.leaves(where[0])) or not where[1]:  # several layers side by side
+            axes = jax.tree.map(lambda b: 0 if b else None, where)
+            return jax.vmap(one, in_axes=tuple(axes), axis_size=size)(arrays, z, condition), True
+        if condition is not None and not where[2]:
+            condition = condition[None]
+        return many(arrays, z, condition), True
+
+    solved: Array = solve(arrays, z, condition)
+    return solved
 
 
 @_sequential.def_fwd

@@ -1,22 +1,17 @@
 """The contract of a map, and the maps that combine maps: Chain, Stack, Invert."""
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from pushforward import trees
 
-Point: TypeAlias = Float[Array, "*event"]
-Condition: TypeAlias = Float[Array, "*cond"] | None
-LogDet: TypeAlias = Float[Array, ""]
 UNROLL = 8  # stacks up to this depth are unrolled: faster steps, and compile time is still bounded
 
 
@@ -65,7 +60,7 @@ class AbstractBijection(eqx.Module):
 
     def calibrate(
         self, x: Array, condition: Array | None = None, weights: Array | None = None
-    ) -> tuple[AbstractBijection, Array, Array]:
+    ) -> tuple["AbstractBijection", Array, Array]:
         """Read off a batch what this map takes from data, and push the batch to the noise side.
 
         Pure and differentiable; most maps read nothing and return themselves.
@@ -161,7 +156,7 @@ class Chain(AbstractBijection):
 
     def calibrate(
         self, x: Array, condition: Array | None = None, weights: Array | None = None
-    ) -> tuple[Chain, Array, Array]:
+    ) -> tuple[Self, Array, Array]:
         total = jnp.zeros(x.shape[:1], x.dtype)
         calibrated = []
         for bijection in reversed(self.bijections):
@@ -232,7 +227,7 @@ class Stack(AbstractBijection):
 
     def calibrate(
         self, x: Array, condition: Array | None = None, weights: Array | None = None
-    ) -> tuple[Stack, Array, Array]:
+    ) -> tuple[Self, Array, Array]:
         z, total, layers = self._scan(x, lambda layer, x: layer.calibrate(x, condition, weights), True)
         return eqx.tree_at(lambda s: s.layers, self, layers), z, total
 

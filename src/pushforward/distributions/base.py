@@ -1,7 +1,5 @@
 """The contract of a distribution, and the batching every distribution shares."""
 
-from __future__ import annotations
-
 import abc
 import math
 from typing import Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pushforward.networks.mlp import Linear, activation
+from pushforward.networks.mlp import Linear, activation, draw_layers
 
 
 def hidden_degrees(width: int, dim: int, conditional: bool) -> np.ndarray[Any, np.dtype[np.int_]]:
@@ -72,15 +73,12 @@ class MADE(eqx.Module):
                 f"got dim={dim}, n_params={n_params}, hidden_sizes={hidden}"
             )
         sizes = [dim, *hidden, dim * n_params]
-        keys = jax.random.split(key, len(sizes))
-        scales = [2.0**0.5] * len(hidden) + [output_scale]
-        layers = tuple(
-            Linear.init(k, a, b, s) for k, a, b, s in zip(keys[1:], sizes[:-1], sizes[1:], scales, strict=True)
-        )
-        context = None
-        if cond_dim is not None:
-            context = jax.random.normal(keys[0], (hidden[0], cond_dim)) / max(cond_dim, 1) ** 0.5
-        return cls(layers, context, dim, n_params, activation)
+        if cond_dim is None:
+            return cls(draw_layers(key, sizes, output_scale), None, dim, n_params, activation)
+        # the condition is one more group of inputs, which every unit sees
+        first, *others = draw_layers(key, [dim + cond_dim, *sizes[1:]], output_scale)
+        layers = (Linear(first.weight[:, :dim], first.bias), *others)
+        return cls(layers, first.weight[:, dim:], dim, n_params, activation)
 
     @property
     def degrees(self) -> list[np.ndarray[Any, np.dtype[np.int_]]]:
@@ -130,41 +128,54 @@ class MADE(eqx.Module):
         return found
 
 
-def sweep(network: MADE, update: Any, z: Array, condition: Array | None) -> Array:
-    """Run x_i = update(i, z_i, output_i(x_{<i})) for i = 0..D-1, touching each hidden unit about once.
+def sweep(network: MADE, update: Any, z: Array, first_bias: Array) -> Array:
+    """Run x_i = update(z_i, output_i(x_{<i})) for i = 0..D-1, touching each hidden unit about once.
 
     Unit by unit of rising degree this costs the arithmetic of one pass, where D passes would be naive.
+    Points are columns here: their units of one degree are then neighbours in memory.
 
     Arguments:
         network: the masked network, on x.
-        update: (z_i, params_i) -> x_i, scalar.
-        z: shape (D,).
-        condition: shape (C,) or None.
+        update: (z_i, params_i) -> x_i, on one point.
+        z: n points, shape (D, n).
+        first_bias: bias of the first layer with the condition's part, shape (width, n) or (width, 1).
 
     Returns:
-        x, shape (D,).
+        x, shape (D, n).
     """
     act = activation(network.activation)
-    weights, biases, blocks = network.masked_weights(), network.biases(condition), network.blocks()
+    weights, blocks = network.masked_weights(), network.blocks()
+    biases = [first_bias, *(layer.bias[:, None] for layer in network.layers[1:])]
     out_weight = weights[-1].reshape(network.dim, network.n_params, -1)
-    out_bias = biases[-1].reshape(network.dim, network.n_params)
+    out_bias = biases[-1].reshape(network.dim, network.n_params, -1)
+    x, hidden = jnp.zeros_like(z), [jnp.zeros((len(w), z.shape[1]), z.dtype) for w in weights[:-1]]
+    for start, stop in _segments(network, blocks):
+        widths = [max(int((d < stop).sum()), size) for d, (_, size) in zip(network.degrees[1:], blocks, strict=True)]
 
-    def step(carry: tuple[Array, list[Array]], i: Array) -> tuple[tuple[Array, list[Array]], None]:
-        x, hidden = carry
-        below, now = x, []
-        for h, weight, bias, (starts, size) in zip(hidden, weights, biases, blocks, strict=False):
-            start = starts[i]
-            rows = lax.dynamic_slice_in_dim(weight, start, size)
-            block = act(rows @ below + lax.dynamic_slice_in_dim(bias, start, size))
-            below = lax.dynamic_update_slice_in_dim(h, block, start, 0)
-            now.append(below)
-        params = out_weight[i] @ below + out_bias[i]
-        x_i = update(z[i], params)
-        return (lax.dynamic_update_slice_in_dim(x, x_i[None], i, 0), now), None
+        def step(carry: tuple[Array, list[Array]], i: Array) -> tuple[tuple[Array, list[Array]], None]:
+            x, hidden = carry
+            below, now = x[: max(stop - 1, 1)], []  # noqa: B023
+            for h, weight, bias, (starts, size) in zip(hidden, weights, biases, blocks, strict=False):
+                at = jnp.minimum(starts[i], len(h) - size)
+                rows = lax.dynamic_slice_in_dim(weight[:, : len(below)], at, size)
+                block = act(rows @ below + lax.dynamic_slice_in_dim(bias, at, size))
+                below = lax.dynamic_update_slice_in_dim(h, block, at, 0)
+                now.append(below)
+            params = out_weight[i][:, : len(below)] @ below + out_bias[i]
+            x_i = jax.vmap(update, in_axes=(0, 1))(z[i], params)
+            return (lax.dynamic_update_slice_in_dim(x, x_i[None], i, 0), now), None
 
-    hidden = [jnp.zeros_like(bias) for bias in biases[:-1]]
-    (x, _), _ = lax.scan(step, (jnp.zeros_like(z), hidden), jnp.arange(network.dim))
+        parts = [h[:width] for h, width in zip(hidden, widths, strict=True)]
+        (x, parts), _ = lax.scan(step, (x, parts), jnp.arange(start, stop))
+        hidden = [lax.dynamic_update_slice_in_dim(h, part, 0, 0) for h, part in zip(hidden, parts, strict=True)]
     return x
+
+
+def _segments(network: MADE, blocks: list[tuple[Array, int]]) -> list[tuple[int, int]]:
+    """Ranges of steps that look only at the units known by their end; worth it where blocks are wide."""
+    count = min(4, network.dim) if min(size for _, size in blocks) >= 8 else 1
+    edges = [network.dim * i // count for i in range(count + 1)]
+    return list(pairwise(edges))
 
 
 def transposed_solve(network: MADE, pre: list[Array], diagonal: Array, slopes: Array, g: Array) -> Array:

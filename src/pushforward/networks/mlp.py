@@ -42,14 +42,28 @@ class Linear(eqx.Module):
     weight: Float[Array, "n_out n_in"]
     bias: Float[Array, " n_out"]
 
-    @classmethod
-    def init(cls, key: PRNGKeyArray, n_in: int, n_out: int, scale: float = 1.0) -> Linear:
-        """Draw weights with variance scale²/n_in (LeCun) and zero biases; n_in may be 0."""
-        weight = jax.random.normal(key, (n_out, n_in)) * (scale / max(n_in, 1) ** 0.5)
-        return cls(weight, jnp.zeros(n_out))
-
     def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
         return self.weight @ x + self.bias
+
+
+def draw_layers(key: PRNGKeyArray, sizes: Sequence[int], output_scale: float) -> tuple[Linear, ...]:
+    """Draw the layers of a network: He's scale inside, a small one at the end, biases zero.
+
+    Arguments:
+        key: a JAX random key.
+        sizes: units from input to output; an input of size 0 is allowed.
+        output_scale: scale of the last layer's weights.
+    """
+    shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    # one draw for all layers: each separate one would add to compile time
+    flat = jax.random.normal(key, (sum(a * b for a, b in shapes),))
+    layers, start = [], 0
+    for i, (n_out, n_in) in enumerate(shapes):
+        scale = output_scale if i == len(shapes) - 1 else 2.0**0.5
+        weight = flat[start : start + n_out * n_in].reshape(n_out, n_in) * (scale / max(n_in, 1) ** 0.5)
+        layers.append(Linear(weight, jnp.zeros(n_out)))
+        start += n_out * n_in
+    return tuple(layers)
 
 
 class MLP(eqx.Module):
@@ -84,13 +98,7 @@ class MLP(eqx.Module):
         output_scale: float = 0.1,
     ) -> MLP:
         """Draw a network to train."""
-        sizes = [n_in, *hidden_sizes, n_out]
-        keys = jax.random.split(key, len(sizes) - 1)
-        scales = [2.0**0.5] * len(hidden_sizes) + [output_scale]
-        layers = tuple(
-            Linear.init(k, a, b, s) for k, a, b, s in zip(keys, sizes[:-1], sizes[1:], scales, strict=True)
-        )
-        return cls(layers, activation)
+        return cls(draw_layers(key, [n_in, *hidden_sizes, n_out], output_scale), activation)
 
     def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
         act = activation(self.activation)

@@ -116,7 +116,7 @@ def train(
         while not bool(jnp.all(state.stopped)):
             tick = time.monotonic()
             try:
-                state, log = run_epochs(fixed, state, jnp.asarray(n_epochs), batch_size, side_by_side)
+                state, log = run_epochs(fixed, state, jnp.asarray(n_epochs, jnp.int32), batch_size, side_by_side)
                 ran = _append(history, log, validation is not None)
                 progress.update(len(history), history[-1]["train_loss"][0], _first(history[-1]["validation_loss"]))
                 if checkpoint is not None and checkpoint.due(len(history)):

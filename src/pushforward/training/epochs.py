@@ -69,7 +69,7 @@ def initial_state(params: Any, key: PRNGKeyArray, averaging: bool) -> State:
         moments=optax.scale_by_adam().init(params),
         average=copy(params) if averaging else None,
         best=copy(params),
-        best_loss=jnp.asarray(jnp.inf),
+        best_loss=jnp.asarray(jnp.inf, jnp.result_type(float)),
         best_epoch=zero,
         bad_steps=zero + 0,
         bad_in_a_row=zero + 0,

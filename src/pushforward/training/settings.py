@@ -94,17 +94,19 @@ class Hyper(NamedTuple):
 def hyper(settings: Settings) -> Hyper:
     """The settings as arrays."""
     decay = settings.weight_decay
+    real = jnp.result_type(float)
+    patience = settings.max_epochs if settings.patience is None else settings.patience
     return Hyper(
-        max_epochs=jnp.asarray(settings.max_epochs),
-        learning_rate=jnp.asarray(settings.learning_rate),
+        max_epochs=jnp.asarray(settings.max_epochs, jnp.int32),
+        learning_rate=jnp.asarray(settings.learning_rate, real),
         cosine=jnp.asarray(settings.schedule == "cosine"),
-        warmup_steps=jnp.asarray(settings.warmup_steps),
-        l2=jnp.asarray(decay if settings.decay_form == "l2" else 0.0),
-        decoupled=jnp.asarray(decay if settings.decay_form == "decoupled" else 0.0),
-        clip_norm=jnp.asarray(settings.clip_norm),
-        averaging=jnp.asarray(settings.averaging),
-        patience=jnp.asarray(settings.max_epochs if settings.patience is None else settings.patience),
-        start_epochs=jnp.asarray(settings.start_epochs),
-        leading_epochs=jnp.asarray(settings.leading_epochs),
-        max_bad_steps=jnp.asarray(settings.max_bad_steps),
+        warmup_steps=jnp.asarray(settings.warmup_steps, jnp.int32),
+        l2=jnp.asarray(decay if settings.decay_form == "l2" else 0.0, real),
+        decoupled=jnp.asarray(decay if settings.decay_form == "decoupled" else 0.0, real),
+        clip_norm=jnp.asarray(settings.clip_norm, real),
+        averaging=jnp.asarray(settings.averaging, real),
+        patience=jnp.asarray(patience, jnp.int32),
+        start_epochs=jnp.asarray(settings.start_epochs, jnp.int32),
+        leading_epochs=jnp.asarray(settings.leading_epochs, jnp.int32),
+        max_bad_steps=jnp.asarray(settings.max_bad_steps, jnp.int32),
     )
