@@ -1,0 +1,62 @@
+"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `info`, `demo`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pushforward import __version__
+from pushforward.cli import applying, demo, describing, fitting
+from pushforward.cli.shell import OneLineGroup
+
+__all__ = ["app", "main"]
+
+EPILOG = """
+**A first look:** pushforward demo
+
+**Your own table:** pushforward fit table.csv --out model, then pushforward cluster model table.csv --out clusters.csv
+
+DATA is CSV, Parquet, JSON lines, .npy, .npz, or a SQL query such as "SELECT a, b FROM 'day-\\*.parquet' WHERE a > 0".
+Each command tells more with --help.
+"""
+
+app = typer.Typer(
+    cls=OneLineGroup,
+    epilog=EPILOG,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def pushforward(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Density, clusters and new samples from a table of numbers, by mixtures of normalizing flows."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command("fit", epilog=fitting.EPILOG)(fitting.fit)
+app.command("cluster", epilog=applying.CLUSTER_EPILOG)(applying.cluster)
+app.command("score", epilog=applying.SCORE_EPILOG)(applying.score)
+app.command("sample", epilog=applying.SAMPLE_EPILOG)(applying.sample)
+app.command("info", epilog=describing.EPILOG)(describing.info)
+app.command("demo", epilog=demo.EPILOG)(demo.demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="pushforward")

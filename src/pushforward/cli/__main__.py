@@ -1,0 +1,5 @@
+"""`python -m pushforward.cli`."""
+
+from pushforward.cli import main
+
+main()

@@ -1,0 +1,210 @@
+"""`pushforward score`, `cluster` and `sample`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import numpy as np
+import typer
+
+from pushforward.cli.describing import Model, load_estimator
+from pushforward.cli.fitting import Data, DropMissing, Overwrite
+from pushforward.cli.shell import note
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCORE_EPILOG = """
+**Examples**
+
+pushforward score model flowers.csv --out scored.csv
+
+pushforward score model "SELECT * FROM 'day-\\*.parquet'" --out scored.parquet
+
+The least likely rows: pushforward score …, then "SELECT \\* FROM 'scored.csv' ORDER BY log_density LIMIT 10" in DuckDB.
+"""
+CLUSTER_EPILOG = """
+**Examples**
+
+pushforward cluster model flowers.csv --out clusters.csv
+
+pushforward cluster model flowers.parquet --out clusters.parquet --drop-missing
+"""
+SAMPLE_EPILOG = """
+**Examples**
+
+pushforward sample model -n 1000 --out new-rows.csv
+
+pushforward sample model -n 100 --out third.parquet --component 2 --seed 7
+
+pushforward sample model -n 100 --out monday.csv --given weekday=1    *(a model fitted with --given weekday)*
+"""
+SAMPLE_ROWS = 65_536
+Add: TypeAlias = Callable[[Any, Any, Any], dict[str, Any]]
+
+OutFile = Annotated[
+    Path, typer.Option("--out", metavar="FILE", help="File to write, .parquet or .csv.", show_default=False)
+]
+
+
+def score(
+    model: Model, data: Data, out: OutFile, drop_missing: DropMissing = False, overwrite: Overwrite = False
+) -> None:
+    """Add to every row of a table its log-density: how usual the row is, the lower the stranger.
+
+    The table may be larger than memory. The new column, log_density, is in nats, in the data's own units.
+    """
+    _append(model, data, out, drop_missing, overwrite, _scores)
+
+
+def cluster(
+    model: Model, data: Data, out: OutFile, drop_missing: DropMissing = False, overwrite: Overwrite = False
+) -> None:
+    """Add to every row of a table its component, how sure that is, and its log-density.
+
+    New columns: component (the likeliest), p_0, p_1, … (the probability of each), log_density; and, from a model
+    fitted with --label-column L, predicted_L. The table may be larger than memory.
+    """
+    _append(model, data, out, drop_missing, overwrite, _clusters)
+
+
+def sample(
+    model: Model,
+    out: OutFile,
+    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many rows.", show_default=False)],
+    component: Annotated[
+        int | None,
+        typer.Option(metavar="K", min=0, help="Draw from this component alone. [default: all]", show_default=False),
+    ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            metavar="C=1,D=2,…", help="Values of the columns the model is conditioned on.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same rows.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw new rows from a model; a mixture's come with the component each is from."""
+    from pushforward.data.writing import TableWriter
+
+    writer = TableWriter(out, overwrite)
+    estimator = load_estimator(model)
+    condition = _condition(estimator, given)
+    if component is not None and not hasattr(estimator, "n_components"):
+        raise ValueError(f"{model}: holds one density without components; leave --component out")
+    counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
+    seeds = np.random.SeedSequence(seed).generate_state(len(counts))
+    with writer, _counting("sampling", n) as count:
+        for rows, part_seed in zip(counts, seeds, strict=True):
+            writer.write(_draw(estimator, rows, component, condition, int(part_seed)))
+            count(rows)
+    typer.echo(f"{n:,} rows are in {out}.")
+
+
+def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bool, add: Add) -> None:
+    """Stream a table through the model into a file with more columns."""
+    from pushforward.cli.inputs import align, batches
+    from pushforward.data.sources import DataError
+    from pushforward.data.tables import open_source
+    from pushforward.data.writing import TableWriter, append_columns
+
+    writer = TableWriter(out, overwrite)
+    source = open_source(data)
+    estimator = load_estimator(model)
+    if add is _clusters and not hasattr(estimator, "n_components"):
+        raise ValueError(f"{model}: holds one density without components; use `pushforward score`")
+    alignment = align(estimator, source)
+    seen = written = 0
+    with writer, _counting(data, None) as count:
+        for batch in batches(source):
+            kept, x, condition = alignment.read(batch, source.name, seen, drop_missing)
+            seen += batch.num_rows
+            written += kept.num_rows
+            if kept.num_rows:
+                writer.write(append_columns(kept, add(estimator, x, condition), source.name))
+            count(batch.num_rows)
+        if not written:
+            raise DataError(f"{source.name}: every row has a missing or infinite value; there is nothing to write")
+    if seen > written:
+        note(f"{seen - written:,} rows with missing or infinite cells were left out")
+    typer.echo(f"{written:,} rows are in {out}.")
+
+
+def _scores(estimator: Any, x: Any, condition: Any) -> dict[str, Any]:
+    return {"log_density": estimator.score_samples(x, condition=condition)}
+
+
+def _clusters(estimator: Any, x: Any, condition: Any) -> dict[str, Any]:
+    import pyarrow as pa
+
+    joint, q = estimator._joint_and_posterior(x, condition)  # one pass gives both; the public methods would take two
+    component = q.argmax(axis=1)
+    columns: dict[str, Any] = {"component": component}
+    if hasattr(estimator, "label_column_"):
+        names = dict(enumerate(estimator.label_names_))
+        predicted = pa.array([names.get(k) for k in component.tolist()], pa.string())
+        columns[f"predicted_{estimator.label_column_}"] = predicted
+    columns |= {f"p_{k}": estimator._result(q[:, k]) for k in range(q.shape[1])}
+    return columns | {"log_density": estimator._result(np.logaddexp.reduce(joint, axis=1))}
+
+
+def _condition(estimator: Any, text: str | None) -> np.ndarray | None:
+    """`C=1,D=2` as one row in the order of the model's conditioning columns."""
+    columns = estimator.condition_columns_
+    names = () if columns is None else columns.names
+    wanted = f"write --given {','.join(f'{name}=VALUE' for name in names)}" if names else "leave --given out"
+    pairs = dict(part.rpartition("=")[::2] for part in (text or "").split(",") if part)
+    if {name.strip() for name in pairs} != set(names):
+        known = (
+            f"the model is conditioned on {', '.join(names)}" if names else "the model is not conditioned on columns"
+        )
+        raise ValueError(f"{known}; {wanted}")
+    if not names:
+        return None
+    try:
+        values = {name.strip(): float(value) for name, value in pairs.items()}
+    except ValueError:
+        raise ValueError(f"--given {text}: a value is not a number; {wanted}") from None
+    return np.array([[values[name] for name in names]])
+
+
+def _draw(estimator: Any, n: int, component: int | None, condition: np.ndarray | None, seed: int) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns = estimator.columns_
+    chosen = None
+    if hasattr(estimator, "n_components"):
+        repeated = None if condition is None else np.repeat(condition, n, axis=0)
+        rows, chosen = estimator.sample(n, component=component, random_state=seed, condition=repeated)
+    else:
+        rows = estimator.sample(n, condition=condition, random_state=seed)
+        rows = rows.reshape(n, columns.n)  # one condition: an axis of length 1
+    drawn: dict[str, Any] = {
+        name: rows[:, i].astype(np.int64 if columns.whole[i] else rows.dtype) for i, name in enumerate(columns.names)
+    }
+    if condition is not None:
+        for name, value in zip(estimator.condition_columns_.names, condition[0], strict=True):
+            drawn[name] = np.full(n, value)
+    if chosen is not None:
+        drawn["component"] = chosen
+        if hasattr(estimator, "label_column_"):
+            names = dict(enumerate(estimator.label_names_))
+            drawn[estimator.label_column_] = pa.array([names.get(k) for k in chosen.tolist()], pa.string())
+    return pa.RecordBatch.from_pydict(drawn)
+
+
+@contextmanager
+def _counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A count of rows on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} rows"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what[:40], total=total)
+        yield lambda rows: progress.advance(task, rows)

@@ -1,0 +1,119 @@
+"""What every command shares: errors of one line, notes, quoting, the compilation cache."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+_CACHE_BYTES = 1 << 30
+
+
+class OneLineGroup(TyperGroup):
+    """A group of commands whose failures are one line on standard error and exit code 2."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        if not extra.pop("standalone_mode", True):
+            return super().main(*args, **{**extra, "standalone_mode": False})
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except TyperException as error:
+            fail(f"{error.format_message()} (--help tells more)")
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            if os.environ.get("PUSHFORWARD_DEBUG"):
+                raise
+            fail(one_line(error))
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(message: str) -> NoReturn:
+    """End with one line on standard error and exit code 2."""
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+def note(message: str) -> None:
+    """Tell the user something beside the result."""
+    typer.echo(f"note: {' '.join(message.split())}", err=True)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, without the class name."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return f"not enough memory; use fewer rows or a smaller --batch-size ({error})"
+    return str(error) or type(error).__name__
+
+
+def command(*words: object) -> str:
+    """A command to type next, quoted for the shell."""
+    return shlex.join(["pushforward", *map(str, words)])
+
+
+def prepare() -> None:
+    """Before the first computation: show warnings as notes, and keep compiled programs between commands.
+
+    The cache is a convenience: where it cannot be kept, everything works without.
+    """
+    warnings.showwarning = lambda message, *_, **__: note(str(message))
+    warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
+    folder = cache_folder()
+    if folder is None:
+        return
+    import jax
+
+    settings: dict[str, Any] = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+        "jax_raise_persistent_cache_errors": False,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
+
+
+def cache_folder() -> Path | None:
+    """The user's folder for compiled programs, made if need be; None where it cannot be written.
+
+    `PUSHFORWARD_CACHE` names another one; empty, it turns the cache off.
+    """
+    named = os.environ.get("PUSHFORWARD_CACHE")
+    if named == "":
+        return None
+    try:
+        folder = Path(named) if named else _platform_cache() / "pushforward"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # programs in it are run: they are the user's alone
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+        _prune(folder)
+    except (OSError, RuntimeError):  # RuntimeError: no home folder
+        return None
+    return folder.resolve()
+
+
+def _platform_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"])
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+
+
+def _prune(folder: Path) -> None:
+    """Remove the programs used least lately once they take more than a gigabyte."""
+    entries = [(file, file.stat()) for file in folder.iterdir() if file.is_file()]
+    excess = sum(stat.st_size for _, stat in entries) - _CACHE_BYTES
+    for file, stat in sorted(entries, key=lambda entry: max(entry[1].st_atime, entry[1].st_mtime)):
+        if excess <= 0:
+            return
+        file.unlink(missing_ok=True)
+        excess -= stat.st_size
