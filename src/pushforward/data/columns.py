@@ -17,6 +17,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Bounds = Mapping[Any, tuple[float | None, float | None]]
 N_DRAWS = 8  # fixed draws that score a row with whole-number columns
 FINEST, COARSEST = 1e-2, 0.5  # widths of the noise that spreads ties, in standard deviations
+FARTHEST = 8.0  # standard units between the smallest and the largest value of a column, at most
 EDGE = 1e-6  # how far inside its bounds a value is kept, in standard deviations
 
 
@@ -173,7 +174,8 @@ def learn_columns(
         )
     width = np.where(whole, 1.0, [_tie_width(x[:, i], spread[i]) for i in range(x.shape[1])])
     shift = x.mean(axis=0) + np.where(whole, 0.5, 0)
-    scale = np.sqrt(spread**2 + np.where(whole, width, 0) ** 2 / 12)
+    # no value may lie further out than FARTHEST units: rare large ones would swamp every gradient
+    scale = np.maximum(np.sqrt(spread**2 + np.where(whole, width, 0) ** 2 / 12), span / FARTHEST)
     zeros = np.zeros(len(names))
     columns = Columns(names, whole, low, high, shift, scale, width, zeros, zeros + 1)
     if not columns.bounded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable
@@ -98,7 +99,10 @@ class FlowEstimator(BaseEstimator):  # type: ignore[misc]
     def _training_settings(self, n: int, defaults: dict[str, Any], **more: Any) -> Settings:
         """The user's settings, and the defaults in place of those left None."""
         given = {name: getattr(self, name) for name in self._settings_names}
-        chosen = {**defaults, **{k: v for k, v in given.items() if v is not None}, **more}
+        chosen = {**defaults, **{k: v for k, v in given.items() if v is not None}, **(self.training or {}), **more}
+        unknown = sorted(set(chosen) - {field.name for field in dataclasses.fields(Settings)})
+        if unknown:
+            raise ValueError(f"training has unknown settings {unknown}; see pushforward.training.Settings")
         return Settings(**chosen)
 
     def _rows(self, x: FloatArray, condition: FloatArray | None, index: Any, **more: Any) -> Rows | None:

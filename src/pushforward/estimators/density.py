@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import equinox as eqx
@@ -14,7 +14,7 @@ from sklearn.base import DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from pushforward.data.columns import Bounds, as_float
+from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
 from pushforward.estimators.base import (
     FloatArray,
@@ -39,6 +39,8 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior.
+        training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
+            averaging or decay_form.
         validation_fraction: share of rows held out to stop early and keep the best weights.
         bounds: column (name or number) -> (low, high) that its values keep to, None for an open side.
         discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
@@ -71,6 +73,7 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         batch_size: int | None = None,
         learning_rate: float | None = None,
         weight_decay: float = 0.0,
+        training: Mapping[str, Any] | None = None,
         validation_fraction: float = 0.1,
         patience: int | None = None,
         bounds: Bounds | None = None,
@@ -87,6 +90,7 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.training = training
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.bounds = bounds
@@ -251,13 +255,14 @@ def density_defaults(n: int, dim: int) -> dict[str, Any]:
     }
 
 
-def unbounded(columns: Any, s: FloatArray) -> FloatArray:
-    """Rows in standard units with their bounds mapped away, for looking at where they are."""
+def unbounded(columns: Columns, s: FloatArray) -> FloatArray:
+    """Training rows in standard units, noise added and bounds mapped away, for looking at where they are."""
+    s = np.asarray(s, dtype=np.float64)
+    if columns.noise is not None:
+        s = s + columns.noise * np.random.default_rng(0).uniform(size=s.shape)
     if not columns.bounded:
-        return np.asarray(s, dtype=np.float64)
-    noise = columns.noise
-    inside = s if noise is None else s + noise / 2
-    return np.asarray(jax.vmap(columns.bounds_map().inverse)(as_float(inside)), dtype=np.float64)
+        return s
+    return np.asarray(jax.vmap(columns.bounds_map().inverse)(as_float(s)), dtype=np.float64)
 
 
 def sampling_inputs(estimator: Any, n: int, condition: Any, random_state: Any) -> tuple[Array, Array | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import equinox as eqx
@@ -58,6 +58,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
             or in which only the labelled rows train ("random"); None for a choice by the table.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior.
+        training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
+            averaging or decay_form.
         validation_fraction: share of the unlabelled rows held out to stop early and keep the best weights.
         bounds: column (name or number) -> (low, high) that its values keep to, None for an open side.
         discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
@@ -100,6 +102,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         batch_size: int | None = None,
         learning_rate: float | None = None,
         weight_decay: float = 0.0,
+        training: Mapping[str, Any] | None = None,
         validation_fraction: float = 0.1,
         patience: int | None = None,
         bounds: Bounds | None = None,
@@ -122,6 +125,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.training = training
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.bounds = bounds

@@ -105,8 +105,9 @@ def moments(z: FloatArray, part: IntArray, k: int, dense: bool) -> tuple[FloatAr
         spread = mine - locations[-1]
         if dense:
             covariance = (spread.T @ spread + prior * 0.1 * np.diag(overall)) / (count + prior * 0.1)
-            factors.append(np.linalg.cholesky(covariance + 1e-6 * np.diag(overall)))
+            factors.append(np.linalg.cholesky(covariance + 1e-4 * np.diag(overall)))
         else:
-            factors.append(np.sqrt(((spread**2).sum(axis=0) + 0.1 * overall) / (count + 0.1) + 1e-4 * overall))
+            # a column that hardly varies within a part must not throw its rare other values far out
+            factors.append(np.sqrt(((spread**2).sum(axis=0) + 0.1 * overall) / (count + 0.1) + 0.1))
         shares.append((count + 1.0) / (n + k))
     return np.stack(locations), np.stack(factors), np.asarray(shares)

@@ -63,7 +63,7 @@ class MADE(eqx.Module):
         hidden_sizes: Sequence[int],
         cond_dim: int | None = None,
         activation: str = "relu",
-        output_scale: float = 0.1,
+        output_scale: float = 0.01,
     ) -> MADE:
         """Draw a network to train."""
         hidden = tuple(hidden_sizes)

@@ -95,7 +95,7 @@ class MLP(eqx.Module):
         n_out: int,
         hidden_sizes: Sequence[int],
         activation: str = "relu",
-        output_scale: float = 0.1,
+        output_scale: float = 0.01,
     ) -> MLP:
         """Draw a network to train."""
         return cls(draw_layers(key, [n_in, *hidden_sizes, n_out], output_scale), activation)

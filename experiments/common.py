@@ -1,0 +1,102 @@
+"""What the experiments share: their command line, and the JSON that docs/experiments.md is made from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PICTURES = HERE.parent / "docs" / "images" / "experiments"
+
+
+def arguments(description: str, settings: list[str], seeds: int) -> argparse.Namespace:
+    """Parse what every experiment takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--settings", choices=settings, action="append", help="which settings to run (default: all)")
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"how many seeds, from 0 (default: {seeds})")
+    parser.add_argument("--epochs", type=int, default=None, help="fewer epochs, for a quick look; not written to results")
+    chosen = parser.parse_args()
+    chosen.settings = chosen.settings or settings
+    return chosen
+
+
+def data_folder() -> Path:
+    """Where the real data lie: PUSHFORWARD_DATA, or shared/data beside the project."""
+    folder = Path(os.environ.get("PUSHFORWARD_DATA", HERE.parents[1] / "shared" / "data"))
+    if not folder.is_dir():
+        raise SystemExit(f"the data are not at {folder}; point PUSHFORWARD_DATA at them")
+    return folder
+
+
+def timed(seeds: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each seed with a row to fill; its wall time is added."""
+    for seed in range(seeds):
+        row: dict[str, Any] = {"seed": seed}
+        began = time.monotonic()
+        yield seed, row
+        row.setdefault("seconds", round(time.monotonic() - began, 2))
+        print("  " + "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+
+
+def summary(rows: list[dict[str, Any]], higher_is_better: dict[str, bool]) -> dict[str, Any]:
+    """Median and worst of each metric over seeds."""
+    return {
+        name: {
+            "median": float(np.median([row[name] for row in rows])),
+            "worst": float((min if better else max)(row[name] for row in rows)),
+        }
+        for name, better in higher_is_better.items()
+    }
+
+
+def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], **more: Any) -> None:
+    """Write the metrics of one experiment under one set of settings."""
+    RESULTS.mkdir(exist_ok=True)
+    params = {k: v for k, v in estimator.get_params().items() if k not in ("random_state", "verbose")}
+    report = {
+        "experiment": name,
+        "settings": settings,
+        "parameters": params,
+        "seeds": [row["seed"] for row in rows],
+        "rows": rows,
+        "commit": commit(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
+        **more,
+    }
+    path = RESULTS / f"{name}-{settings}.json"
+    path.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    print(f"wrote {path.relative_to(HERE.parent)}")
+
+
+def commit() -> str:
+    """The commit the numbers come from."""
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def picture(figure: Any, name: str) -> str:
+    """Save a figure for the docs; its path from docs/."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PICTURES / f"{name}.png", dpi=110)
+    return f"images/experiments/{name}.png"
+
+
+def clustering_accuracy(classes: Any, components: Any, k: int) -> float:
+    """Share of rows in the right cluster under the best one-to-one match of clusters to classes."""
+    from scipy.optimize import linear_sum_assignment
+
+    table = np.zeros((k, k))
+    np.add.at(table, (np.asarray(classes), np.asarray(components)), 1)
+    rows, columns = linear_sum_assignment(-table)
+    return float(table[rows, columns].sum() / table.sum())
