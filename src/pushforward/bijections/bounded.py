@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pushforward import trees
+from pushforward.bijections._checks import limits
 from pushforward.bijections.base import AbstractBijection
 from pushforward.trees import Frozen
 
@@ -18,7 +19,8 @@ class Bounded(AbstractBijection):
     """Map the line onto (low, high) in each coordinate, either end of which may be infinite.
 
     A coordinate with both ends goes through a sigmoid, with one end through a softplus, with none it stays.
-    Both directions are in closed form. Outside its interval a point has log-determinant -inf.
+    Both directions are in closed form. Outside its interval a point has log-determinant -inf; forward values
+    are strictly inside, however far out the noise.
 
     Arguments:
         low: lower ends, -inf for none, event shape.
@@ -65,6 +67,8 @@ class Bounded(AbstractBijection):
         inside = jnp.where(z < 0, low + width * jax.nn.sigmoid(z), high - width * jax.nn.sigmoid(-z))
         half = jnp.where(has_low, low + jax.nn.softplus(z), high - jax.nn.softplus(-z))
         x = jnp.where(both, inside, jnp.where(has_low | has_high, half, z))
+        x = jnp.maximum(x, jnp.where(has_low, _next(low, 1), -jnp.inf))
+        x = jnp.minimum(x, jnp.where(has_high, _next(high, -1), jnp.inf))
         up, down = jax.nn.log_sigmoid(z), jax.nn.log_sigmoid(-z)
         slope = jnp.where(both, jnp.log(jnp.where(both, width, 1)) + up + down, jnp.where(has_low, up, down))
         return x, jnp.where(has_low | has_high, slope, 0).sum()
@@ -85,3 +89,10 @@ class Bounded(AbstractBijection):
         slope_half = -jnp.log(-jnp.expm1(-gap))
         slope = jnp.where(both, slope_both, jnp.where(either, slope_half, 0))
         return jnp.where(outside, 0, z), jnp.where(outside, -jnp.inf, slope).sum()
+
+
+def _next(end: Array, sign: int) -> Array:
+    """The next number above or below; past the subnormal ones, which devices flush to zero."""
+    following = jnp.nextafter(end, jnp.full_like(end, sign * jnp.inf))
+    tiny = sign * limits(end.dtype).tiny
+    return jnp.where(jnp.abs(end) < jnp.abs(tiny), tiny, following)

@@ -1,0 +1,219 @@
+"""What every map promises, checked against autodiff for every entry of the registry."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import hypothesis.extra.numpy as hnp
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pushforward as pf
+from pushforward import bijections, trees
+from pushforward.bijections import AbstractBijection, AbstractDataMap
+from tests.bijections.registry import ENTRIES, Entry
+
+FEW = settings(max_examples=8)
+N_POINTS = 6
+SEED = st.integers(0, 2**31 - 1)
+# float32 keeps 7 digits, of which a badly conditioned draw may lose some
+TOLERANCE = {"float32": 3e-3, "float64": 1e-8}
+# each entry in both precisions, and in each of its sizes
+CASES = [
+    pytest.param(entry, dim, dtype, id=f"{entry.name}-{dim}-{dtype}")
+    for entry in ENTRIES
+    for dim, dtype in ((entry.dims[0], "float64"), (entry.dims[-1], "float32"))
+]
+FLOAT32 = [case for case in CASES if case.values[2] == "float32"]
+
+
+@contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    with jax.enable_x64(dtype == "float64"):
+        yield
+
+
+def draw(entry: Entry, dim: int, seed: int) -> tuple[Any, Any]:
+    """A map with raw leaves as training might leave them, and a condition if it takes one."""
+    make, shake, cond = jax.random.split(jax.random.key(seed), 3)
+    bijection = entry.make(make, dim)
+    n = trees.n_parameters(bijection)
+    if n:
+        bijection = trees.offset(bijection, 0.3 * jax.random.normal(shake, (n,)))
+    condition = None if bijection.cond_shape is None else jax.random.normal(cond, bijection.cond_shape)
+    return bijection, condition
+
+
+def units() -> st.SearchStrategy[Any]:
+    """Coordinates as shares of the largest one: near 0, spread out, at the ends, and exactly 0."""
+    spread = st.floats(-1, 1, width=32)
+    near = spread.map(lambda u: u * abs(u) ** 3)
+    return st.one_of(near, spread, st.sampled_from([0.0, -0.0, 1.0, -1.0]))
+
+
+def noise(entry: Entry, bijection: Any, shares: Any, largest: float) -> Any:
+    """Drawn points and the entry's own, shape (n, *shape)."""
+    size = int(np.prod(bijection.shape))
+    drawn = largest * shares[:, :size].reshape(-1, *bijection.shape)
+    return jnp.concatenate([jnp.asarray(drawn), *(jnp.asarray(p)[None] for p in entry.points(bijection))])
+
+
+def shares(dim: int) -> st.SearchStrategy[Any]:
+    return hnp.arrays(float, (N_POINTS, 2 * dim), elements=units())
+
+
+@eqx.filter_jit
+def run(bijection: Any, points: Any, condition: Any, from_data: bool) -> dict[str, Any]:
+    """One direction on a batch: images, log-determinants, autodiff's log-determinants, gradients of everything."""
+    trainable, rest = trees.partition(bijection)
+
+    def direction(trainable: Any, point: Any, condition: Any) -> tuple[Any, Any]:
+        whole = trees.combine(trainable, rest)
+        return (whole.inverse_and_log_det if from_data else whole.forward_and_log_det)(point, condition)
+
+    def one(point: Any) -> dict[str, Any]:
+        (image, log_det), vjp = jax.vjp(direction, trainable, point, condition)
+        basis = jnp.eye(point.size, dtype=image.dtype).reshape(point.size, *point.shape)
+        jacobian = jax.vmap(lambda row: vjp((row, jnp.zeros_like(log_det)))[1])(basis)
+        return {
+            "image": image,
+            "log_det": log_det,
+            "autodiff": jnp.linalg.slogdet(jacobian.reshape(point.size, point.size))[1],
+            "gradients": vjp((jnp.ones_like(image), jnp.ones_like(log_det))),
+        }
+
+    return jax.vmap(one)(points)
+
+
+def forward(bijection: Any, points: Any, condition: Any) -> dict[str, Any]:
+    return run(bijection, points, condition, from_data=False)
+
+
+def inverse(bijection: Any, points: Any, condition: Any) -> dict[str, Any]:
+    return run(bijection, points, condition, from_data=True)
+
+
+def finite(tree: Any) -> bool:
+    return all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
+
+
+def close(actual: Any, expected: Any, dtype: str) -> bool:
+    """Within tolerance, measured against the largest coordinate of each point."""
+    actual, expected = (np.asarray(a, float).reshape(len(a), -1) for a in (actual, expected))
+    scale = 1 + np.abs(expected).max(axis=1, keepdims=True)
+    return bool((np.abs(actual - expected) <= TOLERANCE[dtype] * scale).all())
+
+
+@pytest.mark.parametrize(("entry", "dim", "dtype"), CASES)
+def test_both_directions_are_each_others_inverse_with_autodiffs_log_det(entry: Entry, dim: int, dtype: str) -> None:
+    @FEW
+    @given(SEED, shares(dim))
+    def check(seed: int, shares: Any) -> None:
+        with precision(dtype):
+            bijection, condition = draw(entry, dim, seed)
+            points = noise(entry, bijection, shares, entry.reach[dtype == "float64"])
+            there = forward(bijection, points, condition)
+            data = there["image"] if entry.outside else points
+            for start, first, second in (
+                (points, there, inverse(bijection, there["image"], condition)),
+                (data, found := inverse(bijection, data, condition), forward(bijection, found["image"], condition)),
+            ):
+                assert start.dtype == first["image"].dtype == first["log_det"].dtype == dtype
+                assert first["image"].shape == start.shape
+                assert first["log_det"].shape == start.shape[:1]
+                assert close(first["log_det"], first["autodiff"], dtype)
+                assert close(second["image"], start, dtype)
+                assert close(second["log_det"], -first["log_det"], dtype)
+
+    check()
+
+
+@pytest.mark.parametrize(("entry", "dim", "dtype"), CASES)
+def test_values_and_gradients_are_finite_in_far_tails(entry: Entry, dim: int, dtype: str) -> None:
+    @FEW
+    @given(SEED, shares(dim))
+    def check(seed: int, shares: Any) -> None:
+        with precision(dtype):
+            bijection, condition = draw(entry, dim, seed)
+            points = noise(entry, bijection, shares, entry.tail)
+            there = forward(bijection, points, condition)
+            # samples never leave the support, however far out the noise
+            back = inverse(bijection, there["image"] if entry.outside else points, condition)
+            for found in (there, back):
+                assert finite([found["image"], found["log_det"], found["gradients"]])
+
+    check()
+
+
+@pytest.mark.parametrize(("entry", "dim", "dtype"), [case for case in CASES if case.values[0].outside])
+def test_outside_the_support_the_log_det_is_minus_infinity_without_nan(entry: Entry, dim: int, dtype: str) -> None:
+    with precision(dtype):
+        bijection, condition = draw(entry, dim, 0)
+        inner = bijection.forward(jnp.zeros(bijection.shape))
+        # the first coordinate outside, the others within
+        points = jnp.stack([inner.at[0].set(value) for value in np.resize(entry.outside, N_POINTS)])
+        found = inverse(bijection, points, condition)
+        assert (np.asarray(found["log_det"]) == -np.inf).all()
+        assert finite([found["image"], found["gradients"]])
+
+
+@pytest.mark.parametrize(("entry", "dim", "dtype"), FLOAT32)
+def test_jit_and_vmap_change_nothing(entry: Entry, dim: int, dtype: str) -> None:
+    bijection, condition = draw(entry, dim, 1)
+    points = noise(entry, bijection, np.linspace(-1, 1, N_POINTS * 2 * dim).reshape(N_POINTS, -1), 3.0)
+    there = forward(bijection, points, condition)
+    back = inverse(bijection, there["image"], condition)
+    for i in (0, 3):
+        x, log_det = bijection.forward_and_log_det(points[i], condition)
+        z, back_log_det = bijection.inverse_and_log_det(there["image"][i], condition)
+        pairs = ((x, there["image"]), (log_det, there["log_det"]), (z, back["image"]), (back_log_det, back["log_det"]))
+        for alone, batched in pairs:
+            np.testing.assert_allclose(alone, batched[i], rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(("entry", "dim", "dtype"), FLOAT32)
+def test_a_saved_map_comes_back_equal(entry: Entry, dim: int, dtype: str, tmp_path: Path) -> None:
+    bijection, _ = draw(entry, dim, 2)
+    pf.save(bijection, tmp_path / "map")
+    loaded = pf.load(tmp_path / "map")
+    assert type(loaded) is type(bijection)
+    assert jax.tree.structure(loaded) == jax.tree.structure(bijection)
+    assert eqx.tree_equal(loaded, bijection)
+
+
+@pytest.mark.parametrize(
+    ("message", "call"),
+    [pytest.param(m, c, id=f"{entry.name}-{m}") for entry in ENTRIES for m, c in entry.bad.items()],
+)
+def test_bad_parameters_raise(message: str, call: Any) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def public_maps() -> set[type]:
+    """Every concrete map with a public name, in any module of the room."""
+    modules = [
+        importlib.import_module(f"{bijections.__name__}.{m.name}") for m in pkgutil.iter_modules(bijections.__path__)
+    ]
+    found = {c for m in modules for c in vars(m).values() if inspect.isclass(c) and issubclass(c, AbstractBijection)}
+    return {
+        c for c in found if not c.__name__.startswith("_") and c is not AbstractDataMap and not inspect.isabstract(c)
+    }
+
+
+def test_every_public_map_is_in_the_registry() -> None:
+    registered = {type(entry.make(jax.random.key(0), entry.dims[-1])) for entry in ENTRIES}
+    assert public_maps() - registered == set()
+
+
+def test_every_public_map_is_exported() -> None:
+    assert {c.__name__ for c in public_maps()} <= set(bijections.__all__)
