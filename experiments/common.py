@@ -24,7 +24,9 @@ def arguments(description: str, settings: list[str], seeds: int) -> argparse.Nam
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--settings", choices=settings, action="append", help="which settings to run (default: all)")
     parser.add_argument("--seeds", type=int, default=seeds, help=f"how many seeds, from 0 (default: {seeds})")
-    parser.add_argument("--epochs", type=int, default=None, help="fewer epochs, for a quick look; not written to results")
+    parser.add_argument(
+        "--epochs", type=int, default=None, help="fewer epochs, for a quick look; not written to results"
+    )
     chosen = parser.parse_args()
     chosen.settings = chosen.settings or settings
     return chosen
@@ -45,7 +47,9 @@ def timed(seeds: int) -> Iterator[tuple[int, dict[str, Any]]]:
         began = time.monotonic()
         yield seed, row
         row.setdefault("seconds", round(time.monotonic() - began, 2))
-        print("  " + "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+        print(
+            "  " + "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True
+        )
 
 
 def summary(rows: list[dict[str, Any]], higher_is_better: dict[str, bool]) -> dict[str, Any]:
@@ -81,7 +85,9 @@ def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], 
 
 def commit() -> str:
     """The commit the numbers come from."""
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+    )
     return found.stdout.strip() or "unknown"
 
 

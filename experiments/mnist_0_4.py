@@ -86,8 +86,15 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any, label: np.ndar
         "fit_seconds": False,
     }
     write(
-        "mnist_0_4", settings, mixture, rows, summary=summary(rows, better), pictures=pictures, about=__doc__,
-        weights=mixture.weights_.tolist(), history=mixture.history_[-1],
+        "mnist_0_4",
+        settings,
+        mixture,
+        rows,
+        summary=summary(rows, better),
+        pictures=pictures,
+        about=__doc__,
+        weights=mixture.weights_.tolist(),
+        history=mixture.history_[-1],
     )
 
 

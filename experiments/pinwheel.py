@@ -86,8 +86,14 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any, truth: float, 
         "fit_seconds": False,
     }
     write(
-        "pinwheel", settings, mixture, rows, summary=summary(rows, better), pictures=pictures,
-        about=__doc__, truth={"mean_log_density": truth, "bayes_ari": bayes},
+        "pinwheel",
+        settings,
+        mixture,
+        rows,
+        summary=summary(rows, better),
+        pictures=pictures,
+        about=__doc__,
+        truth={"mean_log_density": truth, "bayes_ari": bayes},
     )
 
 

@@ -86,8 +86,13 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any) -> None:
         ("accuracy_predict", "accuracy_responsibilities", "ari_predict", "ari_responsibilities", "log_likelihood"), True
     ) | {"posterior_gap": False, "fit_seconds": False}
     write(
-        "two_circles", settings, mixture, rows, summary=summary(rows, better),
-        pictures=[picture(drawn, f"two-circles-{settings}")], about=__doc__,
+        "two_circles",
+        settings,
+        mixture,
+        rows,
+        summary=summary(rows, better),
+        pictures=[picture(drawn, f"two-circles-{settings}")],
+        about=__doc__,
     )
 
 

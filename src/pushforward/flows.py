@@ -223,9 +223,7 @@ def iaf(
         >>> flows.iaf(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    flow = maf(
-        key, dim, cond_dim=cond_dim, n_layers=n_layers, hidden_sizes=hidden_sizes, activation=activation
-    )
+    flow = maf(key, dim, cond_dim=cond_dim, n_layers=n_layers, hidden_sizes=hidden_sizes, activation=activation)
     return Pushforward(flow.base, Invert(flow.bijection))
 
 

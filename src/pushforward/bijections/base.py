@@ -73,9 +73,7 @@ class AbstractBijection(eqx.Module):
         Returns:
             The calibrated map, z of shape (n, *shape), and the log-determinants of the inverse, shape (n,).
         """
-        z, log_det = jax.vmap(self.inverse_and_log_det, in_axes=(0, None if condition is None else 0))(
-            x, condition
-        )
+        z, log_det = jax.vmap(self.inverse_and_log_det, in_axes=(0, None if condition is None else 0))(x, condition)
         return self, z, log_det
 
     @property
@@ -325,7 +323,6 @@ class Fixed(AbstractBijection):
 
 def fix_statistics(model: Any) -> Any:
     """`model` with every map that reads data fixed as it is, for evaluation."""
-
 
     def whole(node: Any) -> bool:
         return isinstance(node, AbstractDataMap | Fixed)

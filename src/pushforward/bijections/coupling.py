@@ -134,9 +134,7 @@ def mask_order(mask: BoolArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, A
     return order.astype(np.int32), np.argsort(order).astype(np.int32)
 
 
-def transform_each(
-    template: AbstractBijection, params: Array, points: Array, direction: str
-) -> tuple[Array, Array]:
+def transform_each(template: AbstractBijection, params: Array, points: Array, direction: str) -> tuple[Array, Array]:
     """Run one scalar bijection for each coordinate, its parameters offset by a row of `params`.
 
     Arguments:
@@ -151,7 +149,9 @@ def transform_each(
     return jax.vmap(lambda p, v: getattr(trees.offset(template, p), direction)(v))(params, points)
 
 
-def stacked_couplings(masks: BoolArray, conditioners: Any, transformer: AbstractBijection, cond_dim: int | None) -> Coupling:
+def stacked_couplings(
+    masks: BoolArray, conditioners: Any, transformer: AbstractBijection, cond_dim: int | None
+) -> Coupling:
     """One `Coupling` whose leaves carry a layer axis, for `Stack`.
 
     Arguments:

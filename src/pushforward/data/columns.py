@@ -111,7 +111,7 @@ class Columns:
             return np.zeros((1, self.n))
         rng = np.random.default_rng(0)
         # one draw in each of M equal slices of [0, 1), shuffled in every column
-        u = (rng.permuted(np.tile(np.arange(N_DRAWS), (self.n, 1)), axis=1).T + rng.uniform(size=(N_DRAWS, self.n)))
+        u = rng.permuted(np.tile(np.arange(N_DRAWS), (self.n, 1)), axis=1).T + rng.uniform(size=(N_DRAWS, self.n))
         return np.where(self.whole, u / N_DRAWS, 0) / self.scale
 
     def bounds_map(self) -> AbstractBijection:

@@ -282,5 +282,7 @@ def _draw_components(mixture: MixtureOfFlows, keys: Array, condition: Array | No
         found.append(eqx.filter_vmap(draw, in_axes=(eqx.if_array(0), 0, cond_axis))(group, keys[ks], given))
     z = jnp.concatenate(found)[np.asarray(mixture.places)]
     push = jax.vmap(jax.vmap(mixture.shared.forward, in_axes=(0, cond_axis)), in_axes=(0, cond_axis))
-    pushed: Array = push(z, condition) if mixture.shared.cond_shape is not None else jax.vmap(jax.vmap(mixture.shared.forward))(z)
+    pushed: Array = (
+        push(z, condition) if mixture.shared.cond_shape is not None else jax.vmap(jax.vmap(mixture.shared.forward))(z)
+    )
     return pushed

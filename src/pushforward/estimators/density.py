@@ -119,7 +119,12 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, condition)
 
     def _fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None, checkpoint: Checkpoint | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        condition: Any = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Self:
         going_on = self.warm_start and hasattr(self, "_flow")
         x = self._check_rows(X, reset=not going_on)
@@ -288,5 +293,3 @@ def _to_noise(flow: Pushforward, s: Array, c: Array | None) -> Array:
 @eqx.filter_jit
 def _from_noise(flow: Pushforward, z: Array, c: Array | None) -> Array:
     return jax.vmap(flow.bijection.forward, in_axes=(0, None if c is None else 0))(z, c)
-
-

@@ -155,7 +155,12 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         return self._fit(X, y, sample_weight, condition)
 
     def _fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None, checkpoint: Checkpoint | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        condition: Any = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Self:
         going_on = self.warm_start and hasattr(self, "_flow")
         x = self._check_rows(X, reset=not going_on)
@@ -168,7 +173,9 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
             x, weight, label = x[kept], weight[kept], None if label is None else label[kept]
             table = None if table is None else table[kept]
         if len(x) < self.n_components:
-            raise ValueError(f"{len(x)} rows cannot fill {self.n_components} components; lower n_components or add rows")
+            raise ValueError(
+                f"{len(x)} rows cannot fill {self.n_components} components; lower n_components or add rows"
+            )
         if not going_on:
             self._learn(x, condition, table)
         self.classes_ = classes
@@ -252,7 +259,9 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
             parts = [np.full(n, -1) if label is None else label] * n_init
         else:
             raise ValueError(f"init must be 'partition' or 'random'; got {self.init!r}")
-        where = [moments(z, part if self.init == "partition" else part * 0 - 1, k, starting_scale(dim)) for part in parts]
+        where = [
+            moments(z, part if self.init == "partition" else part * 0 - 1, k, starting_scale(dim)) for part in parts
+        ]
         locations, factors, shares = (as_float(np.stack(a)) for a in zip(*where, strict=True))
         model = build_mixtures(
             jax.random.split(jax.random.key(seed), n_init),

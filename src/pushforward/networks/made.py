@@ -199,7 +199,9 @@ def transposed_solve(network: MADE, pre: list[Array], diagonal: Array, slopes: A
     def step(carry: tuple[Array, Array, list[Array]], i: Array) -> tuple[tuple[Array, Array, list[Array]], None]:
         solved, cotangent, hidden = carry
         above, now = cotangent.reshape(-1), []
-        for h, rows, slope, (starts, size) in reversed(list(zip(hidden, by_input[1:], act_slopes, blocks, strict=True))):
+        for h, rows, slope, (starts, size) in reversed(
+            list(zip(hidden, by_input[1:], act_slopes, blocks, strict=True))
+        ):
             start = starts[i + 1]
             block = lax.dynamic_slice_in_dim(rows, start, size) @ above
             block = block * lax.dynamic_slice_in_dim(slope, start, size)

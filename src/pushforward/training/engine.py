@@ -203,7 +203,11 @@ def _finish(
             stacklevel=4,
         )
     mine = [
-        {**entry, "train_loss": entry["train_loss"][restart], "validation_loss": _nth(entry["validation_loss"], restart)}
+        {
+            **entry,
+            "train_loss": entry["train_loss"][restart],
+            "validation_loss": _nth(entry["validation_loss"], restart),
+        }
         for entry in history
     ]
     return Fit(

@@ -70,7 +70,12 @@ def make_rows(
 
     padded_weight = jnp.asarray(np.concatenate([weight, np.zeros(size - n)]).astype(dtype))
     return Rows(
-        pad(x, dtype), pad(condition, dtype), pad(label, np.int32), padded_weight, jnp.asarray(n, jnp.int32), jnp.asarray(n_leading, jnp.int32)
+        pad(x, dtype),
+        pad(condition, dtype),
+        pad(label, np.int32),
+        padded_weight,
+        jnp.asarray(n, jnp.int32),
+        jnp.asarray(n_leading, jnp.int32),
     )
 
 
