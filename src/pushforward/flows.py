@@ -16,7 +16,6 @@ from pushforward.bijections import (
     AbstractBijection,
     Affine,
     Chain,
-    Coupling,
     Invert,
     MaskedAutoregressive,
     RationalQuadraticSpline,

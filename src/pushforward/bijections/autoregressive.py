@@ -39,7 +39,8 @@ class MaskedAutoregressive(AbstractBijection):
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.bijections import Affine, MaskedAutoregressive
         >>> from pushforward.networks import MADE
-        >>> layer = MaskedAutoregressive(MADE.init(jax.random.key(0), 3, 2, (16,)), Affine(jnp.array(0.0), jnp.array(1.0)))
+        >>> network = MADE.init(jax.random.key(0), 3, 2, (16,))
+        >>> layer = MaskedAutoregressive(network, Affine(jnp.array(0.0), jnp.array(1.0)))
         >>> x = jnp.array([0.5, -1.0, 2.0])
         >>> bool(jnp.allclose(layer.forward(layer.inverse(x)), x, atol=1e-5))
         True
@@ -144,7 +145,7 @@ def _sequential_fwd(perturbed: Any, arguments: Any) -> tuple[tuple[Array, Array]
 @_sequential.def_bwd
 def _sequential_bwd(x: Array, cotangents: Any, perturbed: Any, arguments: Any) -> Any:
     """Implicit gradient of F(x, θ) = z: λ solves Jᵀλ = g, then one VJP of the parallel pass."""
-    layer, z, condition = arguments
+    layer, _, condition = arguments
     x_bar = jnp.zeros_like(x) if cotangents[0] is None else cotangents[0]
     log_det_bar = jnp.zeros((), x.dtype) if cotangents[1] is None else cotangents[1]
     template = layer.transformer.value

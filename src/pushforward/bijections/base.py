@@ -10,8 +10,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from pushforward import trees
-
 UNROLL = 8  # stacks up to this depth are unrolled: faster steps, and compile time is still bounded
 
 
@@ -180,7 +178,8 @@ class Stack(AbstractBijection):
         >>> import jax.numpy as jnp
         >>> from pushforward import trees
         >>> from pushforward.bijections import Affine, Stack
-        >>> Stack(trees.stack([Affine(jnp.zeros(2), jnp.full(2, s)) for s in (2.0, 3.0)])).forward(jnp.ones(2)).round(4).tolist()
+        >>> layers = trees.stack([Affine(jnp.zeros(2), jnp.full(2, s)) for s in (2.0, 3.0)])
+        >>> Stack(layers).forward(jnp.ones(2)).round(4).tolist()
         [6.0, 6.0]
     """
 

@@ -188,7 +188,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         self, x: FloatArray, table: Any, label: IntArray | None, weight: Any, going_on: bool, checkpoint: Any
     ) -> Any:
         """Split, start and train."""
-        seed, k = self._seed(), int(self.n_components)
+        seed = self._seed()
         labelled = None if label is None else label >= 0
         few = labelled is not None and labelled.mean() < 0.5
         train_index, validation_index = self._split(len(x), labelled if few else None, seed)

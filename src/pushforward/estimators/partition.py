@@ -41,7 +41,7 @@ def _fit_predict(z: FloatArray, looked: IntArray, k: int, seed: int) -> IntArray
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    n, dim = z.shape
+    dim = z.shape[1]
     if len(looked) >= 10 * k * dim:
         model: Any = GaussianMixture(
             k, n_init=5, reg_covar=1e-3, init_params="k-means++", random_state=seed, max_iter=200

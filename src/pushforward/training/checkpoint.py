@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -103,10 +104,8 @@ class Checkpoint:
     def discard(self) -> None:
         """Remove the kept state, once training is complete."""
         self.file.unlink(missing_ok=True)
-        try:
+        with contextlib.suppress(OSError):  # somebody keeps other things there
             self.file.parent.rmdir()
-        except OSError:
-            pass  # somebody keeps other things there
 
 
 def _raw_keys(state: Any) -> Any:

@@ -21,6 +21,7 @@ from pushforward.training.rows import Rows
 from pushforward.training.settings import Settings, TrainingError, hyper
 
 M = TypeVar("M")
+DEFAULTS = Settings()
 CALL_SECONDS = 0.5  # how long one compiled call should take: long enough to be cheap, short enough for Ctrl-C
 
 
@@ -60,7 +61,7 @@ def train(
     rows: Rows,
     *,
     key: PRNGKeyArray,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULTS,
     validation: Rows | None = None,
     start: Array | None = None,
     n_restarts: int = 1,
