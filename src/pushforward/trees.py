@@ -74,7 +74,8 @@ def stack(modules: Sequence[T]) -> T:
 
 def like(a: Any, b: Any) -> bool:
     """Whether two modules share structure, static fields, leaf shapes and dtypes, so that they stack."""
-    if jax.tree.structure(a) != jax.tree.structure(b):
+    structure: Any = jax.tree.structure(a)
+    if structure != jax.tree.structure(b):
         return False
 
     def same(u: Any, v: Any) -> bool:
@@ -108,7 +109,8 @@ def offset(template: T, offsets: Float[Array, " p"]) -> T:
     """
     trainable, rest = partition(template)
     flat, unravel = ravel_pytree(trainable)
-    return combine(unravel(flat + offsets.astype(flat.dtype)), rest)
+    moved: T = unravel(flat + offsets.astype(flat.dtype))
+    return combine(moved, rest)
 
 
 def is_concrete(*values: Any) -> bool:

@@ -136,13 +136,13 @@ def _solve(layer: MaskedAutoregressive, z: Array, condition: Array | None) -> Ar
     return solved
 
 
-@_sequential.def_fwd
+@_sequential.def_fwd  # type: ignore[untyped-decorator]
 def _sequential_fwd(perturbed: Any, arguments: Any) -> tuple[tuple[Array, Array], Array]:
     x, log_det = _sequential(arguments)
     return (x, log_det), x
 
 
-@_sequential.def_bwd
+@_sequential.def_bwd  # type: ignore[untyped-decorator]
 def _sequential_bwd(x: Array, cotangents: Any, perturbed: Any, arguments: Any) -> Any:
     """Implicit gradient of F(x, θ) = z: λ solves Jᵀλ = g, then one VJP of the parallel pass."""
     layer, _, condition = arguments

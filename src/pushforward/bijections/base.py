@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import equinox as eqx
 import jax
@@ -21,8 +21,17 @@ class AbstractBijection(eqx.Module):
     Points have no batch axes: `jax.vmap` supplies them. Every other method is derived.
     """
 
-    shape: eqx.AbstractVar[tuple[int, ...]]
-    cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
+    if TYPE_CHECKING:  # equinox asks a subclass for fields or properties, which a type checker calls a property
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        @property
+        def cond_shape(self) -> tuple[int, ...] | None: ...
+
+    else:
+        shape: eqx.AbstractVar[tuple[int, ...]]
+        cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
 
     @abc.abstractmethod
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:

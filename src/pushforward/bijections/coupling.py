@@ -146,7 +146,8 @@ def transform_each(template: AbstractBijection, params: Array, points: Array, di
     Returns:
         The moved points and their log-derivatives, both of shape (D,).
     """
-    return jax.vmap(lambda p, v: getattr(trees.offset(template, p), direction)(v))(params, points)
+    moved: tuple[Array, Array] = jax.vmap(lambda p, v: getattr(trees.offset(template, p), direction)(v))(params, points)
+    return moved
 
 
 def stacked_couplings(
@@ -162,8 +163,9 @@ def stacked_couplings(
     """
     one = Coupling(masks[0], trees.unstack(conditioners, 0), transformer, cond_dim)
     orders = [mask_order(mask) for mask in masks]
-    return eqx.tree_at(
+    stacked: Coupling = eqx.tree_at(
         lambda c: (c.permutation.value, c.inverse_permutation.value, c.conditioner),
         trees.repeat(one, len(masks)),
         (jnp.stack([o for o, _ in orders]), jnp.stack([i for _, i in orders]), conditioners),
     )
+    return stacked

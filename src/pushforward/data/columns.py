@@ -84,12 +84,12 @@ class Columns:
             training: whether noise of width `noise` will be added; continuous columns are moved down by
                 half of it, so that they stay centred.
         """
-        x = np.asarray(x, dtype=np.float64)
+        values: FloatArray = np.asarray(x, dtype=np.float64)
         if self.bounded:
-            x = self._inside(x)
+            values = self._inside(values)
         if training:
-            x = x - np.where(self.whole, 0, self.width / 2)
-        return (x - self.shift) / self.scale
+            values = values - np.where(self.whole, 0, self.width / 2)
+        return (values - self.shift) / self.scale
 
     def _inside(self, x: FloatArray) -> FloatArray:
         """Values on a bound moved inside; values beyond it stay where they are, and have density zero."""
@@ -203,14 +203,14 @@ def column_number(name: Any, names: Sequence[str]) -> int:
 
 
 def _whole_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    is_whole = (x == np.round(x)).all(axis=0)
+    is_whole: np.ndarray = (x == np.round(x)).all(axis=0)
     if isinstance(discrete, str):
         if discrete not in ("auto", "none"):
             raise ValueError(f"discrete must be 'auto', 'none' or a list of columns; got {discrete!r}")
         return is_whole if discrete == "auto" else np.zeros_like(is_whole)
     chosen = np.zeros_like(is_whole)
     chosen[[column_number(name, names) for name in discrete]] = True
-    wrong = [names[i] for i in np.flatnonzero(chosen & ~is_whole)]
+    wrong = [name for name, chosen_wrongly in zip(names, chosen & ~is_whole, strict=True) if chosen_wrongly]
     if wrong:
         raise ValueError(f"declared discrete but not whole numbers: {', '.join(map(repr, wrong))}; round them first")
     return chosen

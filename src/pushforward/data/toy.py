@@ -215,4 +215,5 @@ def _bisect(a: np.ndarray, b: np.ndarray, r: np.ndarray, goal: np.ndarray) -> np
         middle = 0.5 * (a + b)
         above = (_turned(middle, r) >= goal) == rising
         a, b = np.where(above, a, middle), np.where(above, middle, b)
-    return 0.5 * (a + b)
+    root: np.ndarray = 0.5 * (a + b)
+    return root

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -18,8 +18,17 @@ class AbstractDistribution(eqx.Module):
     The public methods add batches: `sample_shape + condition batch + event`.
     """
 
-    shape: eqx.AbstractVar[tuple[int, ...]]
-    cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
+    if TYPE_CHECKING:  # equinox asks a subclass for fields or properties, which a type checker calls a property
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        @property
+        def cond_shape(self) -> tuple[int, ...] | None: ...
+
+    else:
+        shape: eqx.AbstractVar[tuple[int, ...]]
+        cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
 
     @abc.abstractmethod
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
@@ -106,8 +115,8 @@ class AbstractDistribution(eqx.Module):
 
 
 def _floating(x: Any) -> Array:
-    x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+    array = jnp.asarray(x)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.result_type(float))
 
 
 def _batch_shape(name: str, x: Array, event: tuple[int, ...]) -> tuple[int, ...]:

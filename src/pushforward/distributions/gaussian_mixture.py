@@ -82,7 +82,7 @@ class GaussianMixture(AbstractDistribution):
     @property
     def covariances(self) -> Array:
         """Shape (K, D, D)."""
-        factors = eqx.filter_vmap(lambda component: component.matrix)(self.components)
+        factors: Array = eqx.filter_vmap(lambda component: component.matrix)(self.components)
         return factors @ jnp.swapaxes(factors, -1, -2)
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:

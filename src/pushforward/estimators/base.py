@@ -26,7 +26,7 @@ SCORE_ROWS = 4096  # rows of one scoring call
 FEWEST_TO_VALIDATE = 50  # below, every row trains
 
 
-class FlowEstimator(BaseEstimator):  # type: ignore[misc]
+class FlowEstimator(BaseEstimator):
     """Base of `FlowDensity` and `FlowMixture`; see there."""
 
     _settings_names = ("max_epochs", "batch_size", "learning_rate", "weight_decay", "patience")
@@ -105,10 +105,8 @@ class FlowEstimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"training has unknown settings {unknown}; see pushforward.training.Settings")
         return Settings(**chosen)
 
-    def _rows(self, x: FloatArray, condition: FloatArray | None, index: Any, **more: Any) -> Rows | None:
+    def _rows(self, x: FloatArray, condition: FloatArray | None, index: Any, **more: Any) -> Rows:
         """Some rows in standard units, on the device."""
-        if len(index) == 0:
-            return None
         given = None
         if condition is not None and self.condition_columns_ is not None:
             given = self.condition_columns_.standardize(condition[index])
@@ -150,7 +148,7 @@ class FlowEstimator(BaseEstimator):  # type: ignore[misc]
             outputs = function(self._flow, _padded(s[part], size), None if c is None else _padded(c[part], size))
             yield [np.asarray(out, dtype=np.float64)[:n] for out in jax.tree.leaves(outputs)]
 
-    def _result(self, values: FloatArray) -> Any:
+    def _result(self, values: FloatArray) -> np.ndarray:
         return values.astype(np.dtype(jnp.result_type(float)), copy=False)
 
     # -- model files ---------------------------------------------------------------------------------------

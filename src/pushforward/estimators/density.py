@@ -28,10 +28,10 @@ from pushforward.estimators.base import (
 from pushforward.estimators.build import build_flow
 from pushforward.estimators.partition import moments
 from pushforward.objectives import NegativeLogLikelihood
-from pushforward.training import Checkpoint, train
+from pushforward.training import Checkpoint, Rows, train
 
 
-class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
+class FlowDensity(DensityMixin, FlowEstimator):
     """Density estimation of a table of numbers with one normalizing flow.
 
     Parameters:
@@ -137,8 +137,11 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
             self._learn(x, condition, table)
         seed = self._seed()
         train_index, validation_index = self._split(len(x), None, seed)
-        rows = self._rows(x, table, train_index, weight=None if weight is None else weight[train_index])
-        validation = self._rows(x, table, validation_index, weight=None if weight is None else weight[validation_index])
+
+        def table_of(index: Any) -> Rows:
+            return self._rows(x, table, index, weight=None if weight is None else weight[index])
+
+        rows = table_of(train_index)
         settings = self._training_settings(len(train_index), density_defaults(len(train_index), rows.x.shape[1]))
         n_init = 1 if going_on else int(self.n_init)
         model = self._flow if going_on else self._start(rows, seed, n_init)
@@ -149,7 +152,7 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
             rows,
             key=jax.random.key(seed),
             settings=settings,
-            validation=validation,
+            validation=table_of(validation_index) if len(validation_index) else None,
             n_restarts=n_init,
             checkpoint=bind(checkpoint, self, fingerprint(x, None, weight, table)),
             show_progress=bool(self.verbose),
@@ -157,13 +160,14 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         self._keep(fit, fit.model)
         return self
 
-    def _start(self, rows: Any, seed: int, n_init: int) -> Pushforward:
+    def _start(self, rows: Rows, seed: int, n_init: int) -> Pushforward:
         """The untrained flow, or several with a restart axis, placed where the rows are."""
         n, dim = int(rows.n), rows.x.shape[1]
         z = unbounded(self.columns_, np.asarray(rows.x)[:n])
         location, factor, _ = moments(z, np.zeros(n, dtype=int), 1, starting_scale(dim))
         keys = jax.random.split(jax.random.key(seed), n_init)
         spec, at, by = self._spec(dim), as_float(location[0]), as_float(factor[0])
+        flow: Pushforward
         if n_init == 1:
             flow = build_flow(keys[0], spec, at, by)
         else:
@@ -173,15 +177,17 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         bounds = self.columns_.bounds_map()
         if n_init == 1:
             return flow.then(bounds)
-        return eqx.filter_vmap(lambda flow: flow.then(bounds))(flow)
+        bounded: Pushforward = eqx.filter_vmap(lambda flow: flow.then(bounds))(flow)
+        return bounded
 
     @property
     def model_(self) -> Pushforward:
         """The fitted distribution, in the data's units (a condition in standard units)."""
         check_is_fitted(self)
-        return self._flow.then(self.columns_.units_map())
+        flow: Pushforward = self._flow
+        return flow.then(self.columns_.units_map())
 
-    def score_samples(self, X: Any, condition: Any = None) -> FloatArray:
+    def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
         """Log-density of every row, in nats per unit volume of the data's units.
 
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
@@ -202,7 +208,7 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         """The mean log-density of the rows; y is ignored."""
         return float(np.mean(self.score_samples(X, condition)))
 
-    def sample(self, n: int = 1, condition: Any = None, random_state: Any = None) -> FloatArray:
+    def sample(self, n: int = 1, condition: Any = None, random_state: Any = None) -> np.ndarray:
         """New rows.
 
         Parameters:
@@ -217,7 +223,7 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         key, given = sampling_inputs(self, n, condition, random_state)
         return self._result(self.columns_.restore(self._flow.sample(key, (n,), given)))
 
-    def transform(self, X: Any, condition: Any = None) -> FloatArray:
+    def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
 
         Returns:
@@ -231,7 +237,7 @@ class FlowDensity(DensityMixin, FlowEstimator):  # type: ignore[misc]
         parts = list(self._batches(_to_noise, self.columns_.standardize(x) + middle, c))
         return self._result(np.concatenate([part[0] for part in parts]))
 
-    def inverse_transform(self, Z: Any, condition: Any = None) -> FloatArray:
+    def inverse_transform(self, Z: Any, condition: Any = None) -> np.ndarray:
         """Noise to rows, the inverse of `transform`.
 
         Returns:
@@ -260,7 +266,7 @@ def density_defaults(n: int, dim: int) -> dict[str, Any]:
     }
 
 
-def unbounded(columns: Columns, s: FloatArray) -> FloatArray:
+def unbounded(columns: Columns, s: FloatArray) -> np.ndarray:
     """Training rows in standard units, noise added and bounds mapped away, for looking at where they are."""
     s = np.asarray(s, dtype=np.float64)
     if columns.noise is not None:

@@ -31,13 +31,11 @@ from pushforward.estimators.build import build_mixtures
 from pushforward.estimators.density import sampling_inputs, unbounded
 from pushforward.estimators.partition import moments, partition_rows
 from pushforward.objectives import MixtureBound
-from pushforward.training import Checkpoint, train
+from pushforward.training import Checkpoint, Rows, train
 from pushforward.training.rows import bucket
 
-IntArray = np.ndarray[Any, np.dtype[np.int_]]
 
-
-class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[misc]
+class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     """A variational mixture of normalizing flows: clusters, classifies with few labels, estimates density.
 
     Every component is a flow of its own; a network gives the posterior over components, trained together
@@ -185,19 +183,18 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         return self
 
     def _train(
-        self, x: FloatArray, table: Any, label: IntArray | None, weight: Any, going_on: bool, checkpoint: Any
+        self, x: FloatArray, table: Any, label: np.ndarray | None, weight: Any, going_on: bool, checkpoint: Any
     ) -> Any:
         """Split, start and train."""
         seed = self._seed()
-        labelled = None if label is None else label >= 0
-        few = labelled is not None and labelled.mean() < 0.5
-        train_index, validation_index = self._split(len(x), labelled if few else None, seed)
+        labelled = None if label is None or (label >= 0).mean() >= 0.5 else label >= 0
+        train_index, validation_index = self._split(len(x), labelled, seed)
         n_leading = 0
-        if few:  # labelled rows lead: epochs on them and on the others interleave
+        if labelled is not None:  # where labels are few their rows lead: batches of them, then of the others
             train_index = train_index[np.argsort(~labelled[train_index], kind="stable")]
             n_leading = int(labelled.sum())
 
-        def rows(index: Any, n_leading: int = 0) -> Any:
+        def rows(index: Any, n_leading: int = 0) -> Rows:
             return self._rows(
                 x,
                 table,
@@ -207,7 +204,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
                 n_leading=n_leading,
             )
 
-        training, validation = rows(train_index, n_leading), rows(validation_index)
+        training = rows(train_index, n_leading)
         defaults = mixture_defaults(len(train_index), x.shape[1])
         settings = self._training_settings(len(train_index), defaults)
         n_init = 1 if going_on else int(self.n_init)
@@ -215,7 +212,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         if model is None:
             model, start = self._start(training, None if label is None else label[train_index], seed, n_init)
             start_epochs = self._start_epochs(settings.max_epochs, label)
-        leading = start_epochs if self.init == "random" and few else 0
+        leading = start_epochs if self.init == "random" and n_leading else 0
         settings = self._training_settings(
             len(train_index), defaults, start_epochs=start_epochs, leading_epochs=leading
         )
@@ -225,14 +222,14 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
             training,
             key=jax.random.key(seed),
             settings=settings,
-            validation=validation,
+            validation=rows(validation_index) if len(validation_index) else None,
             start=start,
             n_restarts=n_init,
             checkpoint=bind(checkpoint, self, fingerprint(x, label, weight, table)),
             show_progress=bool(self.verbose),
         )
 
-    def _start_epochs(self, max_epochs: int, label: IntArray | None) -> int:
+    def _start_epochs(self, max_epochs: int, label: np.ndarray | None) -> int:
         if self.start_epochs is not None:
             return min(int(self.start_epochs), max_epochs - 1)
         return max_epochs // 10 if self.init == "partition" or label is not None else 0
@@ -248,7 +245,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
             noise=None if noise is None else as_float(noise),
         )
 
-    def _start(self, rows: Any, label: IntArray | None, seed: int, n_init: int) -> tuple[Any, Array | None]:
+    def _start(self, rows: Any, label: np.ndarray | None, seed: int, n_init: int) -> tuple[Any, Array | None]:
         """The untrained mixture (with a restart axis if there are several), and the component each row starts."""
         n, dim, k = int(rows.n), rows.x.shape[1], int(self.n_components)
         z = unbounded(self.columns_, np.asarray(rows.x)[:n])
@@ -276,9 +273,9 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
             bounds = trees.repeat(self.columns_.bounds_map(), n_init)
             model = eqx.tree_at(lambda m: m.shared, model, bounds)
         padding = np.full((n_init, rows.x.shape[0] - n), -1)
-        start = jnp.asarray(np.concatenate([np.stack(parts), padding], axis=1), dtype=jnp.int32)
-        if self.init == "random" and label is None:
-            start = None
+        start: Array | None = None
+        if self.init == "partition" or label is not None:
+            start = jnp.asarray(np.concatenate([np.stack(parts), padding], axis=1), dtype=jnp.int32)
         if n_init == 1:
             return trees.unstack(model, 0), None if start is None else start[0]
         return model, start
@@ -294,7 +291,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         return model
 
     @property
-    def weights_(self) -> FloatArray:
+    def weights_(self) -> np.ndarray:
         """π, shape (K,)."""
         check_is_fitted(self)
         return np.exp(np.asarray(self._flow.log_weights, dtype=np.float64))
@@ -305,21 +302,22 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         joint = logsumexp(np.stack([d[0] for d in draws]), axis=0) - np.log(len(draws)) - self.columns_.log_scale
         return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
 
-    def predict(self, X: Any, condition: Any = None) -> IntArray:
+    def predict(self, X: Any, condition: Any = None) -> np.ndarray:
         """The component that the posterior network ranks first, shape (n,)."""
-        return np.argmax(self.predict_proba(X, condition), axis=1)
+        found: np.ndarray = np.argmax(self.predict_proba(X, condition), axis=1)
+        return found
 
-    def predict_proba(self, X: Any, condition: Any = None) -> FloatArray:
+    def predict_proba(self, X: Any, condition: Any = None) -> np.ndarray:
         """The posterior network's q(k|x), shape (n, K)."""
         return self._result(self._joint_and_posterior(X, condition)[1])
 
-    def responsibilities(self, X: Any, condition: Any = None) -> FloatArray:
+    def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:
         """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
         joint, _ = self._joint_and_posterior(X, condition)
-        nowhere = np.isneginf(joint).all(axis=1)
-        return self._result(softmax(np.where(nowhere[:, None], np.log(self.weights_), joint), axis=1))
+        nowhere = (joint == -np.inf).all(axis=1, keepdims=True)
+        return self._result(softmax(np.where(nowhere, np.log(self.weights_), joint), axis=1))
 
-    def score_samples(self, X: Any, condition: Any = None) -> FloatArray:
+    def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
         """Log-density of every row, in nats per unit volume of the data's units, shape (n,).
 
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
@@ -331,11 +329,11 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
         """The mean log-density of the rows; y is ignored."""
         return float(np.mean(self.score_samples(X, condition)))
 
-    def elbo_samples(self, X: Any, condition: Any = None) -> FloatArray:
+    def elbo_samples(self, X: Any, condition: Any = None) -> np.ndarray:
         """The bound that is trained, Σ_k q(k|x) [log p(x, k) − log q(k|x)], of every row, shape (n,)."""
         return self._result(_bound(*self._joint_and_posterior(X, condition)))
 
-    def posterior_gap(self, X: Any, condition: Any = None) -> FloatArray:
+    def posterior_gap(self, X: Any, condition: Any = None) -> np.ndarray:
         """KL(q(k|x) ‖ p(k|x)) of every row in nats, shape (n,): how far the network is from the exact posterior."""
         joint, q = self._joint_and_posterior(X, condition)
         return self._result(np.maximum(logsumexp(joint, axis=1) - _bound(joint, q), 0))
@@ -356,7 +354,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):  # type: ignore[mi
 
     def sample(
         self, n: int = 1, component: int | None = None, random_state: Any = None, condition: Any = None
-    ) -> tuple[FloatArray, IntArray]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """New rows and the components they come from.
 
         Parameters:
@@ -400,7 +398,7 @@ def mixture_defaults(n: int, dim: int) -> dict[str, Any]:
     }
 
 
-def check_labels(y: Any, n: int, k: int) -> tuple[IntArray | None, IntArray | None]:
+def check_labels(y: Any, n: int, k: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The labels as component numbers, and those that occur.
 
     Raises:
@@ -428,16 +426,16 @@ def check_labels(y: Any, n: int, k: int) -> tuple[IntArray | None, IntArray | No
             f"labels out of range: {sorted({int(v) for v in out})[:10]}; with n_components={k} they must be "
             f"-1 (unlabelled) or 0..{k - 1}"
         )
-    label = label.astype(int)
-    classes = np.unique(label[label >= 0])
-    return (None, None) if len(classes) == 0 else (classes, label)
+    component = label.astype(int)
+    classes = np.unique(component[component >= 0])
+    return (None, None) if len(classes) == 0 else (classes, component)
 
 
-def _choose(key: Array, weights: FloatArray, n: int) -> IntArray:
+def _choose(key: Array, weights: FloatArray, n: int) -> np.ndarray:
     return np.asarray(jax.random.categorical(key, jnp.log(as_float(weights)), shape=(bucket(n),)))[:n]
 
 
-def _bound(joint: FloatArray, q: FloatArray) -> FloatArray:
+def _bound(joint: FloatArray, q: FloatArray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(q > 0, q * (joint - np.log(q)), 0.0)
     return np.asarray(terms.sum(axis=1))

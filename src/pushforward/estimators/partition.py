@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-IntArray = np.ndarray[Any, np.dtype[np.int_]]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 MOST_ROWS = 10_000  # rows that are looked at; the others follow
 
 
-def partition_rows(z: FloatArray, k: int, label: IntArray | None, seed: int) -> IntArray:
+def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -> np.ndarray:
     """Assign every row a component to start.
 
     Without labels: a Gaussian mixture by EM from k-means++ where rows are plenty for its covariances, and
@@ -37,7 +36,7 @@ def partition_rows(z: FloatArray, k: int, label: IntArray | None, seed: int) -> 
     return _seeded_means(z, k, label, seed)
 
 
-def _fit_predict(z: FloatArray, looked: IntArray, k: int, seed: int) -> IntArray:
+def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
@@ -49,11 +48,11 @@ def _fit_predict(z: FloatArray, looked: IntArray, k: int, seed: int) -> IntArray
     else:
         model = KMeans(k, n_init=5, random_state=seed)
     model.fit(z[looked])
-    found: IntArray = model.predict(z)
+    found: np.ndarray = model.predict(z)
     return found
 
 
-def _spread_labels(z: FloatArray, looked: IntArray, label: IntArray) -> IntArray:
+def _spread_labels(z: FloatArray, looked: np.ndarray, label: np.ndarray) -> np.ndarray:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.semi_supervised import LabelSpreading
 
@@ -61,14 +60,14 @@ def _spread_labels(z: FloatArray, looked: IntArray, label: IntArray) -> IntArray
     spread = LabelSpreading(kernel="knn", n_neighbors=neighbours, alpha=0.2, max_iter=200)
     spread.fit(z[looked], label[looked])
     if len(looked) == len(z):
-        found: IntArray = spread.transduction_
+        found: np.ndarray = spread.transduction_
         return found
     nearest = KNeighborsClassifier(min(5, neighbours)).fit(z[looked], spread.transduction_)
     found = nearest.predict(z)
     return found
 
 
-def _seeded_means(z: FloatArray, k: int, label: IntArray, seed: int) -> IntArray:
+def _seeded_means(z: FloatArray, k: int, label: np.ndarray, seed: int) -> np.ndarray:
     """k-means whose first centres are the means of the labelled classes."""
     from sklearn.cluster import KMeans, kmeans_plusplus
 
@@ -76,11 +75,11 @@ def _seeded_means(z: FloatArray, k: int, label: IntArray, seed: int) -> IntArray
     centres, _ = kmeans_plusplus(z, k, random_state=seed)
     for component in present:
         centres[component] = z[label == component].mean(axis=0)
-    found: IntArray = KMeans(k, init=centres, n_init=1, random_state=seed).fit_predict(z)
+    found: np.ndarray = KMeans(k, init=centres, n_init=1, random_state=seed).fit_predict(z)
     return np.where(label >= 0, label, found)
 
 
-def moments(z: FloatArray, part: IntArray, k: int, dense: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
+def moments(z: FloatArray, part: np.ndarray, k: int, dense: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Location, scale factor and share of every part.
 
     Covariances shrink towards the diagonal of all rows, the more the fewer rows a part has.

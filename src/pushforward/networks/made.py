@@ -99,9 +99,11 @@ class MADE(eqx.Module):
     def biases(self, condition: Array | None) -> list[Array]:
         """The bias of every layer, the first with the condition's part added."""
         biases = [layer.bias for layer in self.layers]
-        if self.context is not None:
-            biases[0] = biases[0] + self.context @ condition
-        return biases
+        if self.context is None:
+            return biases
+        if condition is None:
+            raise ValueError(f"this network needs a condition of shape {self.context.shape[-1:]}; got none")
+        return [biases[0] + self.context @ condition, *biases[1:]]
 
     def __call__(self, x: Float[Array, " dim"], condition: Array | None = None) -> Float[Array, "dim n_params"]:
         return self.pre_activations(x, condition)[-1].reshape(self.dim, self.n_params)

@@ -13,7 +13,7 @@ from pushforward.objectives.batch import Batch, add_noise
 def weighted_mean(values: Array, weight: Array) -> Array:
     """Mean of `values` over rows of positive weight; a row of weight zero may hold anything."""
     total = jnp.where(weight > 0, values, 0) @ weight
-    return total / jnp.maximum(weight.sum(), jnp.finfo(values.dtype).tiny)
+    return total / jnp.where((weight > 0).any(), weight.sum(), 1)
 
 
 class NegativeLogLikelihood(eqx.Module):

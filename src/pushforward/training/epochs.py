@@ -129,8 +129,8 @@ def evaluate(fixed: Fixed, params: Any, rows: Rows, batch_size: int) -> Array:
         return sums[0] + value * weight, sums[1] + weight
 
     zero = jnp.zeros((), rows.x.dtype)
-    total, weight = lax.fori_loop(0, n_batches(rows, size)[1], body, (zero, zero))
-    return total / weight
+    mean: Array = jnp.divide(*lax.fori_loop(0, n_batches(rows, size)[1], body, (zero, zero)))
+    return mean
 
 
 def calibrated(model: Any, rows: Rows) -> Any:

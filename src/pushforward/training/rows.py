@@ -61,7 +61,7 @@ def make_rows(
     weight = weight / weight.mean()
     size = bucket(n)
 
-    def pad(a: Any, kind: Any) -> Array | None:
+    def pad(a: Any, kind: Any) -> Any:
         if a is None:
             return None
         a = np.asarray(a).astype(kind, copy=False)
@@ -101,7 +101,7 @@ def take_batch(rows: Rows, start: Array | None, order: Array, i: Array, batch_si
     index = jax.lax.dynamic_slice_in_dim(order, offset, batch_size)
     inside = offset + jnp.arange(batch_size) < end
 
-    def pick(a: Array | None) -> Array | None:
+    def pick(a: Array | None) -> Any:
         return None if a is None else a.at[index].get(mode="promise_in_bounds")
 
     weight = jnp.where(inside, rows.weight.at[index].get(mode="promise_in_bounds"), 0)
