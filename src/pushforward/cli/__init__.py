@@ -31,22 +31,20 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(__version__)
         raise typer.Exit
+    return wanted
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def pushforward(
-    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
     """Density, clusters and new samples from a table of numbers, by mixtures of normalizing flows."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 app.command("fit", epilog=fitting.EPILOG)(fitting.fit)

@@ -93,9 +93,9 @@ def sample(
 
     writer = TableWriter(out, overwrite)
     estimator = load_estimator(model)
-    condition = _condition(estimator, given)
     if component is not None and not hasattr(estimator, "n_components"):
         raise ValueError(f"{model}: holds one density without components; leave --component out")
+    condition = _condition(estimator, given)
     counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
     seeds = np.random.SeedSequence(seed).generate_state(len(counts))
     with writer, _counting("sampling", n) as count:

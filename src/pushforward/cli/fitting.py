@@ -263,12 +263,19 @@ def _train(
     try:
         estimator._fit(as_frame(inputs.x, inputs.names), inputs.label, condition=inputs.condition, checkpoint=keep)
     except ValueError as error:
-        raise DataError(f"{inputs.source}: {error}") from error
+        raise DataError(f"{inputs.source}: {_in_options(str(error))}") from error
     _name_columns(estimator, inputs, label_column)
     save(estimator, out, overwrite=overwrite)
     if keep is not None and not estimator.interrupted_:
         keep.discard()
     return estimator
+
+
+def _in_options(message: str) -> str:
+    """A message of the estimators with the names of options in place of those of arguments."""
+    for argument, option in {"n_components": "--components", "discrete=[...]": "--discrete"}.items():
+        message = message.replace(argument, option)
+    return message
 
 
 def _name_columns(estimator: Any, inputs: Inputs, label_column: str | None) -> None:

@@ -75,6 +75,7 @@ def read_inputs(
     numbers = to_numbers(table, [*names, *conditions], source.name)
     keep = finite_rows(numbers, [*names, *conditions], source.name, drop_missing)
     numbers = numbers[keep]
+    _check_rows(numbers[:, : len(names)], source.name)
     label: np.ndarray | None = None
     label_names: tuple[str, ...] = ()
     if label_column:
@@ -83,6 +84,14 @@ def read_inputs(
     condition = numbers[:, len(names) :] if conditions else None
     dropped = int((~keep).sum())
     return Inputs(source.name, names, numbers[:, : len(names)], conditions, condition, label, label_names, dropped)
+
+
+def _check_rows(x: Float[np.ndarray, "n d"], name: str) -> None:
+    """Refuse tables with nothing to learn from."""
+    if len(x) < 2:
+        raise DataError(f"{name}: has one row; a fit needs at least two, and some hundred to be of use")
+    if (x == x[0]).all():
+        raise DataError(f"{name}: all {len(x)} rows are the same; there is nothing to learn from duplicates only")
 
 
 def as_frame(values: Float[np.ndarray, "n d"], names: Sequence[str] | None) -> Any:

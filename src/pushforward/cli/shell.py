@@ -19,11 +19,12 @@ _CACHE_BYTES = 1 << 30
 class OneLineGroup(TyperGroup):
     """A group of commands whose failures are one line on standard error and exit code 2."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:
+    def main(self, args: Any = None, *others: Any, **extra: Any) -> Any:
+        words = list(sys.argv[1:] if args is None else args) or ["--help"]
         if not extra.pop("standalone_mode", True):
-            return super().main(*args, **{**extra, "standalone_mode": False})
+            return super().main(words, *others, **{**extra, "standalone_mode": False})
         try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
+            code = super().main(words, *others, **{**extra, "standalone_mode": False})
         except TyperException as error:
             fail(f"{error.format_message()} (--help tells more)")
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
