@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import NDArray
 
 from pushforward import trees
 from pushforward.bijections.base import AbstractBijection
 from pushforward.bijections.permute import take
 from pushforward.trees import Frozen
 
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+BoolArray = NDArray[np.bool_]
 
 
 def coupling_masks(kind: str, shape: tuple[int, ...], n_layers: int) -> BoolArray:
@@ -128,7 +129,7 @@ class Coupling(AbstractBijection):
         return take(arranged, inverse, order).reshape(self.shape), log_dets.sum()
 
 
-def mask_order(mask: BoolArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def mask_order(mask: BoolArray) -> tuple[np.ndarray, np.ndarray]:
     """The permutation that puts kept coordinates first, and its inverse."""
     order = np.argsort(~mask.reshape(-1), kind="stable")
     return order.astype(np.int32), np.argsort(order).astype(np.int32)

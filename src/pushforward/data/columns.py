@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractBijection, Affine, Bounded, Chain, Identity
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+FloatArray = NDArray[np.float64]
 Bounds = Mapping[Any, tuple[float | None, float | None]]
 N_DRAWS = 8  # fixed draws that score a row with whole-number columns
 FINEST, COARSEST = 1e-2, 0.5  # widths of the noise that spreads ties, in standard deviations
@@ -39,7 +40,7 @@ class Columns:
     """
 
     names: tuple[str, ...]
-    whole: np.ndarray[Any, np.dtype[np.bool_]]
+    whole: NDArray[np.bool_]
     low: FloatArray
     high: FloatArray
     shift: FloatArray
@@ -202,7 +203,7 @@ def column_number(name: Any, names: Sequence[str]) -> int:
     raise ValueError(f"there is no column {name!r}; the columns are {', '.join(names)}")
 
 
-def _whole_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _whole_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> NDArray[np.bool_]:
     is_whole: np.ndarray = (x == np.round(x)).all(axis=0)
     if isinstance(discrete, str):
         if discrete not in ("auto", "none"):

@@ -99,7 +99,7 @@ class GaussianMixture(AbstractDistribution):
         return component.forward(jax.random.normal(noise, self.shape, self.means.dtype))
 
 
-def _symmetric(matrices: np.ndarray[Any, np.dtype[Any]]) -> bool:
+def _symmetric(matrices: np.ndarray) -> bool:
     scale = np.abs(matrices).max(initial=0)
     gap = np.abs(matrices - np.swapaxes(matrices, -1, -2)).max(initial=0)
     return bool(gap <= 1e3 * float(limits(matrices.dtype).eps) * scale)

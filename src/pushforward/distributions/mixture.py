@@ -98,7 +98,7 @@ class MixtureOfFlows(AbstractDistribution):
         flows = [flat[place] for place in self.places]
         return flows if isinstance(self.shared, Identity) else [flow.then(self.shared) for flow in flows]
 
-    def _members(self) -> Iterator[tuple[Pushforward, np.ndarray[Any, Any]]]:
+    def _members(self) -> Iterator[tuple[Pushforward, np.ndarray]]:
         """Each group with the numbers of its components."""
         order, start = np.argsort(self.places), 0
         for group in self.groups:

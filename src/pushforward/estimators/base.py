@@ -11,6 +11,7 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
@@ -21,7 +22,7 @@ from pushforward.estimators.build import DENSE_UP_TO, FlowSpec
 from pushforward.training import Checkpoint, Fit, Rows, Settings, make_rows
 from pushforward.training.rows import bucket
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+FloatArray = NDArray[np.float64]
 SCORE_ROWS = 4096  # rows of one scoring call
 FEWEST_TO_VALIDATE = 50  # below, every row trains
 

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
 from pushforward.estimators.base import (
-    FloatArray,
     FlowEstimator,
     bind,
     check_weights,
@@ -266,7 +265,7 @@ def density_defaults(n: int, dim: int) -> dict[str, Any]:
     }
 
 
-def unbounded(columns: Columns, s: FloatArray) -> np.ndarray:
+def unbounded(columns: Columns, s: np.ndarray) -> np.ndarray:
     """Training rows in standard units, noise added and bounds mapped away, for looking at where they are."""
     s = np.asarray(s, dtype=np.float64)
     if columns.noise is not None:

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import NDArray
 
 from pushforward.networks.mlp import Linear, activation, draw_layers
 
 
-def hidden_degrees(width: int, dim: int, conditional: bool) -> np.ndarray[Any, np.dtype[np.int_]]:
+def hidden_degrees(width: int, dim: int, conditional: bool) -> NDArray[np.int_]:
     """Degrees of a hidden layer, sorted and evenly spread, so that the units of one degree are neighbours.
 
     A unit of degree m sees the inputs 1..m; units of degree 0 see only the condition.
@@ -81,7 +82,7 @@ class MADE(eqx.Module):
         return cls(layers, first.weight[:, dim:], dim, n_params, activation)
 
     @property
-    def degrees(self) -> list[np.ndarray[Any, np.dtype[np.int_]]]:
+    def degrees(self) -> list[NDArray[np.int_]]:
         """Degrees of the inputs and of each hidden layer."""
         widths = [layer.bias.shape[-1] for layer in self.layers[:-1]]
         hidden = [hidden_degrees(w, self.dim, self.context is not None) for w in widths]

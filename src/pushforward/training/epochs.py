@@ -90,7 +90,7 @@ def learning_rate(hyper: Hyper, step: Array, steps_per_epoch: Array) -> Array:
 
 def update(state: State, value: Array, grads: Any, hyper: Hyper, rate: Array) -> State:
     """One Adam step, or none and a mark against it where loss or gradient is not finite."""
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     scale = jnp.minimum(1.0, hyper.clip_norm / jnp.maximum(norm, 1e-12))
     grads = jax.tree.map(lambda g, p: g * scale + hyper.l2 * p, grads, state.params)
