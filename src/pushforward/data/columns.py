@@ -243,4 +243,5 @@ def _tie_width(column: FloatArray, spread: float) -> float:
 
 def as_float(x: Any) -> Array:
     """A host array on the device, in JAX's floating dtype."""
-    return jnp.asarray(x, dtype=jnp.result_type(float))
+    array: Array = jax.device_put(np.asarray(x, dtype=jnp.result_type(float)))  # jnp.asarray compiles for each shape
+    return array

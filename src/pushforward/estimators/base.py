@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
 
 from pushforward.bijections import AbstractBijection, Chain
-from pushforward.data.columns import Columns, learn_columns
+from pushforward.data.columns import Columns, as_float, learn_columns
 from pushforward.estimators.build import DENSE_UP_TO, FlowSpec
 from pushforward.training import Checkpoint, Fit, Rows, Settings, make_rows
 from pushforward.training.rows import bucket
@@ -235,7 +235,7 @@ def bind(checkpoint: Checkpoint | None, estimator: FlowEstimator, data_hash: str
 
 def _padded(a: FloatArray, size: int) -> Any:
     filled = np.concatenate([a, np.broadcast_to(a[:1], (size - len(a), a.shape[1]))])
-    return jnp.asarray(filled, dtype=jnp.result_type(float))
+    return as_float(filled)
 
 
 def _condition_columns(table: FloatArray, names: list[str]) -> Columns:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from pushforward import flows
+from pushforward import flows, trees
 from pushforward.bijections import AbstractBijection, Affine, Triangular
 from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.networks import MLP
@@ -65,7 +65,7 @@ def build_mixtures(
     posterior_hidden_sizes: tuple[int, ...],
     learn_weights: bool,
 ) -> MixtureOfFlows:
-    """R mixtures, stacked, each component started at a location and scale of its own.
+    """R mixtures with a restart axis (one without, if R = 1), each component started at a place of its own.
 
     Arguments:
         keys: shape (R,).
@@ -88,4 +88,4 @@ def build_mixtures(
         return MixtureOfFlows(components, posterior, log_weights, learn_weights=learn_weights)
 
     made: MixtureOfFlows = eqx.filter_vmap(one)(keys, locations, factors, log_weights)
-    return made
+    return trees.unstack(made, 0) if len(keys) == 1 else made

@@ -259,25 +259,26 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         where = [
             moments(z, part if self.init == "partition" else part * 0 - 1, k, starting_scale(dim)) for part in parts
         ]
-        locations, factors, shares = (as_float(np.stack(a)) for a in zip(*where, strict=True))
+        locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
         model = build_mixtures(
             jax.random.split(jax.random.key(seed), n_init),
             self._spec(dim),
-            locations,
-            factors,
-            jnp.log(shares),
+            as_float(locations),
+            as_float(factors),
+            as_float(np.log(shares)),
             tuple(int(h) for h in self.posterior_hidden_sizes),
             bool(self.learn_weights),
         )
         if self.columns_.bounded:
-            bounds = trees.repeat(self.columns_.bounds_map(), n_init)
+            bounds = self.columns_.bounds_map()
+            if n_init > 1:
+                bounds = trees.repeat(bounds, n_init)
             model = eqx.tree_at(lambda m: m.shared, model, bounds)
         padding = np.full((n_init, rows.x.shape[0] - n), -1)
         start: Array | None = None
         if self.init == "partition" or label is not None:
-            start = jnp.asarray(np.concatenate([np.stack(parts), padding], axis=1), dtype=jnp.int32)
-        if n_init == 1:
-            return trees.unstack(model, 0), None if start is None else start[0]
+            found = np.concatenate([np.stack(parts), padding], axis=1).astype(np.int32)
+            start = jax.device_put(found[0] if n_init == 1 else found)
         return model, start
 
     # -- what a fitted mixture tells -------------------------------------------------------------------------

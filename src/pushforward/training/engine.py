@@ -131,11 +131,12 @@ def train(
     return _finish(state, fixed, history, settings, interrupted, side_by_side, began)
 
 
+@eqx.filter_jit
 def _start_state(params: Any, keys: Any, averaging: bool, side_by_side: bool) -> State:
     def make(params: Any, key: Any) -> State:
         return initial_state(params, key, averaging)
 
-    state: State = eqx.filter_jit(eqx.filter_vmap(make) if side_by_side else make)(params, keys)
+    state: State = (eqx.filter_vmap(make) if side_by_side else make)(params, keys)
     return state
 
 

@@ -66,9 +66,10 @@ def make_rows(
             return None
         a = np.asarray(a).astype(kind, copy=False)
         # a copy of the first row: padding must be as harmless to every map as a real row
-        return jnp.asarray(np.concatenate([a, np.broadcast_to(a[:1], (size - n, *a.shape[1:]))]))
+        # unlike jnp.asarray, device_put compiles nothing
+        return jax.device_put(np.concatenate([a, np.broadcast_to(a[:1], (size - n, *a.shape[1:]))]))
 
-    padded_weight = jnp.asarray(np.concatenate([weight, np.zeros(size - n)]).astype(dtype))
+    padded_weight = jax.device_put(np.concatenate([weight, np.zeros(size - n)]).astype(dtype))
     return Rows(
         pad(x, dtype),
         pad(condition, dtype),
