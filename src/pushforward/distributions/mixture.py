@@ -148,6 +148,11 @@ class MixtureOfFlows(AbstractDistribution):
         found: tuple[Array, Array] = _joint_and_logits(self, jnp.asarray(x), condition)
         return found
 
+    def logits(self, x: Any, condition: Any = None) -> Array:
+        """The posterior network's logits alone, shape (n, K): what clustering costs."""
+        found: Array = _network_logits(self, jnp.asarray(x), condition)
+        return found
+
     def responsibilities(self, x: Any, condition: Any = None) -> Array:
         """The exact posterior p(k|x), shape (n, K)."""
         return jax.nn.softmax(self.joint_and_logits(x, condition)[0], axis=-1)
@@ -264,6 +269,14 @@ def _component_weights(logits: Array, weights: Array | None) -> Array:
 @eqx.filter_jit
 def _joint_and_logits(mixture: MixtureOfFlows, x: Array, condition: Array | None) -> tuple[Array, Array]:
     return jax.vmap(mixture._joint_and_logits, in_axes=(0, None if condition is None else 0))(x, condition)
+
+
+@eqx.filter_jit
+def _network_logits(mixture: MixtureOfFlows, x: Array, condition: Array | None) -> Array:
+    def one(x: Array, condition: Array | None) -> Array:
+        return mixture._logits(mixture._inner(x, condition)[0], condition)
+
+    return jax.vmap(one, in_axes=(0, None if condition is None else 0))(x, condition)
 
 
 @eqx.filter_jit

@@ -310,7 +310,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
 
     def predict_proba(self, X: Any, condition: Any = None) -> np.ndarray:
         """The posterior network's q(k|x), shape (n, K)."""
-        return self._result(self._joint_and_posterior(X, condition)[1])
+        draws = self._score_in_batches(_logits, X, condition)
+        return self._result(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0))
 
     def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:
         """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
@@ -440,6 +441,11 @@ def _bound(joint: FloatArray, q: FloatArray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(q > 0, q * (joint - np.log(q)), 0.0)
     return np.asarray(terms.sum(axis=1))
+
+
+@eqx.filter_jit
+def _logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> Array:
+    return mixture.logits(s, c)
 
 
 @eqx.filter_jit
