@@ -93,13 +93,13 @@ def columns(path) -> list[str]:
 
 
 def test_fit_says_what_it_did_and_what_to_type_next(work):
-    said = run("fit", "table.parquet", "--out", "new model", "--columns", "x,y", "--components", 2, "--seed", 3, *QUICK)
-    for part in ("rows", "120", "components", "2 of shares", "epochs", "log-density", "The model is in new model"):
+    said = run("fit", "table.parquet", "--out", "new model", "--columns", "x,y", "--seed", 3, *QUICK)
+    for part in ("rows", "120", "components", "5 of shares", "epochs", "log-density", "The model is in new model"):
         assert part in said
     assert "pushforward cluster 'new model' table.parquet --out clusters.csv" in said
     model = pf.load(work / "new model")
     assert isinstance(model, pf.FlowMixture)
-    assert (model.n_components, model.random_state, model.feature_names_in_.tolist()) == (2, 3, ["x", "y"])
+    assert (model.n_components, model.random_state, model.feature_names_in_.tolist()) == (5, 3, ["x", "y"])
 
 
 def test_score_appends_the_density_of_every_row(work):
@@ -246,6 +246,26 @@ def test_help_teaches():
     assert run("--version").strip() == pf.__version__
 
 
+def test_demo_finds_the_digits_and_leaves_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = run("demo")
+    folder = Path("pushforward-demo")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["accuracy"] > 0.85
+    assert metrics["adjusted_rand_index"] > 0.7
+    assert f"{metrics['accuracy']:.1%}" in said
+    assert f"{metrics['accuracy']:.1%}" in (folder / "README.md").read_text()
+    for picture in ("contingency", "samples_by_component", "density", "clusters", "training"):
+        assert (folder / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+    run("sample", "pushforward-demo/model", "-n", 50, "--component", 0, "--out", "new-digits.csv")
+    drawn = read_table("new-digits.csv", columns=read_table(folder / "digits.csv").names).values
+    assert (drawn.min(), drawn.max()) == (0, 16)
+    before = snapshot(folder)
+    (folder / "README.md").write_text("mine")
+    assert "holds other things than a demo" in refused("demo")
+    assert {**snapshot(folder), "README.md": before["README.md"]} == before
+
+
 # ---- bad input: one line, exit code 2, nothing lost
 
 
@@ -334,6 +354,7 @@ def test_columns_that_would_be_lost(work):
 
 
 def test_existing_output_is_left_alone(work):
+    shutil.copytree("model", "fitted-before")
     said = refused("fit", "table.parquet", "--out", "model", "--columns", "x,y", *QUICK)
     assert said == "model: exists already; give --overwrite to replace it, or another --out"
     for command in (
@@ -345,8 +366,8 @@ def test_existing_output_is_left_alone(work):
         assert "old.csv: exists already" in refused(*command, "--out", "old.csv")
         run(*command, "--out", "old.csv", "--overwrite")
         assert Path("old.csv").read_text() != "old"
-    run("fit", "table.parquet", "--out", "model", "--columns", "x,y", "--overwrite", "--components", 1, *QUICK)
-    assert pf.load("model").n_components == 1
+    run("fit", "table.parquet", "--out", "model", "--columns", "x,y", "--overwrite", *QUICK)
+    assert (pf.load("fitted-before").n_components, pf.load("model").n_components) == (4, 5)
 
 
 def test_folders_that_are_no_model_are_never_replaced(work):

@@ -59,7 +59,7 @@ def demo(
         5,
         n_layers=2,  # two layers and 40 epochs are plenty for 901 rows, and quick
         max_epochs=40,
-        bounds={name: (0, 16) for name in names},
+        bounds={name: (0.0, 16.0) for name in names},
         random_state=seed,
         verbose=1,
     ).fit(as_frame(digits.data, names))

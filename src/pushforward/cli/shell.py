@@ -19,6 +19,13 @@ _CACHE_BYTES = 1 << 30
 class OneLineGroup(TyperGroup):
     """A group of commands whose failures are one line on standard error and exit code 2."""
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            note("interrupted before there was anything to write")
+            raise typer.Exit(130) from None
+
     def main(self, args: Any = None, *others: Any, **extra: Any) -> Any:
         words = list(sys.argv[1:] if args is None else args) or ["--help"]
         if not extra.pop("standalone_mode", True):
