@@ -54,6 +54,7 @@ def demo(
     digits = load_digits(n_class=5)
     names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
     typer.echo(f"{len(digits.data)} handwritten digits 0 to 4, 8 × 8 pixels each; fitting a mixture of 5 flows …")
+    frame = as_frame(digits.data, names)
     began = time.monotonic()
     mixture = FlowMixture(
         5,
@@ -62,14 +63,14 @@ def demo(
         bounds={name: (0.0, 16.0) for name in names},
         random_state=seed,
         verbose=1,
-    ).fit(as_frame(digits.data, names))
-    metrics = _metrics(mixture, digits.data, digits.target, time.monotonic() - began, seed)
+    ).fit(frame)
+    metrics = _metrics(mixture, frame, digits.target, time.monotonic() - began, seed)
     typer.echo(
         f"done in {metrics['seconds']:.0f} s: {metrics['accuracy']:.1%} of the digits are in the component that stands "
         f"for them (adjusted Rand index {metrics['adjusted_rand_index']:.3f}), found without any label"
     )
     out.mkdir(parents=True, exist_ok=True)
-    for name, figure in _pictures(mixture, digits.data, digits.target, seed).items():
+    for name, figure in _pictures(mixture, frame, digits.data, digits.target, seed).items():
         figure.savefig(out / name)
     _write(out, mixture, digits.data, names, metrics)
     typer.echo(f"\nPictures, the table and the model are in {out}{'' if str(out).endswith('/') else '/'}. Next:\n")
@@ -90,34 +91,34 @@ def _check_folder(out: Path) -> None:
             raise ValueError(f"{out}: holds other things than a demo; give another folder with --out")
 
 
-def _metrics(mixture: Any, X: np.ndarray, digit: np.ndarray, seconds: float, seed: int) -> dict[str, Any]:
+def _metrics(mixture: Any, frame: Any, digit: np.ndarray, seconds: float, seed: int) -> dict[str, Any]:
     """How well the components found the digits, counting each component for the digit that matches it best."""
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import adjusted_rand_score
     from sklearn.metrics.cluster import contingency_matrix
 
-    component = mixture.predict(X)
+    component = mixture.predict(frame)
     table = contingency_matrix(digit, component)
     matched = table[linear_sum_assignment(-table)].sum()
     return {
-        "accuracy": round(float(matched / len(X)), 4),
+        "accuracy": round(float(matched / len(digit)), 4),
         "adjusted_rand_index": round(float(adjusted_rand_score(digit, component)), 4),
-        "mean_log_density": round(float(mixture.score(X)), 4),
+        "mean_log_density": round(float(mixture.score(frame)), 4),
         "epochs": int(mixture.n_iter_),
         "seconds": round(seconds, 1),
         "seed": seed,
-        "rows": len(X),
+        "rows": len(digit),
         "components": int(mixture.n_components),
     }
 
 
-def _pictures(mixture: Any, X: np.ndarray, digit: np.ndarray, seed: int) -> dict[str, Figure]:
+def _pictures(mixture: Any, frame: Any, X: np.ndarray, digit: np.ndarray, seed: int) -> dict[str, Figure]:
     from sklearn.decomposition import PCA
 
     from pushforward import plots
 
     k = mixture.n_components
-    component, log_density = mixture.predict(X), mixture.score_samples(X)
+    component, log_density = mixture.predict(frame), mixture.score_samples(frame)
     draws = [mixture.sample(10, component=j, random_state=seed)[0] for j in range(k)]
     samples, origin = mixture.sample(len(X), random_state=seed)
     plane = PCA(2, random_state=0).fit(X)
