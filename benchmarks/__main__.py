@@ -22,13 +22,23 @@ HERE = Path(__file__).parent
 QUICK_FOLDER = ROOT / "build" / "benchmarks"
 
 
+def commit() -> str:
+    """The commit that ran, marked where files other than results differ from it."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    results = [":!benchmarks/results", ":!benchmarks/RESULTS.md"]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *results)
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
 def describe_run(records: list[dict[str, Any]]) -> dict[str, Any]:
     """What a reader needs to judge the figures, and nothing that names this machine."""
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     versions = {name: version for record in records for name, version in record.pop("versions").items()}
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": git.stdout.strip() or "unknown",
+        "commit": commit(),
         "cores": os.cpu_count(),
         "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "seed": SEED,

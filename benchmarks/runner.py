@@ -98,7 +98,7 @@ def run_task(module: str, task: Task, peers_python: Path, quick: bool = False) -
 
 def _alternate(task: Task, workers: list[Worker], quick: bool) -> list[dict[str, Any]]:
     blocks: list[list[dict[str, Any]]] = [[] for _ in workers]
-    rounds = 1 if quick else task.rounds
+    rounds = min(1, task.rounds) if quick else task.rounds
     for i in range(1 + rounds):  # the first round is cold
         for side, worker, done in zip(task.sides, workers, blocks, strict=True):
             if i > (rounds if side.rounds is None else min(side.rounds, rounds)):
@@ -109,7 +109,7 @@ def _alternate(task: Task, workers: list[Worker], quick: bool) -> list[dict[str,
 
 
 def _record(side: Side, worker: Worker, blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    cold, *timed = blocks
+    cold, timed = blocks[0], blocks[1:] or blocks
     units = worker.ready["units"]
     seconds = [block["seconds"] / units for block in timed]
     figures = {name: statistics.median(block["figures"][name] for block in timed) for name in timed[-1]["figures"]}

@@ -52,7 +52,7 @@ class Task:
         about: what exactly is done, and what is the same on all sides; Markdown.
         unit: what one time is the time of.
         sides: ours first.
-        rounds: timed blocks of each side, after the cold one.
+        rounds: timed blocks of each side, after the cold one; 0 where the cold one is the measurement.
         skip: why it cannot run here, or None.
     """
 
