@@ -1,0 +1,188 @@
+"""What the commands write and say."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import pushforward as pf
+from pushforward.data import read_table
+from tests.cli.helpers import QUICK, columns, invoke, refused, run, snapshot, write
+
+
+def test_fit_says_what_it_did_and_what_to_type_next(work):
+    said = run("fit", "table.parquet", "--out", "new model", "--columns", "x,y", "--seed", 3, *QUICK)
+    for part in ("rows", "120", "components", "5 of shares", "epochs", "log-density", "The model is in new model"):
+        assert part in said
+    assert "pushforward cluster 'new model' table.parquet --out clusters.csv" in said
+    model = pf.load(work / "new model")
+    assert isinstance(model, pf.FlowMixture)
+    assert (model.n_components, model.random_state, model.feature_names_in_.tolist()) == (5, 3, ["x", "y"])
+
+
+def test_score_appends_the_density_of_every_row(work):
+    run("score", "model", "table.parquet", "--out", "scored.parquet")
+    table = pq.read_table("scored.parquet")
+    assert table.column_names == ["id", "x", "y", "side", "n", "log_density"]
+    assert table.column("id").to_pylist() == [f"row {i}" for i in range(120)]
+    values = read_table("table.parquet", columns=["x", "y", "n"]).values
+    expected = pf.load("model").score_samples(pa.table(dict(zip("xyn", values.T, strict=True))))
+    assert np.allclose(table.column("log_density").to_numpy(), expected, rtol=1e-5)
+
+
+def test_cluster_appends_component_probabilities_density_and_label(work):
+    run("cluster", "model", "SELECT * FROM 'table.parquet' ORDER BY x", "--out", "clusters.csv")
+    head = ["id", "x", "y", "side", "n", "component", "predicted_side", "p_0", "p_1", "p_2", "p_3", "log_density"]
+    assert columns("clusters.csv") == head
+    table = read_table("clusters.csv", columns=["x", "component", "p_0", "p_1", "p_2", "p_3", "log_density"]).values
+    assert np.all(np.diff(table[:, 0]) >= 0)
+    assert np.allclose(table[:, 2:6].sum(axis=1), 1, atol=1e-5)
+    assert np.array_equal(table[:, 1], table[:, 2:6].argmax(axis=1))
+    with open("clusters.csv", newline="") as file:
+        named = [(int(row["component"]), row["predicted_side"]) for row in csv.DictReader(file)]
+    assert all(["east", "north", "south", "west"][k] == name for k, name in named)
+
+
+def test_sample_writes_rows_in_the_table_s_units(work):
+    run("sample", "model", "-n", 300, "--out", "new.parquet", "--seed", 5)
+    table = pq.read_table("new.parquet")
+    assert table.column_names == ["x", "y", "n", "component", "side"]
+    assert len(table) == 300
+    assert pa.types.is_integer(table.schema.field("n").type)
+    assert set(table.column("side").to_pylist()) <= {"east", "north", "south", "west"}
+    run("sample", "model", "-n", 300, "--out", "again.parquet", "--seed", 5)
+    assert pq.read_table("again.parquet").equals(table)
+    run("sample", "model", "-n", 50, "--component", 2, "--out", "two.csv")
+    assert set(read_table("two.csv", columns=["component"]).values.ravel()) == {2}
+
+
+def test_conditional_density_scores_and_samples(work):
+    run("score", "density", "table.parquet", "--out", "scored.csv")
+    assert np.isfinite(read_table("scored.csv", columns=["log_density"]).values).all()
+    run("sample", "density", "-n", 20, "--given", "n=3", "--out", "new.csv")
+    assert columns("new.csv") == ["x", "y", "n"]
+    assert set(read_table("new.csv").values[:, 2]) == {3}
+    assert "the model is conditioned on n; write --given n=VALUE" in refused(
+        "sample", "density", "-n", 2, "--out", "t.csv"
+    )
+    said = refused("sample", "density", "-n", 2, "--out", "t.csv", "--given", "n=many")
+    assert "a value is not a number" in said
+    assert "not conditioned on columns; leave --given out" in refused(
+        "sample", "model", "-n", 2, "--out", "t.csv", "--given", "n=1"
+    )
+
+
+def test_info_tells_columns_components_and_labels(work):
+    said = run("info", "model")
+    for part in ("real_nvp", "whole number", "side: east, north, south, west", "share", "3, the best"):
+        assert part in said
+
+
+def test_tables_larger_than_a_batch_are_streamed_in_order(work, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("pushforward.cli.inputs.batch_rows", lambda width: 32)
+        run("score", "model", "table.parquet", "--out", "parts.parquet")
+    run("score", "model", "table.parquet", "--out", "whole.parquet")
+    parts, whole = pq.read_table("parts.parquet"), pq.read_table("whole.parquet")
+    assert parts.column("id").to_pylist() == whole.column("id").to_pylist()
+    assert np.allclose(parts.column("log_density"), whole.column("log_density"), rtol=1e-5)
+
+
+def test_arrays_are_scored_by_place(work):
+    X = read_table("table.parquet", columns=["x", "y", "n"]).values
+    np.save("rows.npy", X)
+    run("score", "model", "rows.npy", "--out", "scored.csv")
+    run("score", "model", "table.parquet", "--out", "expected.csv")
+    scored = read_table("scored.csv", columns=["log_density"]).values
+    assert np.allclose(scored, read_table("expected.csv", columns=["log_density"]).values, rtol=1e-5)
+    np.savez("labelled.npz", X=X, y=np.where(np.arange(120) % 2, X[:, 2], -1).astype(int))
+    run("fit", "labelled.npz", "--out", "from-array", "--label-column", "y", *QUICK)
+    model = pf.load("from-array")
+    assert (model.n_features_in_, model.label_names_) == (3, ("0", "1", "2", "3", "4"))
+    assert read_table(write("two.csv", "x0,x1,x2\n1,2,3\n4,5,6\n")).names == tuple(model.feature_names_in_)
+
+
+def test_bounds_and_whole_numbers_are_declared(work):
+    run("fit", "table.parquet", "--out", "bounded", "--columns", "x,n", "--bound", "n=0:4", "--bound", "x=-9:",
+        "--discrete", "n", "--kind", "density", *QUICK)  # fmt: skip
+    model = pf.load("bounded")
+    assert model.columns_.kinds == ["bounded", "whole number"]
+    assert (model.columns_.low.tolist(), model.columns_.high.tolist()) == ([-9, 0], [np.inf, 4])
+    run("sample", "bounded", "-n", 200, "--out", "new.csv")
+    drawn = read_table("new.csv").values
+    assert drawn[:, 1].min() >= 0
+    assert drawn[:, 1].max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (["--bound", "x=1"], "expected NAME=LOW:HIGH"),
+        (["--bound", "z=1:2"], "no modelled column 'z'"),
+        (["--bound", "x=a:b"], "expected NAME=LOW:HIGH"),
+        (["--bound", "x=0:1"], "values outside its bounds"),
+        (["--discrete", "x"], "declared discrete but not whole numbers: 'x'"),
+        (["--discrete", "z"], "no modelled column 'z'"),
+        (["--kind", "density", "--components", "3"], "--components needs --kind mixture"),
+        (["--kind", "density", "--label-column", "side"], "--label-column needs --kind mixture"),
+        (["--given", "x"], "column 'x' is both modelled and conditioned on"),
+        (["--flow", "nope"], "unknown flow 'nope'"),
+        (["--columns", ","], "a list of columns is empty"),
+        (["--columns", "x,Y"], "no column 'Y'; did you mean 'y'?"),
+        (["--components", "0"], "--components"),
+        (["--epochs", "many"], "--epochs"),
+        (["--nope"], "No such option: --nope"),
+    ],
+)
+def test_unusable_options_say_why(work, option, says):
+    assert says in refused("fit", "table.parquet", "--out", "t", "--columns", "x,y", *option)
+
+
+def test_drop_missing(work):
+    write("gaps.csv", "x,y,n,name\n1,2,3,a\n,2,3,b\n1,inf,3,c\n2,2,1,d\n")
+    result = invoke("cluster", "model", "gaps.csv", "--out", "out.csv", "--drop-missing")
+    assert (result.exit_code, result.stderr) == (0, "note: 2 rows with missing or infinite cells were left out\n")
+    with open("out.csv", newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["a", "d"]
+    assert "every row has a missing" in refused(
+        "score", "model", "SELECT * FROM 'gaps.csv' WHERE name IN ('b', 'c')", "--out", "t.csv", "--drop-missing"
+    )
+    gaps = read_table("table.parquet", columns=["x", "y"]).values
+    gaps[:7, 0] = np.nan
+    np.save("gaps.npy", gaps)
+    assert "113 (7 with missing cells left out)" in run(
+        "fit", "gaps.npy", "--out", "t", "--drop-missing", "--kind", "density", *QUICK
+    )
+
+
+def test_help_teaches():
+    for name in ("fit", "score", "cluster", "sample", "info", "demo"):
+        said = run(name, "--help")
+        assert "Example" in said
+        assert f"pushforward {name}" in said
+    assert "fit" in run()
+    assert run("--version").strip() == pf.__version__
+
+
+def test_demo_finds_the_digits_and_leaves_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = run("demo")
+    folder = Path("pushforward-demo")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["accuracy"] > 0.85
+    assert metrics["adjusted_rand_index"] > 0.7
+    assert f"{metrics['accuracy']:.1%}" in said
+    assert f"{metrics['accuracy']:.1%}" in (folder / "README.md").read_text()
+    for picture in ("contingency", "samples_by_component", "density", "clusters", "training"):
+        assert (folder / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+    run("sample", "pushforward-demo/model", "-n", 50, "--component", 0, "--out", "new-digits.csv")
+    drawn = read_table("new-digits.csv", columns=read_table(folder / "digits.csv").names).values
+    assert (drawn.min(), drawn.max()) == (0, 16)
+    before = snapshot(folder)
+    (folder / "README.md").write_text("mine")
+    assert "holds other things than a demo" in refused("demo")
+    assert {**snapshot(folder), "README.md": before["README.md"]} == before

@@ -1,0 +1,169 @@
+"""Commands in processes of their own: killed, interrupted, repeated, on a full disk; and their cache."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import pushforward as pf
+from pushforward.cli.shell import cache_folder
+from pushforward.data import read_table
+from tests.cli.helpers import QUICK, refused, snapshot
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+MAIN = "from pushforward.cli import main; main()"
+FULL_DISK = (  # the nearest thing to it: no file may grow beyond 1000 bytes
+    "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+)
+
+
+def start(cache: Path, *arguments, before: str = "") -> subprocess.Popen:
+    """Run a command in a process of its own."""
+    environment = {**os.environ, "PUSHFORWARD_CACHE": str(cache)}
+    words = [sys.executable, "-c", before + MAIN, *map(str, arguments)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+LONG = ["--columns", "x,y", "--components", "2", "--flow", "real_nvp", "--layers", "1", "--epochs", "4000"]
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def test_a_fit_killed_half_way_resumes_to_the_same_bits(work, cache):
+    fit = ["fit", "table.parquet", *LONG]
+    code, _, err = finish(start(cache, *fit, "--out", "straight"))
+    assert code == 0, err
+    killed = start(cache, *fit, "--out", "resumed", "--checkpoint", 0)
+    wait_for(Path("resumed.checkpoint/training.safetensors"), killed)
+    killed.kill()
+    killed.communicate()
+    assert not Path("resumed").exists()
+
+    resume = [*fit, "--out", "resumed", "--resume"]
+    assert "random_state changed since it was written" in refused(*resume, "--seed", 1)
+    X = read_table("table.parquet", columns=["x", "y"]).values
+    X[7, 0] += 1e-9
+    pq.write_table(pa.table({"x": X[:, 0], "y": X[:, 1]}), "changed.parquet")
+    assert "the data changed since it was written" in refused("fit", "changed.parquet", *resume[2:])
+
+    code, _, err = finish(start(cache, *fit, "--out", "resumed", "--resume"))
+    assert code == 0, err
+    weights = [Path(name, "weights.safetensors").read_bytes() for name in ("straight", "resumed")]
+    assert weights[0] == weights[1]
+    assert not Path("resumed.checkpoint").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_keeps_the_best_so_far(work, cache):
+    import signal
+
+    fit = start(cache, "fit", "table.parquet", *LONG[:-1], 1_000_000, "--out", "t", "--checkpoint", 0)
+    wait_for(Path("t.checkpoint/training.safetensors"), fit)
+    fit.send_signal(signal.SIGINT)
+    code, out, err = finish(fit)
+    assert code == 130, err
+    assert "The model is in t" in out
+    assert "interrupted after" in err
+    assert "Traceback" not in err
+    assert pf.load("t").interrupted_
+    assert Path("t.checkpoint").exists()
+
+
+def test_a_repeated_fit_compiles_nothing(work, cache):
+    first = start(cache, "fit", "table.parquet", "--out", "one", "--columns", "x,y", *QUICK)
+    assert finish(first)[0] == 0
+    kept = {path.name for path in cache.iterdir() if path.name.endswith("-cache")}
+    assert kept
+    second = start(cache, "fit", "table.parquet", "--out", "two", "--columns", "x,y", *QUICK)
+    assert finish(second)[0] == 0
+    assert {path.name for path in cache.iterdir() if path.name.endswith("-cache")} == kept
+    assert Path("one/weights.safetensors").read_bytes() == Path("two/weights.safetensors").read_bytes()
+
+
+def test_a_broken_cache_breaks_no_run(work, cache, tmp_path_factory):
+    broken = tmp_path_factory.mktemp("broken")
+    for path in cache.iterdir():
+        if path.is_file():
+            (broken / path.name).write_bytes(b"no program")
+    code, _, err = finish(start(broken, "score", "model", "table.parquet", "--out", "one.csv"))
+    assert (code, err) == (0, "")
+    code, _, err = finish(start(work / "table.parquet", "score", "model", "table.parquet", "--out", "two.csv"))
+    assert (code, err) == (0, "")
+    assert Path("one.csv").read_bytes() == Path("two.csv").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files in the POSIX way")
+def test_a_full_disk_while_saving_leaves_the_old_model(work, cache):
+    fit = ["fit", "table.parquet", "--columns", "x,y", *QUICK]
+    before = snapshot(work)
+    for command in ([*fit, "--out", "model"], ["score", "model", "table.parquet", "--out", "table.parquet"]):
+        code, _, err = finish(start(cache, *command, "--overwrite", before=FULL_DISK))
+        assert (code, err.count("\n")) == (2, 1), err
+        assert err.startswith("error: ")
+        assert "File too large" in err
+        assert snapshot(work) == before
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from pushforward.cli import main\n"
+        "sys.argv = ['pushforward', 'fit', '--help']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert end.code == 0\n"
+        "heavy = {'jax', 'equinox', 'duckdb', 'pyarrow', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_cache_folder_follows_the_platform(tmp_path, monkeypatch):
+    assert cache_folder() is None
+    monkeypatch.delenv("PUSHFORWARD_CACHE")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "pushforward"
+    assert (tmp_path / "xdg" / "pushforward").stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "Library" / "Caches" / "pushforward"
+    monkeypatch.setenv("PUSHFORWARD_CACHE", str(tmp_path / "mine"))
+    assert cache_folder() == tmp_path / "mine"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PUSHFORWARD_CACHE", str(tmp_path / "file"))
+    assert cache_folder() is None
+
+
+def test_cache_keeps_to_its_size(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUSHFORWARD_CACHE", str(tmp_path))
+    monkeypatch.setattr("pushforward.cli.shell._CACHE_BYTES", 250)
+    for age, name in enumerate(["new", "older", "oldest"]):
+        (tmp_path / name).write_bytes(bytes(100))
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    assert cache_folder() == tmp_path
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "older"}
