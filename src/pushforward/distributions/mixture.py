@@ -154,8 +154,8 @@ class MixtureOfFlows(AbstractDistribution):
         return found
 
     def responsibilities(self, x: Any, condition: Any = None) -> Array:
-        """The exact posterior p(k|x), shape (n, K)."""
-        return jax.nn.softmax(self.joint_and_logits(x, condition)[0], axis=-1)
+        """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
+        return jax.nn.softmax(self._somewhere(self.joint_and_logits(x, condition)[0]), axis=-1)
 
     def elbo(self, x: Any, condition: Any = None) -> Array:
         """The bound Σ_k q(k|x) [log p(x, k) − log q(k|x)] of each point, shape (n,)."""
@@ -164,7 +164,12 @@ class MixtureOfFlows(AbstractDistribution):
     def posterior_gap(self, x: Any, condition: Any = None) -> Array:
         """KL(q(k|x) ‖ p(k|x)) = log p(x) − ELBO(x) of each point, shape (n,), in nats."""
         joint, logits = self.joint_and_logits(x, condition)
-        return jnp.maximum(safe_logsumexp(joint) - bound(joint, logits), 0)
+        joint = self._somewhere(joint)
+        return jnp.maximum(logsumexp(joint, axis=-1) - bound(joint, logits), 0)
+
+    def _somewhere(self, joint: Array) -> Array:
+        """`joint`, with log π where no component has any density: there a point tells nothing of k."""
+        return jnp.where((joint == -jnp.inf).all(axis=-1, keepdims=True), self.log_weights, joint)
 
     def calibrate(
         self, x: Array, condition: Array | None = None, weights: Array | None = None

@@ -316,8 +316,11 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:
         """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
         joint, _ = self._joint_and_posterior(X, condition)
-        nowhere = (joint == -np.inf).all(axis=1, keepdims=True)
-        return self._result(softmax(np.where(nowhere, np.log(self.weights_), joint), axis=1))
+        return self._result(softmax(self._somewhere(joint), axis=1))
+
+    def _somewhere(self, joint: FloatArray) -> FloatArray:
+        """`joint`, with log π where no component has any density: there a row tells nothing of k."""
+        return np.where((joint == -np.inf).all(axis=1, keepdims=True), np.log(self.weights_), joint)
 
     def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
         """Log-density of every row, in nats per unit volume of the data's units, shape (n,).
@@ -338,6 +341,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     def posterior_gap(self, X: Any, condition: Any = None) -> np.ndarray:
         """KL(q(k|x) ‖ p(k|x)) of every row in nats, shape (n,): how far the network is from the exact posterior."""
         joint, q = self._joint_and_posterior(X, condition)
+        joint = self._somewhere(joint)
         return self._result(np.maximum(logsumexp(joint, axis=1) - _bound(joint, q), 0))
 
     def n_parameters(self) -> int:
