@@ -1,0 +1,65 @@
+"""Maximum likelihood: weighted means, noise, calibration on the batch."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from pushforward.bijections import BatchNorm, Shift
+from pushforward.distributions import Normal, Pushforward, Uniform
+from pushforward.objectives import Batch, NegativeLogLikelihood, add_noise, weighted_mean
+
+
+def batch(x: Any, weight: Any) -> Batch:
+    return Batch(jnp.asarray(x), None, None, None, jnp.asarray(weight), jnp.array(0.0))
+
+
+def test_the_loss_is_the_weighted_mean_of_minus_log_density(float64: None) -> None:
+    x, weight = np.array([[0.5], [-1.0], [3.0]]), np.array([1.0, 2.0, 0.5])
+    flow = Pushforward(Normal.standard((1,)), Shift(jnp.array([1.0])))
+    loss = NegativeLogLikelihood()(flow, batch(x, weight), jax.random.key(0))
+    expected = -(weight * scipy.stats.norm(1, 1).logpdf(x[:, 0])).sum() / weight.sum()
+    assert float(loss) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("garbage", [1e30, -1e30, 0.0])
+def test_rows_of_weight_zero_do_nothing_to_value_or_gradient(float64: None, garbage: float) -> None:
+    x = np.array([[0.5], [-1.0], [garbage]])
+
+    def loss(at: Any, x: Any, weight: Any) -> Any:
+        flow = Pushforward(Normal.standard((1,)), Shift(jnp.zeros(1))).then(BatchNorm.init(1))
+        return NegativeLogLikelihood()(flow, batch(x + at, weight), jax.random.key(0))
+
+    padded = jax.value_and_grad(loss)(0.3, x, np.array([1.0, 2.0, 0.0]))
+    np.testing.assert_allclose(padded, jax.value_and_grad(loss)(0.3, x[:2], np.array([1.0, 2.0])), rtol=1e-12)
+
+
+def test_a_mean_over_rows_skips_what_is_not_finite_at_weight_zero() -> None:
+    values, weight = jnp.array([1.0, jnp.inf, 3.0]), jnp.array([1.0, 0.0, 3.0])
+    assert float(weighted_mean(values, weight)) == 2.5
+    assert float(weighted_mean(values, jnp.zeros(3))) == 0
+
+
+def test_a_row_outside_the_support_costs_infinitely() -> None:
+    flow = Pushforward(Uniform.standard((1,)), Shift(jnp.zeros(1)))
+    assert float(NegativeLogLikelihood()(flow, batch([[0.5], [2.0]], [1.0, 1.0]), jax.random.key(0))) == np.inf
+
+
+def test_noise_is_uniform_on_its_width_and_fresh_for_each_key() -> None:
+    x, width = jnp.full((4000, 2), 3.0), jnp.array([0.0, 2.0])
+    noisy = np.asarray(add_noise(x, width, jax.random.key(0)))
+    assert (noisy[:, 0] == 3).all()
+    assert scipy.stats.kstest(noisy[:, 1], scipy.stats.uniform(3, 2).cdf).pvalue > 1e-3
+    assert not np.array_equal(noisy, add_noise(x, width, jax.random.key(1)))
+    assert add_noise(x, None, jax.random.key(0)) is x
+
+
+def test_noise_reaches_the_loss(float64: None) -> None:
+    flow = Pushforward(Normal.standard((1,)), Shift(jnp.zeros(1)))
+    rows = batch(np.zeros((5000, 1)), np.ones(5000))
+    loss = NegativeLogLikelihood(jnp.array([2.0]))(flow, rows, jax.random.key(0))
+    # E[u²]/2 for u uniform on [0, 2)
+    assert float(loss) == pytest.approx(0.5 * np.log(2 * np.pi) + 4 / 6, abs=0.03)
