@@ -27,6 +27,7 @@ PUBLISHED: dict[str, Any] = {
     "init": "random",
     "batch_size": 128,
     "learning_rate": 1e-3,
+    "weight_decay": 0.0,
     "validation_fraction": 0.0,
     "training": {"schedule": "constant", "averaging": 0.0},
 }

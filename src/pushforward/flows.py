@@ -63,7 +63,7 @@ def real_nvp(
     n_layers: int = 8,
     hidden_sizes: Sequence[int] = (64, 64),
     mask: str = "alternating",
-    activation: str = "relu",
+    activation: str = "silu",
 ) -> Pushforward:
     """RealNVP: affine coupling layers over a standard normal (Dinh, Sohl-Dickstein & Bengio 2017).
 
@@ -99,7 +99,7 @@ def nice(
     n_layers: int = 4,
     hidden_sizes: Sequence[int] = (64, 64),
     mask: str = "alternating",
-    activation: str = "relu",
+    activation: str = "silu",
     prior: str = "logistic",
 ) -> Pushforward:
     """NICE: additive coupling layers, then one diagonal scaling (Dinh, Krueger & Bengio 2015).
@@ -170,7 +170,7 @@ def maf(
     cond_dim: int | None = None,
     n_layers: int = 5,
     hidden_sizes: Sequence[int] = (64, 64),
-    activation: str = "relu",
+    activation: str = "silu",
 ) -> Pushforward:
     """Masked autoregressive flow: quick densities (Papamakarios, Pavlakou & Murray 2017).
 
@@ -204,7 +204,7 @@ def iaf(
     cond_dim: int | None = None,
     n_layers: int = 5,
     hidden_sizes: Sequence[int] = (64, 64),
-    activation: str = "relu",
+    activation: str = "silu",
 ) -> Pushforward:
     """Inverse autoregressive flow: quick samples (Kingma et al. 2016).
 
@@ -234,7 +234,7 @@ def spline_coupling(
     n_layers: int = 4,
     hidden_sizes: Sequence[int] = (64, 64),
     mask: str = "alternating",
-    activation: str = "relu",
+    activation: str = "silu",
     n_bins: int = 8,
     interval: float = 4.0,
 ) -> Pushforward:
@@ -268,7 +268,7 @@ def spline_autoregressive(
     cond_dim: int | None = None,
     n_layers: int = 3,
     hidden_sizes: Sequence[int] = (64, 64),
-    activation: str = "relu",
+    activation: str = "silu",
     n_bins: int = 8,
     interval: float = 4.0,
 ) -> Pushforward:

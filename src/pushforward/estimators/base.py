@@ -24,6 +24,7 @@ from pushforward.training.rows import bucket
 
 FloatArray = NDArray[np.float64]
 SCORE_ROWS = 4096  # rows of one scoring call
+PRIOR_PRECISION = 2.5
 FEWEST_TO_VALIDATE = 50  # below, every row trains
 
 
@@ -78,9 +79,8 @@ class FlowEstimator(BaseEstimator):
     # -- training ------------------------------------------------------------------------------------------
 
     def _spec(self, dim: int) -> FlowSpec:
-        hidden = None if self.hidden_sizes is None else tuple(int(h) for h in self.hidden_sizes)
         cond_dim = None if self.condition_columns_ is None else self.condition_columns_.n
-        return FlowSpec(self.flow, dim, cond_dim, self.n_layers, hidden)
+        return FlowSpec.choose(self.flow, dim, cond_dim, self.n_layers, self.hidden_sizes)
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -195,6 +195,26 @@ class FlowEstimator(BaseEstimator):
 def starting_scale(dim: int) -> bool:
     """Whether components start from full covariances."""
     return dim <= DENSE_UP_TO
+
+
+def default_settings(n: int) -> dict[str, Any]:
+    """Training settings for n rows.
+
+    The L2 penalty is a Gaussian prior of variance 1/PRIOR_PRECISION on every parameter, so its weight in the
+    mean loss falls with n.
+    """
+    batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
+    max_epochs = default_epochs(n, batch_size, steps=3000, least=20)
+    return {
+        "batch_size": batch_size,
+        "max_epochs": max_epochs,
+        "learning_rate": 5e-3,
+        "schedule": "cosine",
+        "clip_norm": 10.0,
+        "averaging": 0.99,
+        "weight_decay": PRIOR_PRECISION / n,
+        "patience": max(20, max_epochs // 3),
+    }
 
 
 def default_epochs(n: int, batch_size: int, steps: int, least: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +27,22 @@ class FlowSpec(NamedTuple):
     cond_dim: int | None
     n_layers: int | None
     hidden_sizes: tuple[int, ...] | None
+
+    @classmethod
+    def choose(
+        cls, flow: str, dim: int, cond_dim: int | None, n_layers: int | None, hidden_sizes: Sequence[int] | None
+    ) -> FlowSpec:
+        """What the user asked for, with "auto" and None filled in by the number of columns.
+
+        Several columns go through RealNVP, whose smooth small networks need few rows; a single one, which
+        couplings can only shift and scale, through a spline.
+        """
+        if flow == "auto":
+            flow = "spline_coupling" if dim == 1 else "real_nvp"
+            n_layers = (1 if dim == 1 else 6) if n_layers is None else n_layers
+            hidden_sizes = (min(64, 4 * dim),) if hidden_sizes is None else hidden_sizes
+        hidden = None if hidden_sizes is None else tuple(int(h) for h in hidden_sizes)
+        return cls(flow, dim, cond_dim, n_layers, hidden)
 
     def draw(self, key: Array) -> Pushforward:
         """Draw the flow."""
@@ -84,7 +101,7 @@ def build_mixtures(
             jnp.stack(keys), locations, factors
         )
         n_in = spec.dim + (spec.cond_dim or 0)
-        posterior = MLP.init(posterior_key, n_in, k, posterior_hidden_sizes)
+        posterior = MLP.init(posterior_key, n_in, k, posterior_hidden_sizes, "silu")
         return MixtureOfFlows(components, posterior, log_weights, learn_weights=learn_weights)
 
     made: MixtureOfFlows = eqx.filter_vmap(one)(keys, locations, factors, log_weights)

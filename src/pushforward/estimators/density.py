@@ -20,7 +20,7 @@ from pushforward.estimators.base import (
     FlowEstimator,
     bind,
     check_weights,
-    default_epochs,
+    default_settings,
     fingerprint,
     starting_scale,
 )
@@ -34,10 +34,12 @@ class FlowDensity(DensityMixin, FlowEstimator):
     """Density estimation of a table of numbers with one normalizing flow.
 
     Parameters:
-        flow: a recipe's name: "spline_coupling", "real_nvp", "maf", "iaf", "nice" or "spline_autoregressive".
+        flow: "auto" chooses by the number of columns; or a recipe's name: "spline_coupling", "real_nvp",
+            "maf", "iaf", "nice" or "spline_autoregressive".
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
-            size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior.
+            size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
+            variance 0.4 on every parameter.
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of rows held out to stop early and keep the best weights.
@@ -64,14 +66,14 @@ class FlowDensity(DensityMixin, FlowEstimator):
 
     def __init__(
         self,
-        flow: str = "spline_coupling",
+        flow: str = "auto",
         *,
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
         max_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
-        weight_decay: float = 0.0,
+        weight_decay: float | None = None,
         training: Mapping[str, Any] | None = None,
         validation_fraction: float = 0.1,
         patience: int | None = None,
@@ -141,7 +143,7 @@ class FlowDensity(DensityMixin, FlowEstimator):
             return self._rows(x, table, index, weight=None if weight is None else weight[index])
 
         rows = table_of(train_index)
-        settings = self._training_settings(len(train_index), density_defaults(len(train_index), rows.x.shape[1]))
+        settings = self._training_settings(len(train_index), default_settings(len(train_index)))
         n_init = 1 if going_on else int(self.n_init)
         model = self._flow if going_on else self._start(rows, seed, n_init)
         noise = self.columns_.noise
@@ -250,19 +252,6 @@ class FlowDensity(DensityMixin, FlowEstimator):
         c = None if table is None or self.condition_columns_ is None else self.condition_columns_.standardize(table)
         parts = list(self._batches(_from_noise, z, c))
         return self._result(self.columns_.restore(np.concatenate([part[0] for part in parts])))
-
-
-def density_defaults(n: int, dim: int) -> dict[str, Any]:
-    """Training settings for n rows of D columns."""
-    batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
-    return {
-        "batch_size": batch_size,
-        "max_epochs": default_epochs(n, batch_size, steps=3000, least=20),
-        "learning_rate": 2e-3,
-        "schedule": "cosine",
-        "clip_norm": 10.0,
-        "averaging": 0.99,
-    }
 
 
 def unbounded(columns: Columns, s: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from pushforward.estimators.base import (
     FlowEstimator,
     bind,
     check_weights,
-    default_epochs,
+    default_settings,
     fingerprint,
     starting_scale,
 )
@@ -44,7 +44,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
 
     Parameters:
         n_components: K.
-        flow: the components' recipe: "spline_coupling", "real_nvp", "maf", "iaf", "nice", "spline_autoregressive".
+        flow: the components' recipe: "auto" chooses by the number of columns; or "spline_coupling", "real_nvp", "maf",
+            "iaf", "nice", "spline_autoregressive".
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         posterior_hidden_sizes: hidden layers of the posterior network.
         temperature: what the posterior's logits are divided by at first; it decays exponentially to 1 over
@@ -55,7 +56,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         start_epochs: epochs of the start, in which each row trains its own part's component ("partition"),
             or in which only the labelled rows train ("random"); None for a choice by the table.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
-            size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior.
+            size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
+            variance 0.4 on every parameter.
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of the unlabelled rows held out to stop early and keep the best weights.
@@ -88,10 +90,10 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         self,
         n_components: int = 5,
         *,
-        flow: str = "spline_coupling",
+        flow: str = "auto",
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
-        posterior_hidden_sizes: Sequence[int] = (64,),
+        posterior_hidden_sizes: Sequence[int] = (128, 128),
         temperature: float = 1.0,
         learn_weights: bool = True,
         init: str = "partition",
@@ -99,7 +101,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         max_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
-        weight_decay: float = 0.0,
+        weight_decay: float | None = None,
         training: Mapping[str, Any] | None = None,
         validation_fraction: float = 0.1,
         patience: int | None = None,
@@ -205,7 +207,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             )
 
         training = rows(train_index, n_leading)
-        defaults = mixture_defaults(len(train_index), x.shape[1])
+        defaults = default_settings(len(train_index))
         settings = self._training_settings(len(train_index), defaults)
         n_init = 1 if going_on else int(self.n_init)
         start_epochs, model, start = 0, self._flow if going_on else None, None
@@ -389,19 +391,6 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         for place, draw in zip(places, draws, strict=True):
             rows[place] = draw
         return self._result(self.columns_.restore(rows)), chosen
-
-
-def mixture_defaults(n: int, dim: int) -> dict[str, Any]:
-    """Training settings for n rows of D columns."""
-    batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
-    return {
-        "batch_size": batch_size,
-        "max_epochs": default_epochs(n, batch_size, steps=3000, least=20),
-        "learning_rate": 2e-3,
-        "schedule": "cosine",
-        "clip_norm": 10.0,
-        "averaging": 0.99,
-    }
 
 
 def check_labels(y: Any, n: int, k: int) -> tuple[np.ndarray | None, np.ndarray | None]:
