@@ -50,6 +50,10 @@ class Checkpoint:
         """The file the state is kept in."""
         return Path(self.path) / FILE_NAME
 
+    @property
+    def _partial(self) -> Path:
+        return self.file.with_name(FILE_NAME + ".partial")
+
     def due(self, epoch: int) -> bool:
         """Whether the state should be kept now."""
         by_clock = self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
@@ -60,7 +64,7 @@ class Checkpoint:
         arrays = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(_raw_keys(state)))}
         metadata = {"fingerprint": _canonical(self.fingerprint), "history": json.dumps(history)}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.file.with_name(self.file.name + ".partial")
+        partial = self._partial
         try:
             save_file(arrays, partial, metadata=metadata)
             with open(partial, "rb+") as handle:
@@ -96,7 +100,7 @@ class Checkpoint:
             )
         raw = _raw_keys(like)
         leaves = jax.tree.leaves(raw)
-        if [a.shape for a in arrays] != [leaf.shape for leaf in leaves]:
+        if [(a.shape, a.dtype) for a in arrays] != [(leaf.shape, leaf.dtype) for leaf in leaves]:
             raise CheckpointError(f"{self.file} holds another model; resume with the same settings, or start anew")
         restored = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(a) for a in arrays])
         return restored._replace(key=jax.random.wrap_key_data(restored.key)), history

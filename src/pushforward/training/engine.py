@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
+import threading
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -111,24 +115,40 @@ def train(
     if checkpoint is not None and checkpoint.resume:
         state, history = checkpoint.load(state)
 
-    interrupted = False
-    with Progress(settings.max_epochs, int(rows.n), show_progress) as progress:
+    with Progress(settings.max_epochs, int(rows.n), show_progress) as progress, _interrupts() as interrupted:
         n_epochs = 1
-        while not bool(jnp.all(state.stopped)):
+        while not interrupted and not bool(jnp.all(state.stopped)):
             tick = time.monotonic()
-            try:
-                state, log = run_epochs(fixed, state, jnp.asarray(n_epochs, jnp.int32), batch_size, side_by_side)
-                ran = _append(history, log, validation is not None)
-                progress.update(len(history), history[-1]["train_loss"][0], _first(history[-1]["validation_loss"]))
-                if checkpoint is not None and checkpoint.due(len(history)):
-                    checkpoint.save(state, history, len(history))
-            except KeyboardInterrupt:
-                interrupted = True
-                break
+            state, log = run_epochs(fixed, state, jnp.asarray(n_epochs, jnp.int32), batch_size, side_by_side)
+            ran = _append(history, log, validation is not None)
+            progress.update(len(history), history[-1]["train_loss"][0], _first(history[-1]["validation_loss"]))
+            if checkpoint is not None and checkpoint.due(len(history)):
+                checkpoint.save(state, history, len(history))
             n_epochs = _next_chunk(n_epochs, ran, time.monotonic() - tick, checkpoint)
-    if interrupted and state.step.is_deleted():  # pragma: no cover - the call was cut before it gave anything back
-        raise KeyboardInterrupt
-    return _finish(state, fixed, history, settings, interrupted, side_by_side, began)
+    return _finish(state, fixed, history, settings, bool(interrupted), side_by_side, began)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list that fills when Ctrl-C is pressed: training ends between calls, never with its state half given away.
+
+    A second Ctrl-C ends at once. Outside the main thread, signals are not ours to take.
+    """
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(number: int, frame: Any) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @eqx.filter_jit
@@ -189,6 +209,13 @@ def _finish(
     losses = np.where(np.isfinite(losses), losses, np.inf)
     losses = np.where(np.isfinite(losses) & failed, losses + 1e-6, losses)
     restart = int(np.argmin(losses))
+    if not np.isfinite(losses[restart]):
+        warnings.warn(
+            "the loss was finite after no epoch, so the weights are of little use; "
+            "look for extreme values in the data, or try a smaller learning_rate",
+            TrainingWarning,
+            stacklevel=4,
+        )
 
     def pick(tree: Any) -> Any:
         return trees.unstack(tree, restart) if side_by_side else tree
