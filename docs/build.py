@@ -1,7 +1,8 @@
-"""Rebuild what is generated here: the README's picture, by running the README's own example."""
+"""Rebuild what is generated here: the README's picture, by running its example, and the page of experiments."""
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -39,3 +40,7 @@ def draw_readme_picture(file: Path) -> None:
 if __name__ == "__main__":
     mpl.use("Agg")
     draw_readme_picture(ROOT / "docs" / "images" / "readme.png")
+    sys.path.insert(0, str(ROOT / "experiments"))
+    import report
+
+    report.main()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pushforward.bijections import AbstractBijection, Affine, Bounded, Chain, Identity
 
 FloatArray = NDArray[np.float64]
-Bounds = Mapping[Any, tuple[float | None, float | None]]
+Bounds = Mapping[Any, tuple[Any, Any]]  # a number or None at each end
 N_DRAWS = 8  # fixed draws that score a row with whole-number columns
 FINEST, COARSEST = 1e-2, 0.5  # widths of the noise that spreads ties, in standard deviations
 FARTHEST = 8.0  # standard units between the smallest and the largest value of a column, at most

@@ -73,7 +73,8 @@ class FlowEstimator(BaseEstimator):
         self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=self.bounds, discrete=self.discrete)
         self.condition_columns_ = None
         if condition_table is not None:
-            names = getattr(condition, "columns", [f"c{i}" for i in range(condition_table.shape[1])])
+            given = getattr(condition, "column_names", getattr(condition, "columns", None))  # Arrow; pandas, polars
+            names = [f"c{i}" for i in range(condition_table.shape[1])] if given is None else list(given)
             self.condition_columns_ = _condition_columns(condition_table, [str(name) for name in names])
 
     # -- training ------------------------------------------------------------------------------------------

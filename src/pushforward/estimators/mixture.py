@@ -167,7 +167,6 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         table = self._check_condition(condition, len(x), fitting=not going_on)
         weight = check_weights(sample_weight, x)
         classes, label = check_labels(y, len(x), self.n_components)
-        everything = x, table, label
         if weight is not None:
             kept = weight > 0
             x, weight, label = x[kept], weight[kept], None if label is None else label[kept]
@@ -181,7 +180,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         self.classes_ = classes
         fit = self._train(x, table, label, weight, going_on, checkpoint)
         self._keep(fit, fit.model)
-        self.labels_ = self.predict(everything[0], condition=everything[1]) if len(everything[0]) else None
+        self.labels_ = self.predict(X, condition=condition)
         return self
 
     def _train(
