@@ -1,0 +1,168 @@
+"""What columns are taken to be, and their way to standard units and back."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from pushforward.data.columns import N_DRAWS, Columns, column_number, learn_columns
+
+
+def learn(*columns: Any, **options: Any) -> Columns:
+    x = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
+    return learn_columns(x, [f"x{i}" for i in range(len(columns))], **options)
+
+
+def draws(n: int = 400, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).normal(size=n)
+
+
+def test_kinds_are_read_off_the_values_and_the_bounds() -> None:
+    counts = np.random.default_rng(0).poisson(4, 400)
+    columns = learn(draws(), counts, np.abs(draws()), bounds={"x2": (0, None)})
+    assert columns.kinds == ["real", "whole number", "bounded"]
+    assert columns.n == 3 and columns.bounded
+    assert columns.whole.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("discrete", "whole"),
+    [("auto", [True, True]), ("none", [False, False]), (["b"], [False, True]), ([0], [True, False])],
+)
+def test_discrete_says_which_columns_are_whole(discrete: Any, whole: list[bool]) -> None:
+    x = np.random.default_rng(0).integers(0, 50, (200, 2)).astype(float)
+    assert learn_columns(x, ["a", "b"], discrete=discrete).whole.tolist() == whole
+
+
+def test_standard_units_have_mean_zero_and_spread_one() -> None:
+    x = 100 + 7 * draws()
+    s = learn(x).standardize(x[:, None])
+    assert abs(s.mean()) < 1e-12 and s.std() == pytest.approx(1, abs=0.05)
+
+
+def test_rare_values_far_out_are_brought_near() -> None:
+    x = np.concatenate([draws(999), [1e6]])
+    columns = learn(x)
+    s = columns.standardize(x[:, None])
+    assert np.ptp(s) <= 8.0 + 1e-9
+    np.testing.assert_allclose(columns.restore(s)[:, 0], x, rtol=1e-9, atol=1e-6)
+
+
+def test_statistics_are_in_float64_so_small_spreads_on_large_offsets_survive() -> None:
+    x = 1e9 + draws()
+    columns = learn(x)
+    s = columns.standardize(x[:, None])
+    np.testing.assert_allclose(s[:, 0], (x - x.mean()) / x.std(), atol=1e-6)
+    # and they survive float32 in between
+    np.testing.assert_allclose(columns.restore(s.astype(np.float32))[:, 0], x, atol=1e-5)
+
+
+@pytest.mark.parametrize("bounds", [None, {0: (-10, 10), 1: (0, None)}])
+def test_restoring_undoes_standardizing(bounds: Any) -> None:
+    x = np.stack([3 * draws().clip(-3, 3), np.abs(draws(seed=1)) + 0.1, np.round(5 * draws(seed=2))], axis=1)
+    columns = learn_columns(x, list("abc"), bounds=bounds)
+    middle = np.where(columns.whole, 0.5, 0) / columns.scale
+    np.testing.assert_allclose(columns.restore(columns.standardize(x) + middle), x, rtol=1e-12, atol=1e-12)
+
+
+def test_log_scale_is_the_log_determinant_of_the_units() -> None:
+    columns = learn(5 * draws(), 0.01 * draws(seed=1))
+    assert columns.log_scale == pytest.approx(np.log(columns.scale).sum())
+    slope = np.diff(columns.restore(np.array([[0.0, 0.0], [1.0, 1.0]])), axis=0)
+    np.testing.assert_allclose(slope[0], columns.scale)
+
+
+def test_whole_numbers_fill_their_unit_step_in_training_and_come_back_whole() -> None:
+    x = np.random.default_rng(0).poisson(3, 500).astype(float)
+    columns = learn(x)
+    assert columns.noise is not None
+    np.testing.assert_allclose(columns.noise * columns.scale, 1.0)
+    s = columns.standardize(x[:, None], training=True)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        filled = s + columns.noise * rng.uniform(0, 1 - 1e-9, size=s.shape)
+        np.testing.assert_array_equal(columns.restore(filled)[:, 0], x)
+
+
+def test_the_fixed_draws_cover_the_unit_step_evenly_and_are_the_same_every_time() -> None:
+    x = np.stack([np.random.default_rng(0).integers(0, 9, 300), draws(300)], axis=1)
+    columns = learn_columns(x, ["a", "b"])
+    fixed = columns.draws()
+    np.testing.assert_array_equal(fixed, columns.draws())
+    u = fixed[:, 0] * columns.scale[0]
+    np.testing.assert_array_equal(np.sort(np.floor(u * N_DRAWS)), np.arange(N_DRAWS))
+    assert not fixed[:, 1].any()
+    assert learn(draws()).draws().tolist() == [[0.0]]
+    # so a density that is linear in x keeps its mass to the square of the slices' width
+    assert np.exp(logsumexp(np.log(1 + u)) - np.log(N_DRAWS)) == pytest.approx(1.5, abs=0.5 / N_DRAWS)
+
+
+def test_ties_of_a_continuous_column_are_spread_over_the_step_between_values() -> None:
+    rounded = np.round(draws(2000), 1)
+    columns = learn(rounded)
+    assert not columns.whole[0] and columns.width[0] == pytest.approx(0.1)
+    # centred: half a step down, so that the noise keeps the mean
+    shift = columns.standardize(rounded[:, None]) - columns.standardize(rounded[:, None], training=True)
+    np.testing.assert_allclose(shift * columns.scale, 0.05)
+    assert learn(draws(2000)).width[0] == 0 and learn(draws(2000)).noise is None
+
+
+def test_the_noise_of_ties_is_neither_negligible_nor_more_than_half_a_standard_deviation() -> None:
+    fine = np.concatenate([np.zeros(100), draws(900) + 1e-9])  # a spike among values that lie close
+    wide = np.random.default_rng(0).choice([-0.5, 0.5], 1000)
+    for x in (fine, wide):
+        columns = learn(x, discrete="none")
+        assert 0.01 * x.std() <= columns.width[0] <= 0.5 * x.std()
+
+
+def test_bounds_are_kept_inside_and_restored_values_stay_within() -> None:
+    x = np.concatenate([[0.0, 1.0], np.random.default_rng(0).uniform(size=100)])
+    columns = learn(x, bounds={"x0": (0, 1)})
+    inside = columns.standardize(np.array([[0.0], [1.0], [-0.5], [1.5]])) * columns.scale + columns.shift
+    assert 0 < inside[0, 0] < 1e-4 and 1 - 1e-4 < inside[1, 0] < 1
+    np.testing.assert_allclose(inside[2:, 0], [-0.5, 1.5])  # beyond: untouched, of density zero
+    far = columns.restore(np.array([[-1e3], [1e3], [0.0]]))
+    assert far.min() >= 0 and far.max() <= 1
+
+
+def test_the_map_of_the_bounds_is_standard_on_the_inside() -> None:
+    x = np.random.default_rng(0).gamma(2, 3, 500)
+    columns = learn(x, bounds={0: (0, None)})
+    s = jnp.asarray(columns.standardize(x[:50, None]), np.float32)
+    z = np.asarray(jax.vmap(columns.bounds_map().inverse)(s))
+    assert np.isfinite(z).all() and abs(z.mean()) < 0.5 and 0.5 < z.std() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ([[0.5, 0.5, 0.5], [0.1, 0.2, 0.3]], {}, "columns that are constant have no density: 'x0'; leave them out"),
+        ([[0.1, 0.2], [0.5, 0.5]], {"discrete": "none"}, "no density: 'x1'.*discrete="),
+        ([[0.1, 0.2]], {"discrete": [0]}, "declared discrete but not whole numbers: 'x0'; round them first"),
+        ([[0.1, 0.2]], {"discrete": ["y"]}, "there is no column 'y'; the columns are x0"),
+        ([[0.1, 0.2]], {"discrete": "all"}, "discrete must be 'auto', 'none' or a list of columns; got 'all'"),
+        ([[0.1, 0.2]], {"bounds": {3: (0, 1)}}, "there is no column 3; the columns are x0"),
+        ([[0.1, 0.2]], {"bounds": {0: (1, 0)}}, r"bounds of column 'x0' must be .* low < high; got \(1, 0\)"),
+        ([[0.1, 2.0, -3.0]], {"bounds": {"x0": (0, 1)}}, r"'x0' has 2 values outside its bounds \(0, 1\); widen them"),
+    ],
+)
+def test_what_cannot_be_is_refused(columns: Any, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        learn(*columns, **options)
+
+
+def test_columns_are_found_by_name_first_then_by_number() -> None:
+    assert column_number("b", ["a", "b"]) == 1
+    assert column_number(np.int64(0), ["a", "b"]) == 0
+    with pytest.raises(ValueError, match="there is no column -1"):
+        column_number(-1, ["a"])
+
+
+def test_the_state_comes_back_equal() -> None:
+    columns = learn(1e9 + draws(), np.abs(draws()), bounds={1: (0, None)})
+    again = Columns.from_state({k: v for k, v in columns.to_state().items()})
+    for name, value in columns.to_state().items():
+        np.testing.assert_array_equal(getattr(again, name), value)
