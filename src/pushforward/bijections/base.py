@@ -214,16 +214,25 @@ class Stack(AbstractBijection):
     def _scan(self, x: Array, step: Any, reverse: bool) -> tuple[Array, Array, Any]:
         """Carry (x, Σ log-det) through the layers; `step(layer, x)` returns (layer out, x, log-det)."""
         arrays, static = eqx.partition(self.layers, eqx.is_array)
+        total = jnp.zeros(x.shape[: x.ndim - len(self.shape)], x.dtype)
 
         def body(carry: tuple[Array, Array], leaves: Any) -> tuple[tuple[Array, Array], Any]:
             out, x, log_det = step(eqx.combine(leaves, static), carry[0])
             return (x, carry[1] + log_det), eqx.filter(out, eqx.is_array)
 
-        total = jnp.zeros(x.shape[: x.ndim - len(self.shape)], x.dtype)
-        length = len(self)
-        unroll = length if length <= UNROLL else 1
-        (x, total), outs = lax.scan(body, (x, total), arrays, reverse=reverse, unroll=unroll)
-        return x, total, eqx.combine(outs, static)
+        if len(self) > UNROLL:
+            (x, total), outs = lax.scan(body, (x, total), arrays, reverse=reverse)
+            return x, total, eqx.combine(outs, static)
+
+        # split, not sliced: under a vmap over components a scan, unrolled too, would transpose every stacked weight
+        leaves, structure = jax.tree.flatten(arrays)
+        parts = [[jnp.squeeze(part, 0) for part in lax.split(leaf, (1,) * len(self), axis=0)] for leaf in leaves]
+        carry, found = (x, total), []
+        for i in reversed(range(len(self))) if reverse else range(len(self)):
+            carry, out = body(carry, jax.tree.unflatten(structure, [part[i] for part in parts]))
+            found.append(out)
+        stacked = jax.tree.map(lambda *o: jnp.stack(o), *(found[::-1] if reverse else found))
+        return *carry, eqx.combine(stacked, static)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self._scan(z, lambda layer, z: (None, *layer.forward_and_log_det(z, condition)), False)[:2]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -15,6 +14,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
 from pushforward.networks.mlp import Linear, activation, draw_layers
+
+IntArray: TypeAlias = NDArray[np.int_]
+LEAVES = 8  # a sweep is halved until its parts are this many, or 8 steps long
+WIDE = 128  # layers of at least so many units run in two parts, without the connections that the masks forbid
 
 
 def hidden_degrees(width: int, dim: int, conditional: bool) -> NDArray[np.int_]:
@@ -111,11 +114,17 @@ class MADE(eqx.Module):
 
     def pre_activations(self, x: Array, condition: Array | None = None) -> list[Array]:
         """What every layer computes before its activation; the last entry is the output, flat."""
-        act = activation(self.activation)
+        act, edges = activation(self.activation), self.edges()
         outs: list[Array] = []
-        for weight, bias in zip(self.masked_weights(), self.biases(condition), strict=True):
-            outs.append(weight @ (act(outs[-1]) if outs else x) + bias)
+        for i, (weight, bias) in enumerate(zip(self.masked_weights(), self.biases(condition), strict=True)):
+            seen = act(outs[-1]) if outs else x
+            outs.append(_two_parts(weight, seen, int(edges[i + 1][self.dim // 2]), int(edges[i][self.dim // 2])) + bias)
         return outs
+
+    def edges(self) -> list[IntArray]:
+        """Where the nodes of each step start: inputs, hidden layers, outputs; D + 1 numbers each."""
+        steps = np.arange(self.dim + 1)
+        return [steps, *(np.searchsorted(d, steps) for d in self.degrees[1:]), steps * self.n_params]
 
     def blocks(self) -> list[tuple[Array, int]]:
         """For each hidden layer, where the units of degree 0..D start, and how many to touch at once.
@@ -131,10 +140,19 @@ class MADE(eqx.Module):
         return found
 
 
+def _two_parts(weight: Array, seen: Array, rows: int, columns: int) -> Array:
+    """`weight @ seen`, whose first `rows` rows see only the first `columns` columns."""
+    if min(weight.shape) < WIDE:
+        return weight @ seen
+    return jnp.concatenate([weight[:rows, :columns] @ seen[:columns], weight[rows:] @ seen])
+
+
 def sweep(network: MADE, update: Any, z: Array, first_bias: Array) -> Array:
     """Run x_i = update(z_i, output_i(x_{<i})) for i = 0..D-1, touching each hidden unit about once.
 
-    Unit by unit of rising degree this costs the arithmetic of one pass, where D passes would be naive.
+    The steps are halved again and again: what the first half gives to the second is one product for each layer, and
+    only the last few steps go one by one, looking at their own units alone. This costs the arithmetic of one pass
+    over the connections that the masks leave, where D passes would be naive.
     Points are columns here: their units of one degree are then neighbours in memory.
 
     Arguments:
@@ -146,39 +164,56 @@ def sweep(network: MADE, update: Any, z: Array, first_bias: Array) -> Array:
     Returns:
         x, shape (D, n).
     """
-    act = activation(network.activation)
-    weights, blocks = network.masked_weights(), network.blocks()
-    biases = [first_bias, *(layer.bias[:, None] for layer in network.layers[1:])]
-    out_weight = weights[-1].reshape(network.dim, network.n_params, -1)
-    out_bias = biases[-1].reshape(network.dim, network.n_params, -1)
-    x, hidden = jnp.zeros_like(z), [jnp.zeros((len(w), z.shape[1]), z.dtype) for w in weights[:-1]]
-    for start, stop in _segments(network, blocks):
-        widths = [max(int((d < stop).sum()), size) for d, (_, size) in zip(network.degrees[1:], blocks, strict=True)]
+    dim, weights, edges = network.dim, network.masked_weights(), network.edges()
+    one_by_one = max(8, -(-dim // LEAVES))
 
-        def step(carry: tuple[Array, list[Array]], i: Array) -> tuple[tuple[Array, list[Array]], None]:
-            x, hidden = carry
-            below, now = x[: max(stop - 1, 1)], []  # noqa: B023
-            for h, weight, bias, (starts, size) in zip(hidden, weights, biases, blocks, strict=False):
-                at = jnp.minimum(starts[i], len(h) - size)
-                rows = lax.dynamic_slice_in_dim(weight[:, : len(below)], at, size)
-                block = act(rows @ below + lax.dynamic_slice_in_dim(bias, at, size))
-                below = lax.dynamic_update_slice_in_dim(h, block, at, 0)
-                now.append(below)
-            params = out_weight[i][:, : len(below)] @ below + out_bias[i]
-            x_i = jax.vmap(update, in_axes=(0, 1))(z[i], params)
-            return (lax.dynamic_update_slice_in_dim(x, x_i[None], i, 0), now), None
+    def block(level: int, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+        """Weights from the nodes of some steps at a level to those of others at the next."""
+        below, above = edges[level], edges[level + 1]
+        return weights[level][above[rows[0]] : above[rows[1]], below[columns[0]] : below[columns[1]]]
 
-        parts = [h[:width] for h, width in zip(hidden, widths, strict=True)]
-        (x, parts), _ = lax.scan(step, (x, parts), jnp.arange(start, stop))
-        hidden = [lax.dynamic_update_slice_in_dim(h, part, 0, 0) for h, part in zip(hidden, parts, strict=True)]
-    return x
+    def solve(a: int, b: int, pre: list[Array]) -> list[Array]:
+        """Values of inputs and hidden units of steps a..b-1, given what all steps before give to every layer."""
+        if b - a <= one_by_one:
+            local = [block(level, (a, b), (a, b)) for level in range(len(weights))]
+            return _steps(network, update, z[a:b], local, pre, [e[a : b + 1] - e[a] for e in edges])
+        middle = (a + b) // 2
+        cuts = [e[middle] - e[a] for e in edges[1:]]
+        left = solve(a, middle, [p[:cut] for p, cut in zip(pre, cuts, strict=True)])
+        given = [block(level, (middle, b), (a, middle)) @ values for level, values in enumerate(left)]
+        right = solve(middle, b, [p[cut:] + g for p, cut, g in zip(pre, cuts, given, strict=True)])
+        return [jnp.concatenate(halves) for halves in zip(left, right, strict=True)]
+
+    return solve(0, dim, [first_bias, *(layer.bias[:, None] for layer in network.layers[1:])])[0]
 
 
-def _segments(network: MADE, blocks: list[tuple[Array, int]]) -> list[tuple[int, int]]:
-    """Ranges of steps that look only at the units known by their end; worth it where blocks are wide."""
-    count = min(4, network.dim) if min(size for _, size in blocks) >= 8 else 1
-    edges = [network.dim * i // count for i in range(count + 1)]
-    return list(pairwise(edges))
+def _steps(
+    network: MADE, update: Any, z: Array, weights: list[Array], pre: list[Array], edges: list[IntArray]
+) -> list[Array]:
+    """The same one step at a time, each layer a few rows at once: a row touched too early is touched again in time."""
+    act, n_params, n_steps = activation(network.activation), network.n_params, len(z)
+    sizes, starts = [], []
+    for e in edges[1:-1]:
+        widest = 4 * -(-int(np.diff(e).max()) // 4)  # products of fewer rows are slower than those of four
+        sizes.append(min(int(e[-1]), widest))
+        starts.append(jnp.asarray(np.minimum(e[:-1], e[-1] - sizes[-1]), dtype=jnp.int32))
+
+    def step(carry: tuple[Array, list[Array]], now: Any) -> tuple[tuple[Array, list[Array]], None]:
+        x, hidden = carry
+        i, z_i, at = now
+        below, new = x, []
+        for h, weight, p, start, size in zip(hidden, weights, pre, at, sizes, strict=False):
+            rows = lax.dynamic_slice_in_dim(weight, start, size) @ below + lax.dynamic_slice_in_dim(p, start, size)
+            below = lax.dynamic_update_slice_in_dim(h, act(rows), start, 0)
+            new.append(below)
+        out = lax.dynamic_slice_in_dim(weights[-1], i * n_params, n_params) @ below
+        params = out + lax.dynamic_slice_in_dim(pre[-1], i * n_params, n_params)
+        x_i = jax.vmap(update, in_axes=(0, 1))(z_i, params)
+        return (lax.dynamic_update_slice_in_dim(x, x_i[None], i, 0), new), None
+
+    hidden = [jnp.zeros((int(e[-1]), z.shape[1]), z.dtype) for e in edges[1:-1]]
+    (x, hidden), _ = lax.scan(step, (jnp.zeros_like(z), hidden), (jnp.arange(n_steps), z, starts))
+    return [x, *hidden]
 
 
 def transposed_solve(network: MADE, pre: list[Array], diagonal: Array, slopes: Array, g: Array) -> Array:

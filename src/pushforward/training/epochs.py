@@ -17,6 +17,7 @@ from pushforward.bijections.base import fix_statistics
 from pushforward.training.rows import Rows, n_batches, shuffled, take_batch
 from pushforward.training.settings import Hyper
 
+BETA_1, BETA_2 = 0.9, 0.999  # of Adam
 CHUNK = 64  # epochs that one call may run
 Loss = Callable[[Any, Any, Array], Array]
 
@@ -94,19 +95,28 @@ def update(state: State, value: Array, grads: Any, hyper: Hyper, rate: Array) ->
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     scale = jnp.minimum(1.0, hyper.clip_norm / jnp.maximum(norm, 1e-12))
     grads = jax.tree.map(lambda g, p: g * scale + hyper.l2 * p, grads, state.params)
-    steps, moments = optax.scale_by_adam().update(grads, state.moments)
-    params = jax.tree.map(lambda p, s: (p - rate * (s + hyper.decoupled * p)).astype(p.dtype), state.params, steps)
+    count = state.moments.count + 1
+    mu = optax.tree.update_moment(grads, state.moments.mu, BETA_1, 1)
+    nu = optax.tree.update_moment_per_elem_norm(grads, state.moments.nu, BETA_2, 2)
+    mu, nu, count = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old), (mu, nu, count), (state.moments.mu, state.moments.nu, count - 1)
+    )
+    # without the barrier XLA computes both moments again inside the kernel of the parameters, and copies all three
+    mu, nu = lax.optimization_barrier((mu, nu))  # type: ignore[no-untyped-call]
+    means, squares = optax.tree.bias_correction(mu, BETA_1, count), optax.tree.bias_correction(nu, BETA_2, count)
+
+    def move(p: Array, m: Array, v: Array) -> Array:
+        return jnp.where(finite, p - rate * (m / (jnp.sqrt(v) + 1e-8) + hyper.decoupled * p), p).astype(p.dtype)
+
+    params = jax.tree.map(move, state.params, means, squares)
     # a debiased average: the first steps count in full, so it never remembers the initial weights for long
     keep = jnp.minimum(hyper.averaging, (state.step + 1) / (state.step + 10))
     average = None
     if state.average is not None:
         average = jax.tree.map(lambda a, p: (keep * a + (1 - keep) * p).astype(a.dtype), state.average, params)
-    new = (params, moments, average)
-    old = (state.params, state.moments, state.average)
-    params, moments, average = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
     return state._replace(
         params=params,
-        moments=moments,
+        moments=state.moments._replace(count=count, mu=mu, nu=nu),
         average=average,
         step=state.step + 1,
         bad_steps=state.bad_steps + ~finite,
