@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 from scipy.special import logsumexp
-from sklearn.base import DensityMixin
+from sklearn.base import DensityMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -30,7 +30,7 @@ from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Checkpoint, Rows, train
 
 
-class FlowDensity(DensityMixin, FlowEstimator):
+class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
     """Density estimation of a table of numbers with one normalizing flow.
 
     Parameters:
@@ -180,6 +180,11 @@ class FlowDensity(DensityMixin, FlowEstimator):
             return flow.then(bounds)
         bounded: Pushforward = eqx.filter_vmap(lambda flow: flow.then(bounds))(flow)
         return bounded
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # noise is in JAX's dtype
+        return tags
 
     @property
     def model_(self) -> Pushforward:
