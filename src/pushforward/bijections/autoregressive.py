@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -45,6 +45,8 @@ class MaskedAutoregressive(AbstractBijection):
         >>> bool(jnp.allclose(layer.forward(layer.inverse(x)), x, atol=1e-5))
         True
     """
+
+    forward_is_sequential: ClassVar[bool] = True
 
     network: MADE
     transformer: Frozen[AbstractBijection]

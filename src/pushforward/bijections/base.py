@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import equinox as eqx
 import jax
@@ -32,6 +32,9 @@ class AbstractBijection(eqx.Module):
     else:
         shape: eqx.AbstractVar[tuple[int, ...]]
         cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
+
+    # whether forward takes D steps one after the other: a Stack then scans its layers instead of unrolling them
+    forward_is_sequential: ClassVar[bool] = False
 
     @abc.abstractmethod
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
@@ -220,7 +223,7 @@ class Stack(AbstractBijection):
             out, x, log_det = step(eqx.combine(leaves, static), carry[0])
             return (x, carry[1] + log_det), eqx.filter(out, eqx.is_array)
 
-        if len(self) > UNROLL:
+        if len(self) > UNROLL or (self.layers.forward_is_sequential and not reverse):
             (x, total), outs = lax.scan(body, (x, total), arrays, reverse=reverse)
             return x, total, eqx.combine(outs, static)
 
