@@ -21,6 +21,7 @@ from pushforward import FlowMixture, plots
 FLOW: dict[str, Any] = {"flow": "maf", "n_layers": 5, "hidden_sizes": (200,), "posterior_hidden_sizes": (512,)}
 PUBLISHED: dict[str, Any] = FLOW | {
     "temperature": 10.0,
+    "refine_posterior": False,
     "init": "random",
     "max_epochs": 100,
     "batch_size": 100,

@@ -23,6 +23,7 @@ PUBLISHED: dict[str, Any] = {
     "hidden_sizes": (16,),
     "posterior_hidden_sizes": (3,),
     "temperature": 10.0,
+    "refine_posterior": False,
     "init": "random",
     "max_epochs": 400,
     "batch_size": 512,
@@ -36,22 +37,21 @@ SETTINGS: dict[str, dict[str, Any]] = {"published": PUBLISHED, "defaults": {}}
 
 def best_gaussian_mixture(X: np.ndarray, seed: int) -> GaussianMixture:
     """A Gaussian mixture whose size BIC chose."""
-    tried = [GaussianMixture(k, n_init=3, random_state=seed).fit(X) for k in range(1, 31)]
+    tried = [GaussianMixture(k, random_state=seed).fit(X) for k in range(1, 31)]
     return min(tried, key=lambda mixture: mixture.bic(X))
 
 
 def main() -> None:
     """Run it."""
     asked = arguments(__doc__ or "", list(SETTINGS), seeds=10)
-    fresh, wing = pinwheel(20_000, seed=1_000_003)
-    truth = float(pinwheel_log_prob(fresh).mean())
-    bayes = adjusted_rand_score(wing, pinwheel_posterior(fresh).argmax(axis=1))
-    print(f"true mean log-density {truth:.4f}, Bayes ARI {bayes:.4f}")
     for settings in asked.settings:
         print(settings)
         rows, first = [], None
         for seed, row in timed(asked.seeds):
             X, _ = pinwheel(2560, seed=seed)
+            fresh, wing = pinwheel(20_000, seed=1_000_000 + seed)
+            truth = float(pinwheel_log_prob(fresh).mean())
+            row["ari_bayes"] = adjusted_rand_score(wing, pinwheel_posterior(fresh).argmax(axis=1))
             options = SETTINGS[settings] | ({} if asked.epochs is None else {"max_epochs": asked.epochs})
             mixture = FlowMixture(5, random_state=seed, **options).fit(X)
             row["ari_predict"] = adjusted_rand_score(wing, mixture.predict(fresh))
@@ -66,10 +66,10 @@ def main() -> None:
             rows.append(row)
             first = first or (mixture, X)
         if asked.epochs is None:
-            report(settings, rows, first, truth, float(bayes))
+            report(settings, rows, first)
 
 
-def report(settings: str, rows: list[dict[str, Any]], first: Any, truth: float, bayes: float) -> None:
+def report(settings: str, rows: list[dict[str, Any]], first: Any) -> None:
     """Write metrics and pictures of the first seed."""
     mixture, X = first
     samples, component = mixture.sample(2560, random_state=0)
@@ -79,6 +79,7 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any, truth: float, 
         picture(plots.density(mixture.score_samples, X), f"pinwheel-{settings}-density"),
     ]
     better = {
+        "ari_bayes": True,
         "ari_predict": True,
         "ari_responsibilities": True,
         "below_truth": False,
@@ -94,7 +95,6 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any, truth: float, 
         summary=summary(rows, better),
         pictures=pictures,
         about=__doc__,
-        truth={"mean_log_density": truth, "bayes_ari": bayes},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 TITLES = {"pinwheel": "Pinwheel", "two_circles": "Two circles", "mnist_0_4": "MNIST digits 0 to 4"}
 NAMES = {
+    "ari_bayes": "adjusted Rand index of the Bayes classifier",
     "ari_predict": "adjusted Rand index, `predict`",
     "ari_responsibilities": "adjusted Rand index, `responsibilities`",
     "accuracy_predict": "accuracy, `predict`",
@@ -44,13 +45,6 @@ def section(report: dict[str, Any]) -> list[str]:
     """One set of settings."""
     seeds = len(report["rows"])
     lines = ["", f"### {report['settings'].replace('-', ', ')}", ""]
-    if "truth" in report:
-        truth = report["truth"]
-        lines += [
-            f"True mean log-density {truth['mean_log_density']:.3f} nats; the Bayes classifier's adjusted Rand index "
-            f"{truth['bayes_ari']:.4f}.",
-            "",
-        ]
     lines += ["| figure | median | worst |", "|---|---|---|"]
     lines += [
         f"| {NAMES[name]} | {values['median']:.4f} | {values['worst']:.4f} |"

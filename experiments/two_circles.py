@@ -24,6 +24,7 @@ PUBLISHED: dict[str, Any] = {
     "hidden_sizes": (16,),
     "posterior_hidden_sizes": (16, 16),
     "temperature": 10.0,
+    "refine_posterior": False,
     "init": "random",
     "batch_size": 128,
     "learning_rate": 1e-3,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -36,13 +36,22 @@ def is_frozen(node: Any) -> bool:
     return isinstance(node, Frozen)
 
 
-def partition(tree: T) -> tuple[T, T]:
+def partition(tree: T, where: Callable[[T], Any] | None = None) -> tuple[T, T]:
     """Split a model into what trains (floating arrays outside `Frozen`) and the rest.
+
+    Arguments:
+        tree: a model.
+        where: picks the only part of it that trains; all of it if None.
 
     Returns:
         `(trainable, rest)`, two trees with None in the other's places; `combine` joins them again.
     """
     trainable, rest = eqx.partition(tree, eqx.is_inexact_array, is_leaf=is_frozen)
+    if where is not None:
+        nothing = jax.tree.map(lambda _: False, trainable)
+        chosen = eqx.tree_at(where, nothing, jax.tree.map(lambda _: True, where(trainable)))
+        trainable, others = eqx.partition(trainable, chosen)
+        rest = eqx.combine(others, rest)
     return trainable, rest
 
 

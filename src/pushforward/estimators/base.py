@@ -114,6 +114,10 @@ class FlowEstimator(BaseEstimator):
             given = self.condition_columns_.standardize(condition[index])
         return make_rows(self.columns_.standardize(x[index], training=True), given, **more)
 
+    def _standard_condition(self, table: FloatArray | None) -> FloatArray | None:
+        """Conditions in standard units."""
+        return None if table is None or self.condition_columns_ is None else self.condition_columns_.standardize(table)
+
     def _keep(self, fit: Fit[Any], flow: Any) -> None:
         """Set the attributes that a fit leaves."""
         self._flow = flow
@@ -136,7 +140,7 @@ class FlowEstimator(BaseEstimator):
         table = self._check_condition(condition, len(x), fitting=False)
         _refuse_fractions(x, self.columns_)
         s = self.columns_.standardize(x)
-        c = None if table is None or self.condition_columns_ is None else self.condition_columns_.standardize(table)
+        c = self._standard_condition(table)
         return [
             [np.concatenate(parts) for parts in zip(*self._batches(function, s + draw, c), strict=True)]
             for draw in self.columns_.draws()
@@ -205,7 +209,7 @@ def default_settings(n: int) -> dict[str, Any]:
     mean loss falls with n.
     """
     batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
-    max_epochs = default_epochs(n, batch_size, steps=3000, least=20)
+    max_epochs = default_epochs(n, batch_size, steps=4000, least=20)
     return {
         "batch_size": batch_size,
         "max_epochs": max_epochs,

@@ -239,7 +239,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         x = self._check_rows(X, reset=False)
         table = self._check_condition(condition, len(x), fitting=False)
         middle = np.where(self.columns_.whole, 0.5, 0) / self.columns_.scale
-        c = None if table is None or self.condition_columns_ is None else self.condition_columns_.standardize(table)
+        c = self._standard_condition(table)
         parts = list(self._batches(_to_noise, self.columns_.standardize(x) + middle, c))
         return self._result(np.concatenate([part[0] for part in parts]))
 
@@ -254,7 +254,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         if z.shape[1] != self.columns_.n:
             raise ValueError(f"Z has {z.shape[1]} columns; the model has {self.columns_.n}")
         table = self._check_condition(condition, len(z), fitting=False)
-        c = None if table is None or self.condition_columns_ is None else self.condition_columns_.standardize(table)
+        c = self._standard_condition(table)
         parts = list(self._batches(_from_noise, z, c))
         return self._result(self.columns_.restore(np.concatenate([part[0] for part in parts])))
 

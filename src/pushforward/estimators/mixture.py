@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from scipy.special import logsumexp, softmax
@@ -29,10 +28,11 @@ from pushforward.estimators.base import (
 )
 from pushforward.estimators.build import build_mixtures
 from pushforward.estimators.density import sampling_inputs, unbounded
+from pushforward.estimators.draws import draw_rows, refine_posterior
+from pushforward.estimators.labels import check_labels
 from pushforward.estimators.partition import moments, partition_rows
 from pushforward.objectives import MixtureBound
 from pushforward.training import Checkpoint, Rows, train
-from pushforward.training.rows import bucket
 
 
 class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
@@ -51,6 +51,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         temperature: what the posterior's logits are divided by at first; it decays exponentially to 1 over
             the first half of training.
         learn_weights: whether the components' weights train.
+        refine_posterior: whether, at the end, the posterior network is fitted to the exact posterior on draws
+            from the mixture.
         init: "partition" starts every component on its part of the rows (by k-means++ and EM, or by the
             labels spread over neighbours); "random" starts all of them in one place.
         start_epochs: epochs of the start, in which each row trains its own part's component ("partition"),
@@ -96,6 +98,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         posterior_hidden_sizes: Sequence[int] = (128, 128),
         temperature: float = 1.0,
         learn_weights: bool = True,
+        refine_posterior: bool = True,
         init: str = "partition",
         start_epochs: int | None = None,
         max_epochs: int | None = None,
@@ -119,6 +122,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         self.posterior_hidden_sizes = posterior_hidden_sizes
         self.temperature = temperature
         self.learn_weights = learn_weights
+        self.refine_posterior = refine_posterior
         self.init = init
         self.start_epochs = start_epochs
         self.max_epochs = max_epochs
@@ -179,7 +183,10 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             self._learn(x, condition, table)
         self.classes_ = classes
         fit = self._train(x, table, label, weight, going_on, checkpoint)
-        self._keep(fit, fit.model)
+        flow = fit.model
+        if self.refine_posterior and not fit.interrupted:
+            flow = refine_posterior(flow, self._standard_condition(table), self._seed())
+        self._keep(fit, flow)
         self.labels_ = self.predict(X, condition=condition)
         return self
 
@@ -380,53 +387,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         k = int(self.n_components)
         if component is not None and not 0 <= component < k:
             raise ValueError(f"component must be in 0..{k - 1}; got {component}")
-        key_k, key_x = jax.random.split(key)
-        chosen = np.full(n, component, dtype=int) if component is not None else _choose(key_k, self.weights_, n)
-        places = [np.flatnonzero(chosen == j) for j in range(k)]
-        draws = self._flow.sample_by_component(
-            key_x, [len(p) for p in places], None if given is None else [np.asarray(given)[p] for p in places]
-        )
-        rows = np.empty((n, self.columns_.n))
-        for place, draw in zip(places, draws, strict=True):
-            rows[place] = draw
+        rows, chosen = draw_rows(self._flow, key, n, component, given)
         return self._result(self.columns_.restore(rows)), chosen
-
-
-def check_labels(y: Any, n: int, k: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The labels as component numbers, and those that occur.
-
-    Raises:
-        ValueError: labels that are not whole numbers, of another length, or out of -1..K-1.
-    """
-    if y is None:
-        return None, None
-    given = np.asarray(y)
-    if given.ndim == 2 and given.shape[1] == 1:
-        given = given[:, 0]
-    if given.shape != (n,):
-        raise ValueError(f"y has shape {given.shape}; expected one label for each of the {n} rows")
-    try:
-        label = given.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"labels must be whole numbers with -1 for unlabelled; got dtype {given.dtype}; "
-            "number them first, with sklearn.preprocessing.LabelEncoder for example"
-        ) from error
-    if not (np.isfinite(label).all() and (label == np.round(label)).all()):
-        raise ValueError("labels must be whole numbers, with -1 (not NaN) for unlabelled rows")
-    out = label[(label < -1) | (label >= k)]
-    if len(out):
-        raise ValueError(
-            f"labels out of range: {sorted({int(v) for v in out})[:10]}; with n_components={k} they must be "
-            f"-1 (unlabelled) or 0..{k - 1}"
-        )
-    component = label.astype(int)
-    classes = np.unique(component[component >= 0])
-    return (None, None) if len(classes) == 0 else (classes, component)
-
-
-def _choose(key: Array, weights: FloatArray, n: int) -> np.ndarray:
-    return np.asarray(jax.random.categorical(key, jnp.log(as_float(weights)), shape=(bucket(n),)))[:n]
 
 
 def _bound(joint: FloatArray, q: FloatArray) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 FloatArray = NDArray[np.float64]
 MOST_ROWS = 10_000  # rows that are looked at; the others follow
@@ -41,15 +42,15 @@ def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int) -> np.nda
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    dim = z.shape[1]
-    if len(looked) >= 10 * k * dim:
-        model: Any = GaussianMixture(
-            k, n_init=5, reg_covar=1e-3, init_params="k-means++", random_state=seed, max_iter=200
-        )
-    else:
-        model = KMeans(k, n_init=5, random_state=seed)
-    model.fit(z[looked])
-    found: np.ndarray = model.predict(z)
+    means = KMeans(k, n_init=10, random_state=seed).fit(z[looked])
+    if len(looked) < 10 * k * z.shape[1]:
+        found: np.ndarray = means.predict(z)
+        return found
+    # one EM run from the best of ten k-means: EM's own likelihood prefers wide Gaussians that span several clusters
+    mixture = GaussianMixture(k, means_init=means.cluster_centers_, reg_covar=1e-3, random_state=seed, max_iter=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not have converged
+        found = mixture.fit(z[looked]).predict(z)
     return found
 
 

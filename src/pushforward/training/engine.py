@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -71,6 +71,7 @@ def train(
     n_restarts: int = 1,
     checkpoint: Checkpoint | None = None,
     show_progress: bool = False,
+    where: Callable[[M], Any] | None = None,
 ) -> Fit[M]:
     """Train a model by Adam on a loss over rows, and keep its best weights.
 
@@ -85,6 +86,7 @@ def train(
         n_restarts: models trained side by side; the best one is given back.
         checkpoint: where to keep the state while training.
         show_progress: whether to show a progress bar on a terminal.
+        where: picks the only part of the model that trains; all of it if None.
 
     Returns:
         A `Fit`.
@@ -106,7 +108,7 @@ def train(
     """
     began = time.monotonic()
     side_by_side = n_restarts > 1
-    params, rest = trees.partition(model)
+    params, rest = trees.partition(model, where)
     keys = jax.random.split(key, n_restarts) if side_by_side else key
     state = _start_state(params, keys, settings.averaging > 0, side_by_side)
     batch_size = min(settings.batch_size, int(rows.x.shape[0]))

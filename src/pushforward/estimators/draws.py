@@ -1,0 +1,75 @@
+"""Draws from a fitted mixture, and its posterior network fitted to them."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from pushforward.distributions import MixtureOfFlows
+from pushforward.objectives import PosteriorFit
+from pushforward.training import Settings, make_rows, train
+from pushforward.training.rows import bucket
+
+REFINING_DRAWS = 20_000
+REFINING = Settings(max_epochs=40, batch_size=512, learning_rate=3e-3, schedule="cosine", patience=10)
+
+
+def draw_rows(
+    mixture: MixtureOfFlows, key: Array, n: int, component: int | None = None, condition: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws from a mixture or from one of its components.
+
+    Arguments:
+        mixture: with K components.
+        key: a JAX random key.
+        n: how many.
+        component: the one to draw from; all by their weights if None.
+        condition: one for each draw, shape (n, C), or None.
+
+    Returns:
+        Rows, shape (n, D), and their components, shape (n,).
+    """
+    k = mixture.n_components
+    key_k, key_x = jax.random.split(key)
+    if component is None:
+        chosen = np.asarray(jax.random.categorical(key_k, mixture.log_weights, shape=(bucket(n),)))[:n]
+    else:
+        chosen = np.full(n, component)
+    places = [np.flatnonzero(chosen == j) for j in range(k)]
+    given = None if condition is None else [np.asarray(condition)[place] for place in places]
+    rows = np.empty((n, *mixture.shape))
+    draws = mixture.sample_by_component(key_x, [len(place) for place in places], given)
+    for place, draw in zip(places, draws, strict=True):
+        rows[place] = draw
+    return rows, chosen
+
+
+def refine_posterior(mixture: MixtureOfFlows, condition: np.ndarray | None, seed: int) -> MixtureOfFlows:
+    """The mixture with its posterior network fitted to the exact posterior on its own draws.
+
+    Arguments:
+        mixture: trained.
+        condition: conditions to draw under, shape (n, C), or None.
+        seed: of everything random.
+
+    Returns:
+        The same mixture with another posterior network.
+    """
+    rng, key = np.random.default_rng(seed), jax.random.key(seed)
+    given = None if condition is None else condition[rng.integers(len(condition), size=REFINING_DRAWS)]
+    x, _ = draw_rows(mixture, jax.random.fold_in(key, 1), REFINING_DRAWS, None, given)
+    parts = [slice(None, -REFINING_DRAWS // 10), slice(-REFINING_DRAWS // 10, None)]
+    rows, held_out = (make_rows(x[part], None if given is None else given[part]) for part in parts)
+    return train(
+        mixture,
+        PosteriorFit(),
+        rows,
+        key=key,
+        settings=REFINING,
+        validation=held_out,
+        where=operator.attrgetter("posterior"),
+    ).model
