@@ -14,7 +14,7 @@ from pushforward.objectives import PosteriorFit
 from pushforward.training import Settings, make_rows, train
 from pushforward.training.rows import bucket
 
-REFINING_DRAWS = 20_000
+FEWEST_DRAWS, MOST_DRAWS = 2_000, 20_000
 REFINING = Settings(max_epochs=40, batch_size=512, learning_rate=3e-3, schedule="cosine", patience=10)
 
 
@@ -48,21 +48,23 @@ def draw_rows(
     return rows, chosen
 
 
-def refine_posterior(mixture: MixtureOfFlows, condition: np.ndarray | None, seed: int) -> MixtureOfFlows:
+def refine_posterior(mixture: MixtureOfFlows, n_rows: int, condition: np.ndarray | None, seed: int) -> MixtureOfFlows:
     """The mixture with its posterior network fitted to the exact posterior on its own draws.
 
     Arguments:
         mixture: trained.
+        n_rows: rows it was trained on; several times as many are drawn, within limits.
         condition: conditions to draw under, shape (n, C), or None.
         seed: of everything random.
 
     Returns:
         The same mixture with another posterior network.
     """
+    n_draws = int(np.clip(8 * n_rows, FEWEST_DRAWS, MOST_DRAWS))
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
-    given = None if condition is None else condition[rng.integers(len(condition), size=REFINING_DRAWS)]
-    x, _ = draw_rows(mixture, jax.random.fold_in(key, 1), REFINING_DRAWS, None, given)
-    parts = [slice(None, -REFINING_DRAWS // 10), slice(-REFINING_DRAWS // 10, None)]
+    given = None if condition is None else condition[rng.integers(len(condition), size=n_draws)]
+    x, _ = draw_rows(mixture, jax.random.fold_in(key, 1), n_draws, None, given)
+    parts = [slice(None, -n_draws // 10), slice(-n_draws // 10, None)]
     rows, held_out = (make_rows(x[part], None if given is None else given[part]) for part in parts)
     return train(
         mixture,
