@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 from typing import Any
 
@@ -48,7 +49,9 @@ def draw_rows(
     return rows, chosen
 
 
-def refine_posterior(mixture: MixtureOfFlows, n_rows: int, condition: np.ndarray | None, seed: int) -> MixtureOfFlows:
+def refine_posterior(
+    mixture: MixtureOfFlows, n_rows: int, condition: np.ndarray | None, seed: int, max_epochs: int | None = None
+) -> MixtureOfFlows:
     """The mixture with its posterior network fitted to the exact posterior on its own draws.
 
     Arguments:
@@ -56,10 +59,14 @@ def refine_posterior(mixture: MixtureOfFlows, n_rows: int, condition: np.ndarray
         n_rows: rows it was trained on; several times as many are drawn, within limits.
         condition: conditions to draw under, shape (n, C), or None.
         seed: of everything random.
+        max_epochs: passes over the draws at most; None for as many as it takes.
 
     Returns:
         The same mixture with another posterior network.
     """
+    if mixture.n_components == 1:
+        return mixture
+    n_epochs = min(REFINING.max_epochs, max_epochs or REFINING.max_epochs)
     n_draws = int(np.clip(8 * n_rows, FEWEST_DRAWS, MOST_DRAWS))
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     given = None if condition is None else condition[rng.integers(len(condition), size=n_draws)]
@@ -71,7 +78,7 @@ def refine_posterior(mixture: MixtureOfFlows, n_rows: int, condition: np.ndarray
         PosteriorFit(),
         rows,
         key=key,
-        settings=REFINING,
+        settings=dataclasses.replace(REFINING, max_epochs=n_epochs),
         validation=held_out,
         where=operator.attrgetter("posterior"),
     ).model

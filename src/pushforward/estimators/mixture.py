@@ -185,7 +185,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         fit = self._train(x, table, label, weight, going_on, checkpoint)
         flow = fit.model
         if self.refine_posterior and not fit.interrupted:
-            flow = refine_posterior(flow, len(x), self._standard_condition(table), self._seed())
+            flow = refine_posterior(flow, len(x), self._standard_condition(table), self._seed(), self.max_epochs)
         self._keep(fit, flow)
         self.labels_ = self.predict(X, condition=condition)
         return self
