@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import jax
@@ -70,6 +71,8 @@ class FlowEstimator(BaseEstimator):
 
     def _learn(self, x: FloatArray, condition: Any, condition_table: FloatArray | None) -> None:
         """Set the attributes that describe the columns."""
+        if (x == x[0]).all():
+            raise ValueError(f"all {len(x)} rows are the same, and one point has no density; give rows that differ")
         self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=self.bounds, discrete=self.discrete)
         self.condition_columns_ = None
         if condition_table is not None:
@@ -78,6 +81,23 @@ class FlowEstimator(BaseEstimator):
             self.condition_columns_ = _condition_columns(condition_table, [str(name) for name in names])
 
     # -- training ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """A fit that fails leaves the last one as it was."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _count(self, name: str) -> int:
+        value = getattr(self, name)
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}")
+        return int(value)
 
     def _spec(self, dim: int) -> FlowSpec:
         cond_dim = None if self.condition_columns_ is None else self.condition_columns_.n

@@ -117,7 +117,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             ValueError: cells that are not finite numbers, constant continuous columns, values beyond bounds.
             TrainingError: training diverged.
         """
-        return self._fit(X, y, sample_weight, condition)
+        with self._unchanged_on_error():
+            return self._fit(X, y, sample_weight, condition)
 
     def _fit(
         self,
@@ -144,7 +145,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
 
         rows = table_of(train_index)
         settings = self._training_settings(len(train_index), default_settings(len(train_index)))
-        n_init = 1 if going_on else int(self.n_init)
+        n_init = 1 if going_on else self._count("n_init")
         model = self._flow if going_on else self._start(rows, seed, n_init)
         noise = self.columns_.noise
         fit = train(

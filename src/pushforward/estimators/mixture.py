@@ -156,7 +156,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
                 bounds, fewer rows than components, labels out of range.
             TrainingError: training diverged.
         """
-        return self._fit(X, y, sample_weight, condition)
+        with self._unchanged_on_error():
+            return self._fit(X, y, sample_weight, condition)
 
     def _fit(
         self,
@@ -170,7 +171,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         x = self._check_rows(X, reset=not going_on)
         table = self._check_condition(condition, len(x), fitting=not going_on)
         weight = check_weights(sample_weight, x)
-        classes, label = check_labels(y, len(x), self.n_components)
+        classes, label = check_labels(y, len(x), self._count("n_components"))
         if weight is not None:
             kept = weight > 0
             x, weight, label = x[kept], weight[kept], None if label is None else label[kept]
@@ -215,7 +216,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         training = rows(train_index, n_leading)
         defaults = default_settings(len(train_index))
         settings = self._training_settings(len(train_index), defaults)
-        n_init = 1 if going_on else int(self.n_init)
+        n_init = 1 if going_on else self._count("n_init")
         start_epochs, model, start = 0, self._flow if going_on else None, None
         if model is None:
             model, start = self._start(training, None if label is None else label[train_index], seed, n_init)
