@@ -252,8 +252,6 @@ def check_weights(sample_weight: Any, x: FloatArray) -> FloatArray | None:
     if sample_weight is None:
         return None
     weight: FloatArray = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
-    if weight.sum() <= 0:
-        raise ValueError("sample_weight is zero for every row; give at least one row a positive weight")
     return weight
 
 

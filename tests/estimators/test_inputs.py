@@ -1,0 +1,302 @@
+"""What the estimators refuse: each message says what is wrong, where, and what to do; nothing is lost."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.exceptions import NotFittedError
+
+import pushforward as pf
+from tests.estimators.small import blobs, density, mixture
+
+X, Y = blobs()
+NAMES = ["length", "width"]
+KINDS = {"density": density, "mixture": mixture}
+BOTH = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, Any]:
+    """One of each kind, with named columns."""
+    return {kind: make().fit(pd.DataFrame(X, columns=NAMES)) for kind, make in KINDS.items()}
+
+
+@pytest.fixture(params=KINDS)
+def model(request: pytest.FixtureRequest, fitted: dict[str, Any]) -> Any:
+    return fitted[request.param]
+
+
+THREE = pd.DataFrame(np.ones((4, 3)), columns=[*NAMES, "height"])
+
+
+def holed(value: float) -> Any:
+    table = X.copy()
+    table[3, 0] = table[3, 1] = table[7, 1] = value
+    return table
+
+
+FRAMES = {"pandas": lambda a: pd.DataFrame(a, columns=NAMES), "polars": lambda a: pl.DataFrame(a, schema=NAMES)}
+
+
+@BOTH
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_cells_that_are_no_numbers_are_counted_by_column(make: Any, value: float) -> None:
+    with pytest.raises(ValueError, match=r"NaN or infinity: 2 rows, in columns 'x0' \(1\), 'x1' \(2\); drop or impute"):
+        make().fit(holed(value))
+
+
+@BOTH
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_missing_cells_of_a_table_are_named(make: Any, frame: Any) -> None:
+    with pytest.raises(ValueError, match=r"2 rows, in columns 'length' \(1\), 'width' \(2\)"):
+        make().fit(frame(holed(np.nan)))
+
+
+@BOTH
+def test_nulls_of_polars_and_pandas_are_missing_cells(make: Any) -> None:
+    for frame in (
+        pl.DataFrame({"length": [1.5, None, 2.5], "width": [0.1, 0.2, 0.3]}),
+        pd.DataFrame({"length": pd.array([1.5, None, 2.5], dtype="Float64"), "width": [0.1, 0.2, 0.3]}),
+    ):
+        with pytest.raises(ValueError, match=r"1 rows, in columns 'length' \(1\)"):
+            make().fit(frame)
+
+
+def test_missing_cells_are_found_when_scoring(model: Any) -> None:
+    with pytest.raises(ValueError, match=r"NaN or infinity: 2 rows, in columns 'length' \(1\), 'width' \(2\)"):
+        model.score_samples(pd.DataFrame(holed(np.nan), columns=NAMES))
+
+
+TEXT = {
+    "pandas text": pd.DataFrame({"length": [1.0, 2.5], "city": ["Rome", "Oslo"]}),
+    "pandas objects": pd.DataFrame({"length": [1.0, 2.5], "city": np.array(["Rome", "Oslo"], object)}),
+    "pandas categories": pd.DataFrame({"length": [1.0, 2.5], "city": pd.Categorical(["Rome", "Oslo"])}),
+    "pandas dates": pd.DataFrame({"length": [1.0, 2.5], "city": pd.to_datetime(["2020-01-01", "2021-01-01"])}),
+    "polars text": pl.DataFrame({"length": [1.0, 2.5], "city": ["Rome", "Oslo"]}),
+    "polars categories": pl.DataFrame({"length": [1.0, 2.5], "city": pl.Series(["a", "b"], dtype=pl.Categorical)}),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("table", TEXT.values(), ids=TEXT)
+def test_columns_that_are_no_numbers_are_named_with_what_to_do(make: Any, table: Any) -> None:
+    with pytest.raises(ValueError, match=r"columns that are not numbers: 'city' \(.*\); leave them out, encode them"):
+        make().fit(table)
+
+
+@BOTH
+def test_an_array_of_text_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match="could not convert string to float: '?Rome"):
+        make().fit(np.array([["1.5", "Rome"], ["2", "Oslo"]], object))
+
+
+@BOTH
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_constant_continuous_columns_are_named(make: Any, frame: Any) -> None:
+    table = X.copy()
+    table[:, 1] = 0.25
+    with pytest.raises(ValueError, match=r"columns that are constant have no density: 'width'; leave them out, or"):
+        make().fit(frame(table))
+
+
+@BOTH
+@pytest.mark.parametrize("row", [[0.5, 0.25], [2.0, 3.0]])
+def test_duplicate_rows_only_are_refused(make: Any, row: list[float]) -> None:
+    with pytest.raises(ValueError, match="all 40 rows are the same, and one point has no density"):
+        make().fit(np.tile(row, (40, 1)))
+
+
+@BOTH
+def test_one_row_is_too_few(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"1 sample\(s\).*minimum of 2 is required"):
+        make().fit(X[:1])
+
+
+@BOTH
+def test_no_rows_are_too_few(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        make().fit(X[:0])
+
+
+def test_fewer_rows_than_components() -> None:
+    with pytest.raises(ValueError, match="4 rows cannot fill 5 components; lower n_components or add rows"):
+        mixture(5).fit(X[:4])
+    # rows of weight zero are no rows
+    with pytest.raises(ValueError, match="4 rows cannot fill 5 components"):
+        mixture(5).fit(X, sample_weight=np.arange(90) < 4)
+
+
+@pytest.mark.parametrize("method", ["score_samples", "score"])
+def test_the_wrong_width_is_refused_when_scoring(model: Any, method: str) -> None:
+    with pytest.raises(ValueError, match="feature names should match.*\n.*unseen.*\n- height"):
+        getattr(model, method)(THREE)
+
+
+def test_the_wrong_width_is_refused_everywhere(fitted: dict[str, Any]) -> None:
+    for kind, methods in (("density", ["transform"]), ("mixture", ["predict", "predict_proba", "responsibilities"])):
+        for method in methods:
+            with pytest.raises(ValueError, match="unseen at fit time"):
+                getattr(fitted[kind], method)(THREE)
+    with pytest.raises(ValueError, match="Z has 3 columns; the model has 2"):
+        fitted["density"].inverse_transform(np.ones((4, 3)))
+
+
+@BOTH
+def test_the_wrong_width_of_an_array_is_refused(make: Any) -> None:
+    model = make().fit(X)
+    with pytest.raises(ValueError, match=f"X has 3 features, but {type(model).__name__} is expecting 2 features"):
+        model.score_samples(np.ones((4, 3)))
+
+
+def test_columns_of_other_names_are_refused(model: Any) -> None:
+    with pytest.raises(ValueError, match="feature names should match.*\n.*unseen.*\n- height"):
+        model.score_samples(pd.DataFrame(X, columns=["length", "height"]))
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (np.where(Y == 2, 7, Y), r"labels out of range: \[7\]; with n_components=3 they must be -1 .* or 0\.\.2"),
+        (np.where(Y == 2, -2, Y), r"labels out of range: \[-2\]"),
+        (Y + 0.5, "labels must be whole numbers, with -1"),
+        (np.where(Y == 2, np.nan, Y), r"-1 \(not NaN\) for unlabelled"),
+        (np.array(list("abc"))[Y], "labels must be whole numbers .* number them first"),
+        (Y[:50], r"y has shape \(50,\); expected one label for each of the 90 rows"),
+        (np.stack([Y, Y], axis=1), r"y has shape \(90, 2\)"),
+    ],
+)
+def test_labels_that_name_no_component_are_refused(label: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mixture().fit(X, label)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (-np.ones(90), "[Nn]egative"),
+        (np.zeros(90), "at least one non-zero number"),
+        (np.ones(89), r"sample_weight.*shape|sample_weight.*\(89,\)"),
+        (np.full(90, np.nan), "sample_weight contains NaN"),
+    ],
+)
+def test_weights_that_are_none_are_refused(make: Any, weight: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make().fit(X, sample_weight=weight)
+
+
+@BOTH
+def test_conditions_must_fit(make: Any) -> None:
+    with pytest.raises(ValueError, match="condition has 5 rows, X has 90; they must agree"):
+        make().fit(X, condition=np.ones((5, 1)))
+    with pytest.raises(ValueError, match="condition contains NaN"):
+        make().fit(X, condition=np.full((90, 1), np.nan))
+
+
+def test_a_condition_nobody_asked_for_is_refused(model: Any) -> None:
+    with pytest.raises(ValueError, match="fitted without condition=; leave it out"):
+        model.score_samples(pd.DataFrame(X, columns=NAMES), condition=np.ones((90, 1)))
+    with pytest.raises(ValueError, match="fitted without condition=; leave it out"):
+        model.sample(3, condition=np.ones((3, 1)))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flow": "realnvp"}, "unknown flow 'realnvp'; choose one of .*'real_nvp'"),
+        ({"max_epochs": 0}, "max_epochs must be at least 1; got 0"),
+        ({"validation_fraction": 1.0}, r"validation_fraction must be in \[0, 1\); got 1.0"),
+        ({"training": {"momentum": 0.9}}, r"training has unknown settings \['momentum'\]"),
+        ({"training": {"schedule": "linear"}}, "schedule must be one of"),
+        ({"n_init": 0}, "n_init must be a whole number of at least 1; got 0"),
+        ({"bounds": {"depth": (0, None)}}, "there is no column 'depth'; the columns are x0, x1"),
+        ({"bounds": {0: (0, None)}}, "column 'x0' has .* values outside its bounds"),
+        ({"discrete": ["x0"]}, "declared discrete but not whole numbers: 'x0'"),
+    ],
+)
+def test_parameters_out_of_range_are_named(make: Any, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_components": 0}, "n_components must be a whole number of at least 1; got 0"),
+        ({"temperature": 0.5}, "temperature must be at least 1; got 0.5"),
+        ({"init": "kmeans"}, "init must be 'partition' or 'random'; got 'kmeans'"),
+    ],
+)
+def test_parameters_of_the_mixture_out_of_range_are_named(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mixture(**options).fit(X)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_samples_are_counted_in_whole_numbers(model: Any, n: Any) -> None:
+    with pytest.raises(ValueError, match=f"n must be a whole number of at least 1; got {n}"):
+        model.sample(n)
+
+
+@pytest.mark.parametrize("component", [-1, 3])
+def test_components_that_are_not_there_cannot_be_sampled(fitted: dict[str, Any], component: int) -> None:
+    with pytest.raises(ValueError, match=rf"component must be in 0\.\.2; got {component}"):
+        fitted["mixture"].sample(2, component=component)
+
+
+@BOTH
+def test_nothing_is_told_before_fitting(make: Any) -> None:
+    model = make()
+    for call in (lambda: model.score_samples(X), lambda: model.sample(1), lambda: model.model_):
+        with pytest.raises(NotFittedError):
+            call()
+    assert not hasattr(model, "history_")
+
+
+def test_a_fit_that_fails_leaves_the_last_one(fitted: dict[str, Any]) -> None:
+    for model in fitted.values():
+        table = pd.DataFrame(X, columns=NAMES)
+        before, attributes = model.score_samples(table), set(vars(model))
+        for bad in (np.full((5, 3), np.nan), np.ones((5, 1)), holed(np.inf), X[:1]):
+            with pytest.raises(ValueError, match="."):
+                model.fit(bad)
+        assert set(vars(model)) == attributes and model.n_features_in_ == 2
+        assert model.feature_names_in_.tolist() == NAMES
+        np.testing.assert_array_equal(model.score_samples(table), before)
+
+
+def test_training_that_diverges_leaves_the_last_fit(monkeypatch: pytest.MonkeyPatch, fitted: dict[str, Any]) -> None:
+    from pushforward.estimators import density as module
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise pf.training.TrainingError("diverged")
+
+    model, table = fitted["density"], pd.DataFrame(X, columns=NAMES)
+    before = model.score_samples(table)
+    monkeypatch.setattr(module, "train", fails)
+    with pytest.raises(pf.training.TrainingError):
+        model.fit(10 * X)  # of other columns, which must not stay
+    np.testing.assert_array_equal(model.score_samples(table), before)
+
+
+@BOTH
+def test_pandas_polars_and_numpy_give_the_same_fit(make: Any, fitted: dict[str, Any]) -> None:
+    kind = {v: k for k, v in KINDS.items()}[make]
+    expected = fitted[kind].score_samples(pd.DataFrame(X, columns=NAMES))
+    for frame in (*FRAMES.values(), np.asarray):
+        model = make().fit(frame(X))
+        np.testing.assert_array_equal(model.score_samples(frame(X)), expected)
+        named = getattr(model, "feature_names_in_", None)
+        assert (named is None) if frame is np.asarray else (list(named) == NAMES)
+        assert model.columns_.names == (("x0", "x1") if frame is np.asarray else tuple(NAMES))
+
+
+def test_whole_number_columns_must_stay_whole() -> None:
+    counts = np.random.default_rng(0).poisson(4, (60, 2)).astype(float)
+    model = density().fit(counts)
+    counts[5, 1] += 0.5
+    with pytest.raises(ValueError, match="held whole numbers only .* hold others now: 'x1'; round them, or fit with"):
+        model.score_samples(counts)
