@@ -15,9 +15,9 @@ MOST_ROWS = 10_000  # rows that are looked at; the others follow
 def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -> np.ndarray:
     """Assign every row a component to start.
 
-    Without labels: a Gaussian mixture by EM from k-means++ where rows are plenty for its covariances, and
-    k-means otherwise. With labels: every row takes the label that spreads to it over nearest neighbours,
-    and components without a label split the rest by k-means++.
+    Without labels: k-means, and a Gaussian mixture by EM from there where rows are plenty for its covariances.
+    With labels: every row takes the label that spreads to it over nearest neighbours; where some components
+    have no label, k-means from the means of the labelled classes.
 
     Arguments:
         z: rows in standard units, shape (n, D).
@@ -35,7 +35,7 @@ def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -
     looked = np.union1d(looked, np.flatnonzero(label >= 0))
     if len(np.unique(label[label >= 0])) == k:
         return _spread_labels(z, looked, label)
-    return _seeded_means(z, k, label, seed)
+    return _seeded_means(z, looked, k, label, rng)
 
 
 def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int) -> np.ndarray:
@@ -69,15 +69,25 @@ def _spread_labels(z: FloatArray, looked: np.ndarray, label: np.ndarray) -> np.n
     return found
 
 
-def _seeded_means(z: FloatArray, k: int, label: np.ndarray, seed: int) -> np.ndarray:
-    """k-means whose first centres are the means of the labelled classes."""
-    from sklearn.cluster import KMeans, kmeans_plusplus
+def _seeded_means(z: FloatArray, looked: np.ndarray, k: int, label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The best of ten k-means that start at the means of the labelled classes, the other centres far from those."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics.pairwise import euclidean_distances
 
     present = np.unique(label[label >= 0])
-    centres, _ = kmeans_plusplus(z, k, random_state=seed)
-    for component in present:
-        centres[component] = z[label == component].mean(axis=0)
-    found: np.ndarray = KMeans(k, init=centres, n_init=1, random_state=seed).fit_predict(z)
+    known = np.stack([z[label == component].mean(axis=0) for component in present])
+    rows = z[looked]
+    tries = []
+    for _ in range(10):
+        centres = np.empty((k, z.shape[1]))
+        centres[present] = known
+        nearest = euclidean_distances(rows, known, squared=True).min(axis=1)
+        for component in np.setdiff1d(np.arange(k), present):  # as k-means++ does, by squared distance
+            far = nearest + 1e-12
+            centres[component] = rows[rng.choice(len(rows), p=far / far.sum())]
+            nearest = np.minimum(nearest, ((rows - centres[component]) ** 2).sum(axis=1))
+        tries.append(KMeans(k, init=centres, n_init=1).fit(rows))
+    found: np.ndarray = min(tries, key=lambda means: means.inertia_).predict(z)
     return np.where(label >= 0, label, found)
 
 

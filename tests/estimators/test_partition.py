@@ -1,0 +1,86 @@
+"""Where components start: partitions of the rows, and the moments of their parts."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_circles
+from sklearn.metrics import accuracy_score, adjusted_rand_score
+
+from pushforward.estimators import partition
+from pushforward.estimators.partition import moments, partition_rows
+from tests.estimators.small import CENTRES, blobs
+
+X, Y = blobs(300)
+
+
+def test_clusters_without_labels() -> None:
+    assert adjusted_rand_score(Y, partition_rows(X, 3, None, 0)) == 1
+    assert adjusted_rand_score(Y, partition_rows(X, 3, np.full(300, -1), 0)) == 1
+
+
+def test_clusters_of_unlike_spread_are_told_apart_where_rows_are_plenty() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(600) % 2
+    z = np.where(y[:, None] == 0, 0.2 * rng.normal(size=(600, 2)), [3, 0] + 1.5 * rng.normal(size=(600, 2)))
+    plenty, few = (adjusted_rand_score(y[:n], partition_rows(z[:n], 2, None, 0)) for n in (600, 30))
+    assert plenty > 0.9 > few  # by EM, and by k-means alone
+
+
+def test_rows_too_few_for_covariances_still_split() -> None:
+    part = partition_rows(X[:12], 3, None, 0)
+    assert adjusted_rand_score(Y[:12], part) == 1
+
+
+def test_labels_spread_along_the_shape_of_the_data() -> None:
+    z, y = make_circles(1000, noise=0.05, factor=0.5, random_state=0)
+    label = np.full(1000, -1)
+    for k in (0, 1):
+        label[np.flatnonzero(y == k)[:16]] = k
+    assert accuracy_score(y, partition_rows(z, 2, label, 0)) > 0.98
+
+
+@pytest.mark.parametrize("present", [[0], [1], [2], [0, 2]])
+@pytest.mark.parametrize("seed", range(3))
+def test_components_without_labels_take_the_rest(present: list[int], seed: int) -> None:
+    label = np.where(np.isin(Y, present) & (np.arange(300) < 30), Y, -1)
+    part = partition_rows(X, 3, label, seed)
+    for component in present:
+        assert (part[component == Y] == component).all()
+    assert adjusted_rand_score(Y, part) == 1
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_large_tables_are_split_by_a_part_of_their_rows(monkeypatch: pytest.MonkeyPatch, labelled: bool) -> None:
+    monkeypatch.setattr(partition, "MOST_ROWS", 60)
+    label = np.where(np.arange(300) < 9, Y, -1) if labelled else None
+    part = partition_rows(X, 3, label, 0)
+    assert part.shape == (300,) and adjusted_rand_score(Y, part) == 1
+    if labelled:
+        np.testing.assert_array_equal(part, Y)
+
+
+def test_one_seed_gives_one_partition() -> None:
+    z = np.random.default_rng(0).normal(size=(200, 3))
+    np.testing.assert_array_equal(partition_rows(z, 4, None, 3), partition_rows(z, 4, None, 3))
+
+
+def test_moments_of_large_parts_are_theirs() -> None:
+    z, y = blobs(30_000)
+    locations, factors, shares = moments(z, y, 3, dense=True)
+    np.testing.assert_allclose(locations, CENTRES, atol=0.02)
+    np.testing.assert_allclose(factors @ factors.swapaxes(1, 2), np.tile(0.25 * np.eye(2), (3, 1, 1)), atol=0.01)
+    assert (np.triu(factors, 1) == 0).all()
+    np.testing.assert_allclose(shares, 1 / 3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_small_and_empty_parts_start_wide_enough(dense: bool) -> None:
+    part = np.array([0] * 297 + [1, 3, 3])  # one row, none, and two that are equal
+    z = X.copy()
+    z[-1] = z[-2]
+    locations, factors, shares = moments(z, part, 4, dense)
+    assert shares.sum() == pytest.approx(1) and (shares > 0).all()
+    np.testing.assert_allclose(locations[1], z[297])
+    np.testing.assert_allclose(locations[2], z.mean(axis=0))
+    scales = np.diagonal(factors, axis1=1, axis2=2) if dense else factors
+    assert scales.shape == (4, 2) and (scales > 0.1).all() and np.isfinite(factors).all()
+    np.testing.assert_allclose(scales[2], z.std(axis=0), rtol=0.1)
