@@ -11,7 +11,7 @@ from benchmarks.task import Side, Task, Work
 
 DIM, COMPONENTS, LAYERS, HIDDEN, POSTERIOR, BATCH = 784, 5, 5, (200,), 512, 100
 LEARNING_RATE, WEIGHT_DECAY = 1e-4, 1e-6
-STEPS, ROWS = 40, 4000
+STEPS, ROWS = 100, 10_000
 
 
 def _torch(make: Callable[..., Any], log_prob: Callable[[Any, Any], Any]) -> Callable[[bool], Work]:
