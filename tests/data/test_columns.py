@@ -166,3 +166,13 @@ def test_the_state_comes_back_equal() -> None:
     again = Columns.from_state({k: v for k, v in columns.to_state().items()})
     for name, value in columns.to_state().items():
         np.testing.assert_array_equal(getattr(again, name), value)
+
+
+def test_one_pair_of_bounds_holds_for_all_columns() -> None:
+    x = np.random.default_rng(0).uniform(0, 1, (50, 3))
+    one, each = learn(*x.T, bounds=(0, 1)), learn(*x.T, bounds={f"x{i}": (0, 1) for i in range(3)})
+    assert one.kinds == ["bounded"] * 3
+    np.testing.assert_array_equal(one.low, each.low)
+    np.testing.assert_array_equal(one.inner_scale, each.inner_scale)
+    with pytest.raises(ValueError, match="column 'x0' has .* values outside its bounds"):
+        learn(*x.T, bounds=(0.5, 1))

@@ -60,7 +60,7 @@ def demo(
         5,
         n_layers=2,  # two layers and 40 epochs are plenty for 901 rows, and quick
         max_epochs=40,
-        bounds={name: (0.0, 16.0) for name in names},
+        bounds=(0.0, 16.0),
         random_state=seed,
         verbose=1,
     ).fit(frame)

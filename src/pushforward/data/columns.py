@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pushforward.bijections import AbstractBijection, Affine, Bounded, Chain, Identity
 
 FloatArray = NDArray[np.float64]
-Bounds = Mapping[Any, tuple[Any, Any]]  # a number or None at each end
+Bounds = Mapping[Any, tuple[Any, Any]] | tuple[Any, Any]  # of some columns, or of all; None for an open end
 N_DRAWS = 8  # fixed draws that score a row with whole-number columns
 FINEST, COARSEST = 1e-2, 0.5  # widths of the noise that spreads ties, in standard deviations
 FARTHEST = 8.0  # standard units between the smallest and the largest value of a column, at most
@@ -153,7 +153,7 @@ def learn_columns(
     Arguments:
         x: shape (n, D), finite.
         names: of the columns.
-        bounds: column (name or number) -> (low, high), None for an open side.
+        bounds: column (name or number) -> (low, high), None for an open side; or one such pair for all columns.
         discrete: "auto" takes every column of whole numbers only as whole; "none" takes none; or a list
             of columns.
 
@@ -219,7 +219,8 @@ def _whole_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> NDArra
 
 def _bounds_arrays(x: FloatArray, names: Sequence[str], bounds: Bounds | None) -> tuple[FloatArray, FloatArray]:
     low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
-    for name, (lo, hi) in (bounds or {}).items():
+    each = {i: bounds for i in range(len(names))} if isinstance(bounds, tuple) else bounds or {}
+    for name, (lo, hi) in each.items():
         i = column_number(name, names)
         low[i] = -np.inf if lo is None else lo
         high[i] = np.inf if hi is None else hi

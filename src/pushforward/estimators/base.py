@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import jax
@@ -187,7 +187,7 @@ class FlowEstimator(BaseEstimator):
             fitted[name] = None if fitted[name] is None else fitted[name].to_state()
         params = self.get_params(deep=False)
         params["random_state"] = params["random_state"] if isinstance(params["random_state"], int) else None
-        if params["bounds"] is not None:
+        if isinstance(params["bounds"], Mapping):
             params["bounds"] = [[name, *ends] for name, ends in params["bounds"].items()]
         return {"params": params, "fitted": fitted}
 
@@ -195,8 +195,9 @@ class FlowEstimator(BaseEstimator):
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The inverse of `to_state`."""
         params = dict(state["params"])
-        if params["bounds"] is not None:
-            params["bounds"] = {name: (low, high) for name, low, high in params["bounds"]}
+        bounds = params["bounds"]
+        if bounds is not None and all(isinstance(entry, list | tuple) for entry in bounds):  # else a pair for all
+            params["bounds"] = {name: (low, high) for name, low, high in bounds}
         estimator = cls(**params)
         for name, value in state["fitted"].items():
             if name in ("columns_", "condition_columns_") and value is not None:

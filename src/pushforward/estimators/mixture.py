@@ -63,7 +63,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of the unlabelled rows held out to stop early and keep the best weights.
-        bounds: column (name or number) -> (low, high) that its values keep to, None for an open side.
+        bounds: column (name or number) -> (low, high) that its values keep to, None for an open side;
+            or one such pair for all columns.
         discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
         n_init: restarts trained side by side; the best bound on held-out rows wins.
         warm_start: whether `fit` goes on from the last fit's weights.
