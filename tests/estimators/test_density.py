@@ -214,6 +214,8 @@ def test_held_out_rows_are_a_share_and_small_tables_have_none() -> None:
 
 
 def test_a_second_fit_of_like_shaped_data_compiles_nothing(fitted: pf.FlowDensity) -> None:
+    fitted.score_samples(X)
+    fitted.transform(X)
     with compilations() as compiled:
         other = density(max_epochs=5, learning_rate=0.01, weight_decay=0.1, random_state=3).fit(2 * X[:70] + 1)
         other.score_samples(X)
