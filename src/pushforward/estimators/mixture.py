@@ -30,7 +30,7 @@ from pushforward.estimators.build import build_mixtures
 from pushforward.estimators.density import sampling_inputs, unbounded
 from pushforward.estimators.draws import draw_rows, refine_posterior
 from pushforward.estimators.labels import check_labels
-from pushforward.estimators.partition import moments, partition_rows
+from pushforward.estimators.partition import starts
 from pushforward.objectives import MixtureBound
 from pushforward.training import Checkpoint, Rows, train
 
@@ -260,15 +260,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         n, dim, k = int(rows.n), rows.x.shape[1], int(self.n_components)
         z = unbounded(self.columns_, np.asarray(rows.x)[:n])
         seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
-        if self.init == "partition":
-            parts = [partition_rows(z, k, label, int(s)) for s in seeds]
-        elif self.init == "random":
-            parts = [np.full(n, -1) if label is None else label] * n_init
-        else:
-            raise ValueError(f"init must be 'partition' or 'random'; got {self.init!r}")
-        where = [
-            moments(z, part if self.init == "partition" else part * 0 - 1, k, starting_scale(dim)) for part in parts
-        ]
+        parts, where = starts(z, k, label, seeds, self.init, starting_scale(dim))
         locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
         model = build_mixtures(
             jax.random.split(jax.random.key(seed), n_init),
@@ -284,12 +276,10 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             if n_init > 1:
                 bounds = trees.repeat(bounds, n_init)
             model = eqx.tree_at(lambda m: m.shared, model, bounds)
-        padding = np.full((n_init, rows.x.shape[0] - n), -1)
-        start: Array | None = None
-        if self.init == "partition" or label is not None:
-            found = np.concatenate([np.stack(parts), padding], axis=1).astype(np.int32)
-            start = jax.device_put(found[0] if n_init == 1 else found)
-        return model, start
+        if self.init == "random" and label is None:
+            return model, None
+        padded = np.pad(parts, ((0, 0), (0, len(rows.x) - n)), constant_values=-1).astype(np.int32)
+        return model, jax.device_put(padded[0] if n_init == 1 else padded)
 
     # -- what a fitted mixture tells -------------------------------------------------------------------------
 

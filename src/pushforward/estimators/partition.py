@@ -12,6 +12,34 @@ FloatArray = NDArray[np.float64]
 MOST_ROWS = 10_000  # rows that are looked at; the others follow
 
 
+def starts(
+    z: FloatArray, k: int, label: np.ndarray | None, seeds: np.ndarray, init: str, dense: bool
+) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
+    """Where every restart begins.
+
+    Arguments:
+        z: rows in standard units, shape (n, D).
+        k: components.
+        label: component of labelled rows, -1 elsewhere, shape (n,); or None.
+        seeds: of each restart.
+        init: "partition", or "random" for all components in one place.
+        dense: as in `moments`.
+
+    Returns:
+        The component that each row starts or -1 for none, shape (restarts, n), and the moments of each restart.
+
+    Raises:
+        ValueError: init is neither.
+    """
+    if init == "partition":
+        parts = [partition_rows(z, k, label, int(seed)) for seed in seeds]
+        return np.stack(parts), [moments(z, part, k, dense) for part in parts]
+    if init != "random":
+        raise ValueError(f"init must be 'partition' or 'random'; got {init!r}")
+    nowhere = np.full(len(z), -1)
+    return np.stack([nowhere if label is None else label] * len(seeds)), [moments(z, nowhere, k, dense)] * len(seeds)
+
+
 def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -> np.ndarray:
     """Assign every row a component to start.
 
