@@ -19,21 +19,29 @@ from pushforward.bijections import (
     BatchNorm,
     Bounded,
     Chain,
+    ConvexCombination,
     Coupling,
     Dense,
     Exp,
     Fixed,
+    Householder,
     Identity,
     Invert,
+    LinearIAF,
     LowRank,
     MaskedAutoregressive,
+    Orthogonal,
+    OrthonormalColumns,
     Permute,
+    Planar,
     PReLU,
+    Radial,
     RationalQuadraticSpline,
     Shift,
     Sigmoid,
     Softplus,
     Stack,
+    Sylvester,
     Tanh,
     Triangular,
 )
@@ -58,6 +66,7 @@ class Entry:
         reach: largest |z| at which float32 and float64 still hold the digits for a round trip.
         tail: largest |z| at which values and gradients must be finite.
         points: from the map to noise points (event shape each) that a test must not miss: kinks, edges.
+        shake: scale of what is added to the raw leaves, as training might.
         outside: values of a coordinate outside the image of the map; empty where it is the whole line.
         bad: what the message must say, to a call that must raise ValueError.
     """
@@ -68,6 +77,7 @@ class Entry:
     reach: tuple[float, float] = (1e4, 1e4)
     tail: float = 1e4
     points: Callable[[Any], list[Any]] = no_points
+    shake: float = 0.3
     outside: Sequence[float] = ()
     bad: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
@@ -116,6 +126,10 @@ def mixed_ends(key: Key, dim: int) -> Bounded:
 def layers(key: Key, dim: int, n: int) -> Stack:
     keys = jax.random.split(key, n)
     return Stack(trees.stack([Chain([Triangular.init(k, dim), Permute.init(k, dim)]) for k in keys]))
+
+
+def sylvester(r: Any, s: Any) -> Sylvester:
+    return Sylvester(Permute([1, 0]), floats(*r), floats(*s), floats(0, 0))
 
 
 eye, ones, zeros = np.eye(2), np.ones(2), np.zeros(2)
@@ -197,6 +211,89 @@ ENTRIES = [
             "lower triangular": lambda: LowRank(floats([1, 4], [0, 1]), floats([1], [1]), floats(1), floats(0, 0)),
         },
     ),
+    Entry(
+        "householder",
+        lambda key, dim: Householder.init(key, dim, 4),
+        bad={
+            "vectors must be floating": lambda: Householder(jnp.ones((1, 2), int)),
+            "one row for each reflection": lambda: Householder(floats(1, 2)),
+            "vectors must be finite": lambda: Householder(floats([np.inf, 0])),
+        },
+    ),
+    # a vector of zeros reflects nothing
+    Entry("householder_zero", lambda key, dim: Householder(floats(*np.zeros((2, dim)))), shake=0.0),
+    Entry(
+        "orthogonal",
+        Orthogonal.init,
+        bad={
+            "orthogonal, matrixᵀ matrix = I": lambda: Orthogonal(floats([1, 0], [1, 1])),
+            "square matrix": lambda: Orthogonal(floats([1, 0])),
+        },
+    ),
+    Entry(
+        "linear_iaf",
+        LinearIAF.init,
+        bad={
+            "one on it": lambda: LinearIAF(floats([2, 0], [0, 1])),
+            "zero above the diagonal": lambda: LinearIAF(floats([1, 3], [0, 1])),
+            "square matrix": lambda: LinearIAF(floats([1, 0])),
+        },
+    ),
+    Entry(
+        "convex_combination",
+        lambda key, dim: ConvexCombination.init(key, dim, 3),
+        bad={
+            "one on them": lambda: ConvexCombination(floats(0), floats([[2, 0], [0, 1]])),
+            r"logits must have shape \(1,\)": lambda: ConvexCombination(floats(0, 0), floats([[1, 0], [0, 1]])),
+            r"shape \(K, D, D\)": lambda: ConvexCombination(floats(0), floats([1, 0], [0, 1])),
+        },
+    ),
+    # further out than the reach, wᵀx has no digits left for the tanh
+    Entry(
+        "planar",
+        Planar.init,
+        reach=(10.0, 1e4),
+        bad={
+            "wᵀu must be above −1": lambda: Planar(floats(2, 0), floats(-0.5, 3), floats(0)[0]),
+            r"u must have shape \(2,\)": lambda: Planar(floats(2, 0), floats(1), floats(0)[0]),
+            "b must have shape": lambda: Planar(floats(2, 0), floats(1, 0), floats(0)),
+            "w must be finite": lambda: Planar(floats(np.inf, 0), floats(1, 0), floats(0)[0]),
+        },
+    ),
+    Entry(
+        "planar_no_direction",
+        lambda key, dim: Planar(jnp.zeros(dim), jnp.ones(dim), jnp.ones(())),
+        shake=0.0,
+    ),
+    Entry(
+        "radial",
+        Radial.init,
+        points=lambda radial: [radial.centre],
+        bad={
+            "alpha must be positive": lambda: Radial(floats(0), floats(0)[0], floats(1)[0]),
+            r"alpha \+ beta must be positive, beta > −alpha": lambda: Radial(floats(0), floats(1)[0], floats(-1)[0]),
+            r"centre must have shape \(D,\)": lambda: Radial(floats(0)[0], floats(1)[0], floats(1)[0]),
+        },
+    ),
+    Entry(
+        "sylvester_orthogonal",
+        lambda key, dim: Sylvester.init(key, OrthonormalColumns.init(key, dim, max(1, dim - 1))),
+        reach=(10.0, 1e4),
+        bad={
+            "of orthonormal columns": lambda: OrthonormalColumns(floats([1], [1])),
+            "M ≤ D": lambda: OrthonormalColumns(floats([1, 0])),
+            "r_ii s_ii must be above −1": lambda: sylvester([[-2, 0], [0, 1]], eye),
+            "diagonal of s must be nonzero": lambda: sylvester(eye, [[0, 1], [0, 1]]),
+            "r must be upper triangular": lambda: sylvester([[1, 0], [1, 1]], eye),
+            r"s must have shape \(2, 2\)": lambda: sylvester(eye, [[1, 0]]),
+        },
+    ),
+    Entry(
+        "sylvester_householder",
+        lambda key, dim: Sylvester.init(key, Householder.init(key, dim, 3)),
+        reach=(10.0, 1e4),
+    ),
+    Entry("sylvester_triangular", lambda key, dim: Sylvester.init(key, Permute.init(key, dim)), reach=(10.0, 1e4)),
     Entry("exp", lambda key, dim: Exp((dim,)), reach=(80.0, 700.0), outside=(0.0, -1.0, -1e4)),
     Entry("sigmoid", lambda key, dim: Sigmoid((dim,)), reach=(8.0, 20.0), outside=(0.0, 1.0, -1e4, 1e4)),
     Entry("softplus", lambda key, dim: Softplus((dim,)), reach=(80.0, 700.0), outside=(0.0, -1.0, -1e4)),

@@ -48,7 +48,7 @@ def draw(entry: Entry, dim: int, seed: int) -> tuple[Any, Any]:
     bijection = entry.make(make, dim)
     n = trees.n_parameters(bijection)
     if n:
-        bijection = trees.offset(bijection, 0.3 * jax.random.normal(shake, (n,)))
+        bijection = trees.offset(bijection, entry.shake * jax.random.normal(shake, (n,)))
     condition = None if bijection.cond_shape is None else jax.random.normal(cond, bijection.cond_shape)
     return bijection, condition
 
