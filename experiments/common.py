@@ -20,6 +20,19 @@ RESULTS = HERE / "results"
 PICTURES = HERE.parent / "docs" / "images" / "experiments"
 
 
+def commit() -> str:
+    """The commit the numbers come from, marked where the code differs from it."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../src", "*.py")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
+COMMIT = commit()  # when the run starts: others may follow while it lasts
+
+
 def arguments(description: str, settings: list[str], seeds: int) -> argparse.Namespace:
     """Parse what every experiment takes."""
     parser = argparse.ArgumentParser(description=description)
@@ -75,7 +88,7 @@ def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], 
         "parameters": params,
         "seeds": [row["seed"] for row in rows],
         "rows": rows,
-        "commit": commit(),
+        "commit": COMMIT,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         **more,
@@ -83,14 +96,6 @@ def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], 
     path = RESULTS / f"{name}-{settings}.json"
     path.write_text(json.dumps(report, indent=1, default=str) + "\n")
     print(f"wrote {path.relative_to(HERE.parent)}")
-
-
-def commit() -> str:
-    """The commit the numbers come from."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
 
 
 def picture(figure: Any, name: str) -> str:

@@ -3,8 +3,9 @@
 Published settings: MAF of 5 blocks, each MADE with one hidden layer of 200; posterior MLP (512); 100 epochs, batch 100,
 Adam 1e-4, weight decay 1e-6 (in the gradient). Not stated, and chosen here: pixels dequantised by uniform noise and
 mapped from 0..255 to the line by a logit (without it a rarely inked pixel puts a test image a trillion bits out), the
-temperature (10, falling to 1 over the first half), a soft bound of 3 on log-scales. "defaults" keeps the flow's sizes,
-which this package does not choose for images yet, and leaves the start and the training to the package.
+temperature (10, falling to 1 over the first half), a soft bound of 3 on log-scales, gradients clipped to norm 10, and
+under each component a trainable scale and shift that place it where the data are. "defaults" keeps the flow's sizes and
+the pixels' bounds, which this package does not choose for images yet, and leaves the rest to the package.
 """
 
 from __future__ import annotations
@@ -100,7 +101,6 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any, label: np.ndar
         rows,
         summary=summary(rows, better),
         pictures=pictures,
-        about=__doc__,
         weights=mixture.weights_.tolist(),
         history=mixture.history_[-1],
     )

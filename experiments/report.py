@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def page() -> str:
     for name, title in TITLES.items():
         mine = [report for report in reports if report["experiment"] == name]
         if mine:
-            lines += ["", f"## {title}", "", mine[0]["about"].strip()]
+            about = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
+            lines += ["", f"## {title}", "", about]
             for report in mine:
                 lines += section(report)
     return "\n".join(lines) + "\n"

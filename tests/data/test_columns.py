@@ -140,7 +140,7 @@ def test_the_map_of_the_bounds_is_standard_on_the_inside() -> None:
     ("columns", "options", "message"),
     [
         ([[0.5, 0.5, 0.5], [0.1, 0.2, 0.3]], {}, "columns that are constant have no density: 'x0'; leave them out"),
-        ([[0.1, 0.2], [0.5, 0.5]], {"discrete": "none"}, "no density: 'x1'.*discrete="),
+        ([[0.1, 0.2], [0.5, 0.5]], {"discrete": "none"}, "no density: 'x1'; leave them out$"),
         ([[0.1, 0.2]], {"discrete": [0]}, "declared discrete but not whole numbers: 'x0'; round them first"),
         ([[0.1, 0.2]], {"discrete": ["y"]}, "there is no column 'y'; the columns are x0"),
         ([[0.1, 0.2]], {"discrete": "all"}, "discrete must be 'auto', 'none' or a list of columns; got 'all'"),
@@ -174,5 +174,34 @@ def test_one_pair_of_bounds_holds_for_all_columns() -> None:
     assert one.kinds == ["bounded"] * 3
     np.testing.assert_array_equal(one.low, each.low)
     np.testing.assert_array_equal(one.inner_scale, each.inner_scale)
+    np.testing.assert_array_equal(learn(*x.T, bounds=[0, 1]).low, each.low)
     with pytest.raises(ValueError, match="column 'x0' has .* values outside its bounds"):
         learn(*x.T, bounds=(0.5, 1))
+
+
+@pytest.mark.parametrize("bounds", [[(0, 1)] * 3, (0, 1, 2), {0: "ab"}])
+def test_bounds_of_other_forms_are_refused(bounds: Any) -> None:
+    with pytest.raises(ValueError, match="bounds must be"):
+        learn(*np.random.default_rng(0).uniform(0, 1, (3, 50)), bounds=bounds)
+
+
+@pytest.mark.parametrize("high", [1, None])
+def test_noise_around_ties_on_a_bound_stays_inside(high: float | None) -> None:
+    x = np.clip(np.random.default_rng(0).normal(0.5, 0.7, size=500), 0, 1)
+    columns = learn(x, bounds={"x0": (0, high)})
+    assert columns.width[0] > 0
+    low, top = columns.standardize(x[:, None], training=True), columns.noise
+    for u in (0.0, 1.0):
+        inside = columns._bounds().inverse_and_log_det(jnp.asarray(low + u * top, jnp.float32)[..., 0])[1]
+        assert np.isfinite(inside)
+
+
+def test_numbers_too_large_to_have_fractions_are_not_taken_for_whole_ones() -> None:
+    assert learn(1e20 * draws(), np.arange(400.0)).kinds == ["real", "whole number"]
+
+
+def test_advice_for_constant_columns_is_only_what_helps() -> None:
+    with pytest.raises(ValueError, match="'x1'; leave them out$"):
+        learn(draws(), np.full(400, 2.5))
+    with pytest.raises(ValueError, match=r"'x1'; leave them out, or declare them .* discrete=\[...\]"):
+        learn(draws(), np.full(400, 2.0), discrete="none")

@@ -10,6 +10,7 @@ import scipy.stats
 from sklearn.base import clone
 
 import pushforward as pf
+from pushforward.estimators.base import default_settings
 from tests.compilations import compilations
 from tests.estimators.small import blobs, density
 
@@ -85,6 +86,35 @@ def test_large_offsets_change_nothing() -> None:
     near, far = density().fit(X), density().fit(X + 2.0**30)
     np.testing.assert_allclose(far.score_samples(X + 2.0**30), near.score_samples(X), atol=1e-4)
     assert abs(far.transform(X + 2.0**30) - near.transform(X)).max() < 1e-4
+
+
+def test_draws_keep_the_digits_of_large_numbers() -> None:
+    times = 1_700_000_000 + np.random.default_rng(0).integers(0, 10**5, size=(90, 1))
+    model = density(flow="spline_coupling").fit(times)
+    drawn = model.sample(300)
+    assert (drawn == np.round(drawn)).all() and 0.3 < (drawn % 2).mean() < 0.7
+    assert np.abs(model.inverse_transform(model.transform(times)) - times).max() <= 1
+
+
+def test_ties_on_a_bound_are_learned() -> None:
+    rng = np.random.default_rng(0)
+    rain = np.where(rng.uniform(size=400) < 0.3, 0, rng.exponential(size=400))
+    model = pf.FlowDensity(**ONE, max_epochs=20, bounds=(0, None)).fit(rain[:, None])
+    assert len(model.history_) == 20 and np.isfinite([row["train_loss"] for row in model.history_]).all()
+    assert np.isfinite(model.score_samples(rain[:, None])).all() and (model.sample(200) >= 0).all()
+
+
+def test_one_far_cell_does_not_decide_when_training_ends() -> None:
+    x = np.random.default_rng(0).normal(size=(400, 1))
+    x[3] = 1e4
+    for seed in range(3):
+        model = density(flow="spline_coupling", max_epochs=30, validation_fraction=0.3, random_state=seed).fit(x)
+        assert model.best_epoch_ > 5
+
+
+def test_patience_follows_the_epochs_that_are_asked_for() -> None:
+    model = density(max_epochs=300, patience=None, validation_fraction=0.2).fit(X)
+    assert model._training_settings(72, default_settings(72)).patience == 100
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """What the estimators refuse: each message says what is wrong, where, and what to do; nothing is lost."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -214,6 +215,10 @@ def test_a_condition_nobody_asked_for_is_refused(model: Any) -> None:
         ({"n_init": 0}, "n_init must be a whole number of at least 1; got 0"),
         ({"bounds": {"depth": (0, None)}}, "there is no column 'depth'; the columns are x0, x1"),
         ({"bounds": {0: (0, None)}}, "column 'x0' has .* values outside its bounds"),
+        ({"n_layers": 0}, "n_layers must be a whole number of at least 1; got 0"),
+        ({"n_layers": 1.5}, "n_layers must be a whole number of at least 1; got 1.5"),
+        ({"hidden_sizes": 8}, r"hidden_sizes must be a sequence of whole numbers .* such as \(64, 64\); got 8"),
+        ({"hidden_sizes": (8, 0)}, r"hidden_sizes must be a sequence .* got \(8, 0\)"),
         ({"discrete": ["x0"]}, "declared discrete but not whole numbers: 'x0'"),
     ],
 )
@@ -227,6 +232,7 @@ def test_parameters_out_of_range_are_named(make: Any, options: Any, message: str
     [
         ({"n_components": 0}, "n_components must be a whole number of at least 1; got 0"),
         ({"temperature": 0.5}, "temperature must be at least 1; got 0.5"),
+        ({"posterior_hidden_sizes": 8}, "posterior_hidden_sizes must be a sequence of whole numbers"),
         ({"init": "kmeans"}, "init must be 'partition' or 'random'; got 'kmeans'"),
     ],
 )
@@ -241,10 +247,39 @@ def test_samples_are_counted_in_whole_numbers(model: Any, n: Any) -> None:
         model.sample(n)
 
 
-@pytest.mark.parametrize("component", [-1, 3])
-def test_components_that_are_not_there_cannot_be_sampled(fitted: dict[str, Any], component: int) -> None:
-    with pytest.raises(ValueError, match=rf"component must be in 0\.\.2; got {component}"):
+@pytest.mark.parametrize("component", [-1, 3, 1.5])
+def test_components_that_are_not_there_cannot_be_sampled(fitted: dict[str, Any], component: Any) -> None:
+    with pytest.raises(ValueError, match=rf"component must be a whole number in 0\.\.2; got {component}"):
         fitted["mixture"].sample(2, component=component)
+    changed = copy.copy(fitted["mixture"]).set_params(n_components=9)
+    with pytest.raises(ValueError, match=rf"in 0\.\.2; got {component}"):
+        changed.sample(2, component=component)
+
+
+def test_a_warm_start_goes_on_with_rows_and_components_of_the_same_kind() -> None:
+    counts = np.random.default_rng(0).poisson(4, (60, 1))
+    x = np.concatenate([np.random.default_rng(1).uniform(size=(60, 1)), counts], axis=1)
+    for make in (density, mixture):
+        model = make(warm_start=True, bounds={0: (0, 1)}).fit(x)
+        before = model.score_samples(x)
+        with pytest.raises(ValueError, match="hold others now: 'x1'"):
+            model.fit(x + np.array([0, 0.5]))
+        with pytest.raises(ValueError, match=r"beyond the bounds of the first fit in columns 'x0' \(60\)"):
+            model.fit(x + np.array([2, 0]))
+        np.testing.assert_array_equal(model.score_samples(x), before)
+    with pytest.raises(ValueError, match="goes on with the 3 components of the last fit; got n_components=2"):
+        model.set_params(n_components=2).fit(x)
+
+
+@BOTH
+def test_condition_columns_keep_their_names_and_order(make: Any) -> None:
+    given = pd.DataFrame(np.random.default_rng(0).normal(size=(90, 2)), columns=["a", "b"])
+    model = make().fit(X, condition=given)
+    with pytest.raises(ValueError, match="has the columns b, a; the model was fitted with a, b, in that order"):
+        model.score_samples(X, condition=given[["b", "a"]])
+    np.testing.assert_array_equal(
+        model.score_samples(X, condition=given), model.score_samples(X, condition=given.to_numpy())
+    )
 
 
 @BOTH

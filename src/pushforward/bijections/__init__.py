@@ -1,6 +1,7 @@
 """Invertible maps x = f(z) that keep track of volume, one family a file."""
 
 from pushforward.bijections.affine import Affine, Shift
+from pushforward.bijections.amortized import Amortized
 from pushforward.bijections.autoregressive import MaskedAutoregressive
 from pushforward.bijections.base import (
     AbstractBijection,
@@ -28,6 +29,7 @@ __all__ = [
     "AbstractBijection",
     "AbstractDataMap",
     "Affine",
+    "Amortized",
     "BatchNorm",
     "Bounded",
     "Chain",

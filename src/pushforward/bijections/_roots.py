@@ -48,8 +48,9 @@ def _newton(residual: Callable[[Array], Array], guess: Array, low: Array, high: 
 
     def unfinished(state: State) -> Array:
         i, a, _, _, step = state
-        moving: Array = jnp.any(jnp.abs(step) > precision.eps * jnp.abs(a) + precision.tiny)
-        return (i < most) & moving
+        moves = jnp.abs(step) > precision.eps * jnp.abs(a) + precision.tiny
+        going_on: Array = (i < most) & jnp.any(moves)
+        return going_on
 
     def body(state: State) -> State:
         i, a, low, high, step = state

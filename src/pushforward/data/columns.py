@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pushforward.bijections import AbstractBijection, Affine, Bounded, Chain, Identity
 
 FloatArray = NDArray[np.float64]
-Bounds = Mapping[Any, tuple[Any, Any]] | tuple[Any, Any]  # of some columns, or of all; None for an open end
+Bounds = Mapping[Any, Sequence[Any]] | Sequence[Any]  # (low, high) of some columns, or of all; None for an open end
 N_DRAWS = 8  # fixed draws that score a row with whole-number columns
 FINEST, COARSEST = 1e-2, 0.5  # widths of the noise that spreads ties, in standard deviations
 FARTHEST = 8.0  # standard units between the smallest and the largest value of a column, at most
@@ -83,13 +83,18 @@ class Columns:
         Arguments:
             x: shape (n, D).
             training: whether noise of width `noise` will be added; continuous columns are moved down by
-                half of it, so that they stay centred.
+                half of it, so that they stay centred, and near a bound so far that all of the noise is inside.
         """
         values: FloatArray = np.asarray(x, dtype=np.float64)
         if self.bounded:
             values = self._inside(values)
         if training:
             values = values - np.where(self.whole, 0, self.width / 2)
+            if self.bounded:
+                margin = EDGE * self.scale
+                lowest = self.low + margin
+                highest = np.maximum(self.high + self.whole - margin - self.width, lowest)
+                values = np.clip(values, lowest, highest)
         return (values - self.shift) / self.scale
 
     def _inside(self, x: FloatArray) -> FloatArray:
@@ -169,9 +174,10 @@ def learn_columns(
     constant = (span == 0) & ~whole
     if constant.any():
         listed = ", ".join(f"{names[i]!r}" for i in np.flatnonzero(constant))
+        possible = (x[:, constant] == np.round(x[:, constant])).all()
         raise ValueError(
-            f"columns that are constant have no density: {listed}; leave them out, "
-            "or declare them as whole numbers with discrete=[...]"
+            f"columns that are constant have no density: {listed}; leave them out"
+            + (", or declare them as whole numbers with discrete=[...]" if possible else "")
         )
     width = np.where(whole, 1.0, [_tie_width(x[:, i], spread[i]) for i in range(x.shape[1])])
     shift = x.mean(axis=0) + np.where(whole, 0.5, 0)
@@ -204,7 +210,8 @@ def column_number(name: Any, names: Sequence[str]) -> int:
 
 
 def _whole_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> NDArray[np.bool_]:
-    is_whole: np.ndarray = (x == np.round(x)).all(axis=0)
+    # beyond 2⁵³ every float64 is whole, whatever it measures
+    is_whole: np.ndarray = (x == np.round(x)).all(axis=0) & (np.abs(x).max(axis=0) < 2**53)
     if isinstance(discrete, str):
         if discrete not in ("auto", "none"):
             raise ValueError(f"discrete must be 'auto', 'none' or a list of columns; got {discrete!r}")
@@ -219,9 +226,14 @@ def _whole_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> NDArra
 
 def _bounds_arrays(x: FloatArray, names: Sequence[str], bounds: Bounds | None) -> tuple[FloatArray, FloatArray]:
     low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
-    each = {i: bounds for i in range(len(names))} if isinstance(bounds, tuple) else bounds or {}
-    for name, (lo, hi) in each.items():
+    each = bounds if isinstance(bounds, Mapping) else {i: bounds for i in range(len(names)) if bounds is not None}
+    for name, pair in each.items():
         i = column_number(name, names)
+        if not isinstance(pair, Sequence) or len(pair) != 2 or not all(e is None or _is_number(e) for e in pair):
+            raise ValueError(
+                f"bounds must be {{column: (low, high)}}, or one (low, high) for all columns; got {bounds!r}"
+            )
+        lo, hi = pair
         low[i] = -np.inf if lo is None else lo
         high[i] = np.inf if hi is None else hi
         if not low[i] < high[i]:
@@ -232,6 +244,10 @@ def _bounds_arrays(x: FloatArray, names: Sequence[str], bounds: Bounds | None) -
                 f"column {names[i]!r} has {beyond} values outside its bounds ({lo}, {hi}); widen them or drop the rows"
             )
     return low, high
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not np.isnan(value)
 
 
 def _tie_width(column: FloatArray, spread: float) -> float:

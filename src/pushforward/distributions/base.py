@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 
@@ -145,3 +146,10 @@ def _samples_and_log_probs(
     distribution: AbstractDistribution, keys: Array, condition: Array | None
 ) -> tuple[Array, Array]:
     return jax.vmap(distribution._sample_and_log_prob, in_axes=(0, _axes(condition)))(keys, condition)
+
+
+def safe_logsumexp(terms: Array) -> Array:
+    """logsumexp over the last axis; -inf with zero gradient where every term is -inf."""
+    none = jnp.all(terms == -jnp.inf, axis=-1, keepdims=True)
+    total: Array = logsumexp(jnp.where(none, 0, terms), axis=-1)
+    return jnp.where(none[..., 0], -jnp.inf, total)

@@ -9,13 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections import Triangular
 from pushforward.bijections._checks import floating, limits, require, require_shape
-from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
 
 
 class GaussianMixture(AbstractDistribution):
@@ -90,7 +89,7 @@ class GaussianMixture(AbstractDistribution):
             z, log_det = component.inverse_and_log_det(x)
             return log_det - (z**2 + math.log(2 * math.pi)).sum() / 2
 
-        total: Array = logsumexp(self.log_weights + eqx.filter_vmap(one)(self.components))
+        total: Array = safe_logsumexp(self.log_weights + eqx.filter_vmap(one)(self.components))
         return total
 
     def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:

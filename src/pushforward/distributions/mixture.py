@@ -9,12 +9,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections.base import AbstractBijection, Identity, merge_cond_shapes
-from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.trees import Frozen
 
@@ -165,7 +164,7 @@ class MixtureOfFlows(AbstractDistribution):
         """KL(q(k|x) ‖ p(k|x)) = log p(x) − ELBO(x) of each point, shape (n,), in nats."""
         joint, logits = self.joint_and_logits(x, condition)
         joint = self._somewhere(joint)
-        return jnp.maximum(logsumexp(joint, axis=-1) - bound(joint, logits), 0)
+        return jnp.maximum(safe_logsumexp(joint) - bound(joint, logits), 0)
 
     def _somewhere(self, joint: Array) -> Array:
         """`joint`, with log π where no component has any density: there a point tells nothing of k."""
@@ -224,13 +223,6 @@ def bound(joint: Array, logits: Array) -> Array:
     log_q = jax.nn.log_softmax(logits)
     q = jnp.exp(log_q)
     return jnp.where(q > 0, q * (joint - log_q), 0).sum(-1)
-
-
-def safe_logsumexp(joint: Array) -> Array:
-    """logsumexp over the last axis; -inf with zero gradient where every term is -inf."""
-    none = jnp.all(joint == -jnp.inf, axis=-1, keepdims=True)
-    total: Array = logsumexp(jnp.where(none, 0, joint), axis=-1)
-    return jnp.where(none[..., 0], -jnp.inf, total)
 
 
 def _group(components: Sequence[Pushforward] | Pushforward) -> tuple[tuple[Pushforward, ...], tuple[int, ...]]:

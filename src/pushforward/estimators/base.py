@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import jax
@@ -27,6 +27,7 @@ FloatArray = NDArray[np.float64]
 SCORE_ROWS = 4096  # rows of one scoring call
 PRIOR_PRECISION = 2.5
 FEWEST_TO_VALIDATE = 50  # below, every row trains
+FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not held out
 
 
 class FlowEstimator(BaseEstimator):
@@ -66,6 +67,12 @@ class FlowEstimator(BaseEstimator):
             raise ValueError(f"condition has {len(table)} rows, X has {n}; they must agree")
         if known is not None and table.shape[1] != known.n:
             raise ValueError(f"condition has {table.shape[1]} columns; the model was fitted with {known.n}")
+        names = _column_names(condition)
+        if known is not None and names is not None and names != known.names and known.names != _numbered(known.n):
+            raise ValueError(
+                f"condition has the columns {', '.join(names)}; the model was fitted with {', '.join(known.names)}, "
+                "in that order"
+            )
         checked: FloatArray = table
         return checked
 
@@ -76,9 +83,16 @@ class FlowEstimator(BaseEstimator):
         self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=self.bounds, discrete=self.discrete)
         self.condition_columns_ = None
         if condition_table is not None:
-            given = getattr(condition, "column_names", getattr(condition, "columns", None))  # Arrow; pandas, polars
-            names = [f"c{i}" for i in range(condition_table.shape[1])] if given is None else list(given)
-            self.condition_columns_ = _condition_columns(condition_table, [str(name) for name in names])
+            names = _column_names(condition) or _numbered(condition_table.shape[1])
+            self.condition_columns_ = _condition_columns(condition_table, names)
+
+    def _check_like_before(self, x: FloatArray) -> None:
+        """Rows that a warm start goes on with must be of the kind that the columns were learned from."""
+        _refuse_fractions(x, self.columns_)
+        beyond = ((x < self.columns_.low) | (x > self.columns_.high)).sum(axis=0)
+        if beyond.any():
+            listed = ", ".join(f"{self.columns_.names[i]!r} ({beyond[i]})" for i in np.flatnonzero(beyond))
+            raise ValueError(f"values beyond the bounds of the first fit in columns {listed}; drop those rows")
 
     # -- training ------------------------------------------------------------------------------------------
 
@@ -106,9 +120,13 @@ class FlowEstimator(BaseEstimator):
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _split(self, n: int, keep: Any, seed: int) -> tuple[Any, Any]:
-        """Rows to train on and rows to validate on; rows in `keep` (labelled ones) always train."""
-        free = np.arange(n) if keep is None else np.flatnonzero(~keep)
+    def _split(self, x: FloatArray, keep: Any, seed: int) -> tuple[Any, Any]:
+        """Rows to train on and rows to validate on; rows in `keep` (labelled ones) always train.
+
+        So do rows far outside of all others: a single one would decide the mean over the rows held out.
+        """
+        n, kept = len(x), _far_out(x)
+        free = np.flatnonzero(~(kept if keep is None else kept | keep))
         fraction = float(self.validation_fraction)
         if not 0 <= fraction < 1:
             raise ValueError(f"validation_fraction must be in [0, 1); got {fraction}")
@@ -122,6 +140,8 @@ class FlowEstimator(BaseEstimator):
         """The user's settings, and the defaults in place of those left None."""
         given = {name: getattr(self, name) for name in self._settings_names}
         chosen = {**defaults, **{k: v for k, v in given.items() if v is not None}, **(self.training or {}), **more}
+        if "patience" not in chosen:
+            chosen["patience"] = max(20, int(chosen["max_epochs"]) // 3)
         unknown = sorted(set(chosen) - {field.name for field in dataclasses.fields(Settings)})
         if unknown:
             raise ValueError(f"training has unknown settings {unknown}; see pushforward.training.Settings")
@@ -239,7 +259,6 @@ def default_settings(n: int) -> dict[str, Any]:
         "clip_norm": 10.0,
         "averaging": 0.99,
         "weight_decay": PRIOR_PRECISION / n,
-        "patience": max(20, max_epochs // 3),
     }
 
 
@@ -256,17 +275,12 @@ def check_weights(sample_weight: Any, x: FloatArray) -> FloatArray | None:
     return weight
 
 
-def fingerprint(x: FloatArray, label: Any, weight: Any, condition: Any) -> str:
-    """A hash of everything a fit sees, to refuse resuming on other data."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for part in (x, label, weight, condition):
-        if part is not None:
-            array = np.ascontiguousarray(part)
-            digest.update(f"{array.shape}{array.dtype}".encode())
-            digest.update(array.tobytes())
-    return digest.hexdigest()
+def check_components(k: int, n_rows: int, before: int | None) -> None:
+    """Refuse more components than rows, and a warm start with another number than before."""
+    if n_rows < k:
+        raise ValueError(f"{n_rows} rows cannot fill {k} components; lower n_components or add rows")
+    if before not in (None, k):
+        raise ValueError(f"a warm start goes on with the {before} components of the last fit; got n_components={k}")
 
 
 def bind(checkpoint: Checkpoint | None, estimator: FlowEstimator, data_hash: str) -> Checkpoint | None:
@@ -282,7 +296,25 @@ def _padded(a: FloatArray, size: int) -> Any:
     return as_float(filled)
 
 
-def _condition_columns(table: FloatArray, names: list[str]) -> Columns:
+def _column_names(table: Any) -> tuple[str, ...] | None:
+    """The names of a table's columns, or None if it has none."""
+    given = getattr(table, "column_names", getattr(table, "columns", None))  # Arrow; pandas, polars
+    return None if given is None else tuple(str(name) for name in given)
+
+
+def _numbered(n: int) -> tuple[str, ...]:
+    return tuple(f"c{i}" for i in range(n))
+
+
+def _far_out(x: FloatArray) -> NDArray[np.bool_]:
+    """Rows with a cell many times further from the bulk of its column than the bulk is wide, shape (n,)."""
+    low, high = np.quantile(x, (0.01, 0.99), axis=0)
+    room = FAR_OUT * (high - low)
+    found: NDArray[np.bool_] = ((x < low - room) | (x > high + room)).any(axis=1)
+    return found
+
+
+def _condition_columns(table: FloatArray, names: Sequence[str]) -> Columns:
     """Conditions are only shifted and scaled; a constant one is harmless."""
     spread, zeros = table.std(axis=0), np.zeros(table.shape[1])
     scale = np.where(spread > 0, spread, 1.0)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from pushforward import flows, trees
@@ -16,7 +17,7 @@ from pushforward.bijections import AbstractBijection, Affine, Triangular
 from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.networks import MLP
 
-DENSE_UP_TO = 32  # columns up to which clusters start from full covariances; diagonal beyond
+DENSE_UP_TO = 128  # columns up to which clusters start from full covariances; diagonal beyond
 
 
 class FlowSpec(NamedTuple):
@@ -41,7 +42,9 @@ class FlowSpec(NamedTuple):
             flow = "spline_coupling" if dim == 1 else "real_nvp"
             n_layers = (1 if dim == 1 else 6) if n_layers is None else n_layers
             hidden_sizes = (min(64, 4 * dim),) if hidden_sizes is None else hidden_sizes
-        hidden = None if hidden_sizes is None else tuple(int(h) for h in hidden_sizes)
+        if n_layers is not None and (not _whole(n_layers) or n_layers < 1):
+            raise ValueError(f"n_layers must be a whole number of at least 1; got {n_layers!r}")
+        hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
         return cls(flow, dim, cond_dim, n_layers, hidden)
 
     def draw(self, key: Array) -> Pushforward:
@@ -52,6 +55,21 @@ class FlowSpec(NamedTuple):
         if self.hidden_sizes is not None:
             options["hidden_sizes"] = self.hidden_sizes
         return flows.recipe(self.flow)(key, self.dim, **options)
+
+
+def check_sizes(name: str, sizes: Any) -> tuple[int, ...]:
+    """Sizes of hidden layers.
+
+    Raises:
+        ValueError: they are not a sequence of whole numbers of at least 1.
+    """
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not all(_whole(h) and h >= 1 for h in sizes):
+        raise ValueError(f"{name} must be a sequence of whole numbers of at least 1, such as (64, 64); got {sizes!r}")
+    return tuple(int(h) for h in sizes)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _place(location: Array, factor: Array) -> AbstractBijection:

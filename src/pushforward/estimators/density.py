@@ -14,6 +14,7 @@ from sklearn.base import DensityMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
 from pushforward.estimators.base import (
@@ -21,7 +22,6 @@ from pushforward.estimators.base import (
     bind,
     check_weights,
     default_settings,
-    fingerprint,
     starting_scale,
 )
 from pushforward.estimators.build import build_flow
@@ -136,10 +136,12 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         if weight is not None:
             kept = weight > 0
             x, weight, table = x[kept], weight[kept], None if table is None else table[kept]
-        if not going_on:
+        if going_on:
+            self._check_like_before(x)
+        else:
             self._learn(x, condition, table)
         seed = self._seed()
-        train_index, validation_index = self._split(len(x), None, seed)
+        train_index, validation_index = self._split(x, None, seed)
 
         def table_of(index: Any) -> Rows:
             return self._rows(x, table, index, weight=None if weight is None else weight[index])
@@ -157,7 +159,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             settings=settings,
             validation=table_of(validation_index) if len(validation_index) else None,
             n_restarts=n_init,
-            checkpoint=bind(checkpoint, self, fingerprint(x, None, weight, table)),
+            checkpoint=bind(checkpoint, self, content_hash(x, None, weight, table)),
             show_progress=bool(self.verbose),
         )
         self._keep(fit, fit.model)
@@ -167,7 +169,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """The untrained flow, or several with a restart axis, placed where the rows are."""
         n, dim = int(rows.n), rows.x.shape[1]
         z = unbounded(self.columns_, np.asarray(rows.x)[:n])
-        location, factor, _ = moments(z, np.zeros(n, dtype=int), 1, starting_scale(dim))
+        location, factor, _ = moments(z, np.zeros(n, dtype=int), 1, starting_scale(dim), np.asarray(rows.weight)[:n])
         keys = jax.random.split(jax.random.key(seed), n_init)
         spec, at, by = self._spec(dim), as_float(location[0]), as_float(factor[0])
         flow: Pushforward
@@ -229,7 +231,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         check_is_fitted(self)
         key, given = sampling_inputs(self, n, condition, random_state)
-        return self._result(self.columns_.restore(self._flow.sample(key, (n,), given)))
+        return self.columns_.restore(self._flow.sample(key, (n,), given))
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
@@ -258,7 +260,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         table = self._check_condition(condition, len(z), fitting=False)
         c = self._standard_condition(table)
         parts = list(self._batches(_from_noise, z, c))
-        return self._result(self.columns_.restore(np.concatenate([part[0] for part in parts])))
+        return self.columns_.restore(np.concatenate([part[0] for part in parts]))
 
 
 def unbounded(columns: Columns, s: np.ndarray) -> np.ndarray:

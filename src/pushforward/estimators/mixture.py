@@ -15,18 +15,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from pushforward import trees
 from pushforward.bijections import Chain
+from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, as_float
 from pushforward.distributions import MixtureOfFlows
 from pushforward.estimators.base import (
     FloatArray,
     FlowEstimator,
     bind,
+    check_components,
     check_weights,
     default_settings,
-    fingerprint,
     starting_scale,
 )
-from pushforward.estimators.build import build_mixtures
+from pushforward.estimators.build import build_mixtures, check_sizes
 from pushforward.estimators.density import sampling_inputs, unbounded
 from pushforward.estimators.draws import draw_rows, refine_posterior
 from pushforward.estimators.labels import check_labels
@@ -177,11 +178,10 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             kept = weight > 0
             x, weight, label = x[kept], weight[kept], None if label is None else label[kept]
             table = None if table is None else table[kept]
-        if len(x) < self.n_components:
-            raise ValueError(
-                f"{len(x)} rows cannot fill {self.n_components} components; lower n_components or add rows"
-            )
-        if not going_on:
+        check_components(self.n_components, len(x), self._flow.n_components if going_on else None)
+        if going_on:
+            self._check_like_before(x)
+        else:
             self._learn(x, condition, table)
         self.classes_ = classes
         fit = self._train(x, table, label, weight, going_on, checkpoint)
@@ -198,7 +198,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         """Split, start and train."""
         seed = self._seed()
         labelled = None if label is None or (label >= 0).mean() >= 0.5 else label >= 0
-        train_index, validation_index = self._split(len(x), labelled, seed)
+        train_index, validation_index = self._split(x, labelled, seed)
         n_leading = 0
         if labelled is not None:  # where labels are few their rows lead: batches of them, then of the others
             train_index = train_index[np.argsort(~labelled[train_index], kind="stable")]
@@ -235,7 +235,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             validation=rows(validation_index) if len(validation_index) else None,
             start=start,
             n_restarts=n_init,
-            checkpoint=bind(checkpoint, self, fingerprint(x, label, weight, table)),
+            checkpoint=bind(checkpoint, self, content_hash(x, label, weight, table)),
             show_progress=bool(self.verbose),
         )
 
@@ -260,7 +260,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         n, dim, k = int(rows.n), rows.x.shape[1], int(self.n_components)
         z = unbounded(self.columns_, np.asarray(rows.x)[:n])
         seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
-        parts, where = starts(z, k, label, seeds, self.init, starting_scale(dim))
+        parts, where = starts(z, k, label, seeds, self.init, starting_scale(dim), np.asarray(rows.weight)[:n])
         locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
         model = build_mixtures(
             jax.random.split(jax.random.key(seed), n_init),
@@ -268,7 +268,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             as_float(locations),
             as_float(factors),
             as_float(np.log(shares)),
-            tuple(int(h) for h in self.posterior_hidden_sizes),
+            check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes),
             bool(self.learn_weights),
         )
         if self.columns_.bounded:
@@ -376,11 +376,11 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         key, given = sampling_inputs(self, n, condition, random_state)
         if given is not None and len(given) != n:
             raise ValueError(f"condition has {len(given)} rows; sample needs one for each of the {n} draws")
-        k = int(self.n_components)
-        if component is not None and not 0 <= component < k:
-            raise ValueError(f"component must be in 0..{k - 1}; got {component}")
+        k = self._flow.n_components
+        if component is not None and not (isinstance(component, int | np.integer) and 0 <= component < k):
+            raise ValueError(f"component must be a whole number in 0..{k - 1}; got {component!r}")
         rows, chosen = draw_rows(self._flow, key, n, component, given)
-        return self._result(self.columns_.restore(rows)), chosen
+        return self.columns_.restore(rows), chosen
 
 
 def _bound(joint: FloatArray, q: FloatArray) -> np.ndarray:

@@ -13,7 +13,7 @@ MOST_ROWS = 10_000  # rows that are looked at; the others follow
 
 
 def starts(
-    z: FloatArray, k: int, label: np.ndarray | None, seeds: np.ndarray, init: str, dense: bool
+    z: FloatArray, k: int, label: np.ndarray | None, seeds: np.ndarray, init: str, dense: bool, weight: np.ndarray
 ) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
     """Where every restart begins.
 
@@ -23,7 +23,7 @@ def starts(
         label: component of labelled rows, -1 elsewhere, shape (n,); or None.
         seeds: of each restart.
         init: "partition", or "random" for all components in one place.
-        dense: as in `moments`.
+        dense, weight: as in `moments`.
 
     Returns:
         The component that each row starts or -1 for none, shape (restarts, n), and the moments of each restart.
@@ -33,11 +33,13 @@ def starts(
     """
     if init == "partition":
         parts = [partition_rows(z, k, label, int(seed)) for seed in seeds]
-        return np.stack(parts), [moments(z, part, k, dense) for part in parts]
+        return np.stack(parts), [moments(z, part, k, dense, weight) for part in parts]
     if init != "random":
         raise ValueError(f"init must be 'partition' or 'random'; got {init!r}")
     nowhere = np.full(len(z), -1)
-    return np.stack([nowhere if label is None else label] * len(seeds)), [moments(z, nowhere, k, dense)] * len(seeds)
+    return np.stack([nowhere if label is None else label] * len(seeds)), [moments(z, nowhere, k, dense, weight)] * len(
+        seeds
+    )
 
 
 def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -> np.ndarray:
@@ -119,34 +121,48 @@ def _seeded_means(z: FloatArray, looked: np.ndarray, k: int, label: np.ndarray, 
     return np.where(label >= 0, label, found)
 
 
-def moments(z: FloatArray, part: np.ndarray, k: int, dense: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
+def moments(
+    z: FloatArray, part: np.ndarray, k: int, dense: bool, weight: np.ndarray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Location, scale factor and share of every part.
 
-    Covariances shrink towards the diagonal of all rows, the more the fewer rows a part has.
+    Covariances shrink towards the diagonal of all rows: by a little always, and by as much more as the rows of a part
+    are too few for its columns (Ledoit & Wolf 2004).
 
     Arguments:
         z: shape (n, D).
         part: components, shape (n,).
         k: components.
         dense: whether factors are Cholesky factors rather than diagonals.
+        weight: of every row, not negative, shape (n,).
 
     Returns:
         Locations (K, D), factors (K, D, D) or (K, D), and shares (K,) that sum to 1.
     """
     n, dim = z.shape
-    overall, centre = z.var(axis=0) + 1e-6, z.mean(axis=0)
+    weight = weight * (n / weight.sum())
+    centre = weight @ z / n
+    overall = weight @ (z - centre) ** 2 / n + 1e-6
     locations, factors, shares = [], [], []
     for component in range(k):
-        mine = z[part == component]
-        prior = dim + 1.0
-        count = len(mine)
-        locations.append(mine.mean(axis=0) if count else centre)
-        spread = mine - locations[-1]
+        mine, w = z[part == component], weight[part == component]
+        count = w.sum()
+        locations.append(w @ mine / count if count > 0 else centre)
+        spread = np.sqrt(w)[:, None] * (mine - locations[-1])
         if dense:
-            covariance = (spread.T @ spread + prior * 0.1 * np.diag(overall)) / (count + prior * 0.1)
+            prior = 0.1 * (dim + 1.0)
+            covariance = (spread.T @ spread + prior * np.diag(overall)) / (count + prior)
+            covariance += _shrinkage(mine / np.sqrt(overall)) * (np.diag(np.diagonal(covariance)) - covariance)
             factors.append(np.linalg.cholesky(covariance + 1e-4 * np.diag(overall)))
         else:
             # a column that hardly varies within a part must not throw its rare other values far out
             factors.append(np.sqrt(((spread**2).sum(axis=0) + 0.1 * overall) / (count + 0.1) + 0.1))
         shares.append((count + 1.0) / (n + k))
     return np.stack(locations), np.stack(factors), np.asarray(shares)
+
+
+def _shrinkage(rows: FloatArray) -> float:
+    """How much of a covariance to give up for its diagonal, by Ledoit and Wolf's rule."""
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    return float(ledoit_wolf_shrinkage(rows)) if len(rows) > 1 else 1.0

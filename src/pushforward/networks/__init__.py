@@ -1,6 +1,7 @@
 """What parameterises maps: plain and masked networks."""
 
+from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.made import MADE
 from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear
 
-__all__ = ["ACTIVATIONS", "MADE", "MLP", "Linear"]
+__all__ = ["ACTIVATIONS", "MADE", "MLP", "Linear", "LinearChain"]
