@@ -16,6 +16,7 @@ from pushforward.bijections import (
     PLU,
     AbstractBijection,
     Affine,
+    Amortized,
     BatchNorm,
     Bounded,
     Chain,
@@ -126,6 +127,12 @@ def mixed_ends(key: Key, dim: int) -> Bounded:
 def layers(key: Key, dim: int, n: int) -> Stack:
     keys = jax.random.split(key, n)
     return Stack(trees.stack([Chain([Triangular.init(k, dim), Permute.init(k, dim)]) for k in keys]))
+
+
+def amortized(key: Key, bijection: AbstractBijection, n_out: int | None = None) -> Amortized:
+    """Its numbers given by a network of a condition of size 2."""
+    n_params = trees.n_parameters(bijection) if n_out is None else n_out
+    return Amortized(bijection, MLP.init(key, 2, n_params, (8,), output_scale=0.3), (2,))
 
 
 def sylvester(r: Any, s: Any) -> Sylvester:
@@ -366,6 +373,22 @@ ENTRIES = [
         bad={"share their first axis": lambda: Stack(Shift(floats(0)[0]))},
     ),
     Entry("stack_deep", lambda key, dim: layers(key, dim, 10), dims=(3,)),
+    Entry(
+        "amortized",
+        lambda key, dim: amortized(key, Chain([Triangular.init(key, dim), layers(key, dim, 2)])),
+        bad={
+            r"the network gives shape \(3,\).*ask for \(2,\)": lambda: amortized(
+                jax.random.key(0), Affine(floats(0), floats(1)), n_out=3
+            ),
+            "Permute has no trainable numbers": lambda: amortized(jax.random.key(0), Permute([1, 0])),
+            r"takes a condition of shape \(1,\), not \(2,\)": lambda: amortized(
+                jax.random.key(0), coupling(jax.random.key(0), 2, scalar_affine(), 1)
+            ),
+        },
+    ),
+    # the inner map sees the condition too
+    Entry("amortized_coupling", lambda key, dim: amortized(key, coupling(key, dim, scalar_affine(), 2)), dims=(3,)),
+    Entry("amortized_planar", lambda key, dim: amortized(key, Planar.init(key, dim)), reach=(10.0, 1e4)),
     Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
     Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
     Entry(

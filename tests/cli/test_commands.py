@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -76,10 +77,83 @@ def test_conditional_density_scores_and_samples(work):
     )
 
 
+@pytest.mark.parametrize("kind", ["mixture", "density"])
+def test_defaults_are_those_of_the_estimators(work, monkeypatch, kind):
+    """But for the seed, which the command line fixes, and the progress bar."""
+    estimator = pf.FlowMixture if kind == "mixture" else pf.FlowDensity
+    made = []
+
+    def keep(self, *_, **__):
+        made.append(self.get_params())
+        raise ValueError("seen")
+
+    monkeypatch.setattr(estimator, "_fit", keep)
+    assert "seen" in refused("fit", "table.parquet", "--out", "t", "--columns", "x,y", "--kind", kind)
+    expected = estimator().get_params()
+    assert {name: value for name, value in made[0].items() if value != expected[name]} == {
+        "random_state": 0,
+        "verbose": 1,
+    }
+
+
+class Drawing:
+    """Stands for a density of whole numbers: its nth batch holds the nth of `values`."""
+
+    condition_columns_ = None
+
+    def __init__(self, *values):
+        self.values = values
+        self.columns_ = SimpleNamespace(n=2, names=("small", "large"), whole=np.array([True, True]))
+
+    def sample(self, n, condition, random_state):
+        large = self.values[self.seeds.index(random_state)]
+        return np.column_stack([np.full(n, 3.0), np.full(n, large)])
+
+    @property
+    def seeds(self):
+        return np.random.SeedSequence(0).generate_state(len(self.values)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ((-(2.0**63), 5.0), [-(2**63), 5]),
+        ((2.0**63 - 1024, 5.0), [2**63 - 1024, 5]),
+        ((2.0**63, 5.0), [2.0**63, 5.0]),
+        ((5.0, -1e300), [5.0, -1e300]),  # known only when the first batch is written
+        ((5.0, np.inf), [5.0, np.inf]),
+        ((2.0**53 - 1, 0.0), [2**53 - 1, 0]),  # 32-bit floats would round it
+    ],
+)
+def test_whole_numbers_are_written_as_they_are_drawn(tmp_path, monkeypatch, values, written):
+    monkeypatch.setattr("pushforward.cli.applying.load_estimator", lambda _: Drawing(*values))
+    monkeypatch.setattr("pushforward.cli.applying.SAMPLE_ROWS", 10)
+    run("sample", "model", "-n", 20, "--out", tmp_path / "new.parquet")
+    table = pq.read_table(tmp_path / "new.parquet")
+    assert table.column("small").to_pylist() == [3] * 20
+    assert table.schema.field("small").type == pa.int64()
+    large = table.column("large").to_pylist()
+    assert large == [written[0]] * 10 + [written[1]] * 10
+    assert {type(value) for value in large} == {type(written[0])}
+    assert [path.name for path in tmp_path.iterdir()] == ["new.parquet"]
+
+
 def test_info_tells_columns_components_and_labels(work):
     said = run("info", "model")
     for part in ("real_nvp", "whole number", "side: east, north, south, west", "share", "3, the best"):
         assert part in said
+    # a rare large value makes the unit larger than the standard deviation, so it is not called that
+    n = 400
+    values = np.r_[np.linspace(-1, 1, n - 1), 80.0]
+    write("outlier.csv", "a,b\n" + "".join(f"{v!r},{v * 2!r}\n" for v in values.tolist()))
+    run("fit", "outlier.csv", "--out", "outlier", "--kind", "density", "--layers", 1, "--epochs", 1)
+    said = run("info", "outlier")
+    assert said.split("unit: ")[1].startswith("the length that the model counts as 1")
+    lines = [line.split() for line in said.splitlines()]
+    heading, first = lines[lines.index(["columns"]) + 1 :][:2]
+    assert heading == ["name", "kind", "from", "to", "mean", "unit"]
+    assert first == ["a", "real", f"{values.mean():.4g}", f"{81 / 8:.4g}"]
+    assert ["flow", "real_nvp,", "chosen", "by", "the", "number", "of", "columns"] in lines
 
 
 def test_tables_larger_than_a_batch_are_streamed_in_order(work, monkeypatch):
@@ -165,6 +239,7 @@ def test_help_teaches():
         assert "Example" in said
         assert f"pushforward {name}" in said
     assert "fit" in run()
+    assert {"PUSHFORWARD_DEBUG=1", "PUSHFORWARD_CACHE=FOLDER"} <= set(run("--help").split())
     assert run("--version").strip() == pf.__version__
 
 

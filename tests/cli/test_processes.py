@@ -25,6 +25,7 @@ FULL_DISK = (  # the nearest thing to it: no file may grow beyond 1000 bytes
     "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
 )
+ROOM_FOR_THE_MODEL = FULL_DISK.replace("1000", "200_000")  # and not for a checkpoint, several times its size
 
 
 def start(cache: Path, *arguments, before: str = "") -> subprocess.Popen:
@@ -39,6 +40,18 @@ def finish(process: subprocess.Popen) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+TELL = (  # that training is under way
+    "import pathlib; from pushforward.training import engine; real = engine.run_epochs\n"
+    "def run_epochs(*args):\n    pathlib.Path('training').touch()\n    return real(*args)\n"
+    "engine.run_epochs = run_epochs\n"
+)
+CTRL_C = (  # during the second call of compiled epochs: after five epochs at most
+    "import signal; from pushforward.training import engine; real, made = engine.run_epochs, []\n"
+    "def run_epochs(*args):\n"
+    "    made.append(len(made) == 1 and signal.raise_signal(signal.SIGINT))\n"
+    "    return real(*args)\n"
+    "engine.run_epochs = run_epochs\n"
+)
 LONG = ["--columns", "x,y", "--components", "2", "--flow", "real_nvp", "--layers", "1", "--epochs", "4000"]
 
 
@@ -79,16 +92,34 @@ def test_a_fit_killed_half_way_resumes_to_the_same_bits(work, cache):
 def test_ctrl_c_keeps_the_best_so_far(work, cache):
     import signal
 
-    fit = start(cache, "fit", "table.parquet", *LONG[:-1], 1_000_000, "--out", "t", "--checkpoint", 0)
-    wait_for(Path("t.checkpoint/training.safetensors"), fit)
+    Path("t.checkpoint").mkdir()
+    Path("t.checkpoint/training.safetensors").touch()  # what an older fit left: nothing that this one can go on from
+    fit = start(cache, "fit", "table.parquet", *LONG[:-1], 1_000_000, "--out", "t", before=TELL)
+    wait_for(Path("training"), fit)
     fit.send_signal(signal.SIGINT)
     code, out, err = finish(fit)
     assert code == 130, err
     assert "The model is in t" in out
-    assert "interrupted after" in err
+    assert "interrupted after" in err and "--resume" not in err
     assert "Traceback" not in err
     assert pf.load("t").interrupted_
-    assert Path("t.checkpoint").exists()
+
+
+def test_after_ctrl_c_the_command_that_is_advised_goes_on_to_the_same_bits(work, cache):
+    fit = ["fit", "table.parquet", *LONG[:-1], "200", "--out"]
+    code, _, err = finish(start(cache, *fit, "straight"))
+    assert code == 0, err
+    asked = [*fit, "cut", "--checkpoint", 10]
+    code, _, err = finish(start(cache, *asked, before=CTRL_C))
+    assert code == 130, err
+    assert "cut holds the best model so far; the same command with --resume --overwrite goes on" in err
+    cut = pf.load("cut")
+    assert cut.interrupted_ and cut.n_iter_ < pf.load("straight").n_iter_
+    code, _, err = finish(start(cache, *asked, "--resume", "--overwrite"))
+    assert code == 0, err
+    weights = [Path(name, "weights.safetensors").read_bytes() for name in ("straight", "cut")]
+    assert weights[0] == weights[1]
+    assert not Path("cut.checkpoint").exists()
 
 
 def test_a_repeated_fit_compiles_nothing(work, cache):
@@ -124,6 +155,29 @@ def test_a_full_disk_while_saving_leaves_the_old_model(work, cache):
         assert err.startswith("error: ")
         assert "File too large" in err
         assert snapshot(work) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files in the POSIX way")
+def test_a_checkpoint_that_cannot_be_written_costs_no_fit(work, cache):
+    fit = ["fit", "table.parquet", "--columns", "x,y", *QUICK, "--checkpoint", 0]
+    for out, before, expected in (("whole", "", 0), ("cut", CTRL_C, 130)):
+        code, _, err = finish(start(cache, *fit, "--out", out, before=ROOM_FOR_THE_MODEL + before))
+        assert code == expected, err
+        assert f"note: {out}.checkpoint: the checkpoint could not be written: File too large" in err
+        assert "Traceback" not in err and "--resume" not in err
+        assert pf.load(out).interrupted_ == (out == "cut")
+        assert not Path(f"{out}.checkpoint").exists()
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_a_traceback_is_shown_to_those_who_ask_for_it(cache, monkeypatch, debug):
+    monkeypatch.setenv("PUSHFORWARD_DEBUG", debug)
+    code, out, err = finish(start(cache, "info", "nowhere"))
+    assert out == ""
+    assert "nowhere" in err.splitlines()[-1]
+    assert code == (1 if debug else 2)
+    assert ("Traceback (most recent call last)" in err) == bool(debug)
+    assert (len(err.splitlines()) == 1) == (not debug)
 
 
 def test_help_loads_nothing_heavy():

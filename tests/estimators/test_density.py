@@ -236,10 +236,10 @@ def test_held_out_rows_are_a_share_and_small_tables_have_none() -> None:
     model = density(validation_fraction=0.2, max_epochs=4)
     few = model.fit(X[:40])
     assert all(entry["validation_loss"] is None for entry in few.history_)
-    train, held_out = model._split(90, None, 0)
+    train, held_out = model._split(X, None, 0)
     assert len(held_out) == 18 and sorted([*train, *held_out]) == list(range(90))
     keep = np.arange(90) < 30
-    train, held_out = model._split(90, keep, 0)
+    train, held_out = model._split(X, keep, 0)
     assert len(held_out) == 12 and not keep[held_out].any()
 
 

@@ -10,6 +10,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 import pushforward as pf
+from pushforward.estimators.build import check_sizes
 from tests.estimators.small import blobs, density, mixture
 
 X, Y = blobs()
@@ -98,7 +99,7 @@ def test_an_array_of_text_is_refused(make: Any) -> None:
 def test_constant_continuous_columns_are_named(make: Any, frame: Any) -> None:
     table = X.copy()
     table[:, 1] = 0.25
-    with pytest.raises(ValueError, match=r"columns that are constant have no density: 'width'; leave them out, or"):
+    with pytest.raises(ValueError, match=r"columns that are constant have no density: 'width'; leave them out$"):
         make().fit(frame(table))
 
 
@@ -216,8 +217,6 @@ def test_a_condition_nobody_asked_for_is_refused(model: Any) -> None:
         ({"bounds": {"depth": (0, None)}}, "there is no column 'depth'; the columns are x0, x1"),
         ({"bounds": {0: (0, None)}}, "column 'x0' has .* values outside its bounds"),
         ({"n_layers": 0}, "n_layers must be a whole number of at least 1; got 0"),
-        ({"n_layers": 1.5}, "n_layers must be a whole number of at least 1; got 1.5"),
-        ({"hidden_sizes": 8}, r"hidden_sizes must be a sequence of whole numbers .* such as \(64, 64\); got 8"),
         ({"hidden_sizes": (8, 0)}, r"hidden_sizes must be a sequence .* got \(8, 0\)"),
         ({"discrete": ["x0"]}, "declared discrete but not whole numbers: 'x0'"),
     ],
@@ -232,7 +231,7 @@ def test_parameters_out_of_range_are_named(make: Any, options: Any, message: str
     [
         ({"n_components": 0}, "n_components must be a whole number of at least 1; got 0"),
         ({"temperature": 0.5}, "temperature must be at least 1; got 0.5"),
-        ({"posterior_hidden_sizes": 8}, "posterior_hidden_sizes must be a sequence of whole numbers"),
+        ({"posterior_hidden_sizes": (8, -1)}, "posterior_hidden_sizes must be a sequence of whole numbers"),
         ({"init": "kmeans"}, "init must be 'partition' or 'random'; got 'kmeans'"),
     ],
 )
@@ -241,13 +240,19 @@ def test_parameters_of_the_mixture_out_of_range_are_named(options: Any, message:
         mixture(**options).fit(X)
 
 
+@pytest.mark.parametrize("sizes", [8, (8.0,), (True,), "88"])
+def test_sizes_are_sequences_of_whole_numbers(sizes: Any) -> None:
+    with pytest.raises(ValueError, match="hidden_sizes must be a sequence of whole numbers"):
+        check_sizes("hidden_sizes", sizes)
+
+
 @pytest.mark.parametrize("n", [0, -1])
 def test_samples_are_counted_in_whole_numbers(model: Any, n: Any) -> None:
     with pytest.raises(ValueError, match=f"n must be a whole number of at least 1; got {n}"):
         model.sample(n)
 
 
-@pytest.mark.parametrize("component", [-1, 3, 1.5])
+@pytest.mark.parametrize("component", [-1, 3])
 def test_components_that_are_not_there_cannot_be_sampled(fitted: dict[str, Any], component: Any) -> None:
     with pytest.raises(ValueError, match=rf"component must be a whole number in 0\.\.2; got {component}"):
         fitted["mixture"].sample(2, component=component)

@@ -1,13 +1,19 @@
 """Checkpoints: resuming gives the same bits, and what does not fit or is damaged is refused."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from pushforward.training import Checkpoint, CheckpointError, Fit, checkpoint
+from pushforward.training.epochs import initial_state
 from tests.training.test_engine import one_epoch_a_call, press_ctrl_c
 from tests.training.toy import Point, point, points, rows, run
 
@@ -104,28 +110,73 @@ def test_a_damaged_checkpoint_is_refused(stopped: Path, damage: str) -> None:
     file = keep(stopped).file
     whole = file.read_bytes()
     if damage == "no history":
-        checkpoint.save_file({"00000": np.zeros(1)}, file)
+        save_file({"00000": np.zeros(1)}, file)
     else:
         file.write_bytes({"empty": b"", "short": whole[: len(whole) // 2], "garbage": b"\xff" * 200}[damage])
     with pytest.raises(CheckpointError, match=r"training.safetensors is damaged .*delete its folder and start anew"):
         fit(keep(stopped, resume=True))
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = keep(stopped).file
-    before = file.read_bytes()
+FULL_DISK = """
+import json, resource, sys, warnings
+from pathlib import Path
+from tests.training import test_checkpoint as here
 
-    def full(arrays: Any, path: Path, metadata: Any) -> None:
-        Path(path).write_bytes(b"half a fil")
-        raise OSError(28, "No space left on device")
+folder, resume = Path(sys.argv[1]), sys.argv[2] == "resume"
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # the nearest thing to a full disk
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    fit = here.fit(here.keep(folder, resume=resume))
+print(json.dumps({"history": fit.history, "at": fit.model.at.tolist(), "warned": [str(w.message) for w in caught],
+                  "kinds": sorted({w.category.__name__ for w in caught})}))
+"""
 
+
+def fit_on_a_full_disk(folder: Path, resume: str) -> Any:
+    """What a fit tells in a process that cannot write a checkpoint; SIGXFSZ is one that Python ignores."""
+    words = [sys.executable, "-c", FULL_DISK, str(folder), resume]
+    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files in the POSIX way")
+@pytest.mark.parametrize("resume", ["resume", "anew"])
+def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(stopped: Path, resume: str) -> None:
+    kept = keep(stopped)
+    before = kept.file.read_bytes()
+    if resume == "anew":
+        kept.discard()
+    told = fit_on_a_full_disk(stopped, resume)
+    whole = fit()
+    assert told["history"] == whole.history and told["at"] == whole.model.at.tolist()
+    assert told["kinds"] == ["TrainingWarning"]
+    assert f"{kept.file.parent}: the checkpoint could not be written: File too large" in told["warned"][0]
+    if resume == "anew":
+        assert os.listdir(stopped) == []
+    else:
+        assert kept.file.read_bytes() == before and os.listdir(kept.file.parent) == [kept.file.name]
+        assert fit(keep(stopped, resume=True)).history == whole.history
+
+
+def test_a_checkpoint_that_cannot_be_written_is_tried_again_when_due(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("in the way")
+    kept = keep(tmp_path, minutes=None, epochs=3)
+    with pytest.raises(OSError):
+        kept.save(initial_state(point(0.0), jax.random.key(0), False), [], 4)
+    assert [kept.due(epoch) for epoch in (4, 6, 7)] == [False, False, True]
+    assert (tmp_path / "kept").read_text() == "in the way"
+
+
+def test_ctrl_c_keeps_the_state_though_no_checkpoint_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rarely = {"minutes": 10.0, "epochs": None}
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full)
-        with pytest.raises(OSError, match="No space left"):
-            fit(keep(stopped, resume=True))
-    assert file.read_bytes() == before
-    assert os.listdir(file.parent) == [file.name]
-    assert len(fit(keep(stopped, resume=True)).history) == 9
+        one_epoch_a_call(patch)
+        press_ctrl_c(patch, call=4)
+        cut = fit(keep(tmp_path, **rarely))
+    assert cut.interrupted and len(cut.history) == 4
+    resumed, whole = fit(keep(tmp_path, resume=True, **rarely)), fit()
+    assert resumed.history == whole.history and np.array_equal(resumed.model.at, whole.model.at)
 
 
 def test_a_crash_while_writing_leaves_the_last_checkpoint(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,9 @@
 """Settings: what is refused, and what each means in one step."""
 
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -7,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxtyping import config
 
 from pushforward.training import Settings
 from pushforward.training.epochs import initial_state, learning_rate, update
@@ -17,19 +22,70 @@ from pushforward.training.settings import hyper
     ("name", "value", "expected"),
     [
         ("max_epochs", 0, "at least 1"),
+        ("max_epochs", 2**31, "at most 2147483647"),
         ("batch_size", 0, "at least 1"),
-        ("learning_rate", 0.0, "positive"),
+        ("max_bad_steps", 0, "at least 1"),
+        ("warmup_steps", -1, "zero or more"),
+        ("start_epochs", -1, "zero or more"),
+        ("leading_epochs", -1, "zero or more"),
+        ("learning_rate", 0.0, "positive and finite"),
+        ("learning_rate", math.inf, "positive and finite"),
+        ("learning_rate", math.nan, "positive and finite"),
         ("clip_norm", -1.0, "positive"),
-        ("weight_decay", -1.0, "zero or more"),
+        ("clip_norm", math.nan, "positive"),
+        ("weight_decay", -1.0, "zero or more, and finite"),
+        ("weight_decay", math.inf, "zero or more, and finite"),
+        ("weight_decay", math.nan, "zero or more, and finite"),
         ("averaging", 1.0, r"in \[0, 1\)"),
+        ("averaging", math.nan, r"in \[0, 1\)"),
         ("patience", 0, "at least 1, or None"),
         ("schedule", "linear", "one of .*'cosine'"),
         ("decay_form", "L2", "one of .*'decoupled'"),
     ],
 )
 def test_a_setting_out_of_range_is_named(name: str, value: Any, expected: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be {expected}.*; got {value!r}"):
+    with pytest.raises(ValueError, match=f"^{name} must be {expected}.*; got {value!r}$"):
         Settings(**{name: value})
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """The package as users run it: in tests, its arguments' types are checked before it sees them."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
+COUNTS = {"max_epochs", "batch_size", "max_bad_steps", "patience", "warmup_steps", "start_epochs", "leading_epochs"}
+RATES = {"learning_rate", "weight_decay", "clip_norm", "averaging"}
+
+
+def test_every_number_is_a_count_or_a_rate() -> None:
+    numeric = {f.name for f in dataclasses.fields(Settings) if not isinstance(f.default, str)}
+    assert numeric == COUNTS | RATES
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", sorted(COUNTS))
+@pytest.mark.parametrize("value", [2.5, 2.0, True, "7", math.nan, np.float64(3)])
+def test_counts_are_whole_numbers(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a whole number, .*; got {re.escape(repr(value))}$"):
+        Settings(**{name: value})
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", sorted(RATES))
+@pytest.mark.parametrize("value", ["x", "0.5", None, True, 1j, [0.5]])
+def test_rates_are_numbers(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a number; got {re.escape(repr(value))}$"):
+        Settings(**{name: value})
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_of_numpy_are_numbers() -> None:
+    given = {name: np.int64(3) for name in COUNTS} | {name: np.float32(0.5) for name in RATES}
+    assert Settings(**given) == Settings(**{name: float(v) if name in RATES else int(v) for name, v in given.items()})
+    assert Settings(weight_decay=1, clip_norm=math.inf).clip_norm == math.inf
 
 
 UPDATE = jax.jit(update)

@@ -19,6 +19,9 @@ EPILOG = """
 
 DATA is CSV, Parquet, JSON lines, .npy, .npz, or a SQL query such as "SELECT a, b FROM 'day-\\*.parquet' WHERE a > 0".
 Each command tells more with --help.
+
+**Environment:** PUSHFORWARD_DEBUG=1 shows the traceback of an error. PUSHFORWARD_CACHE=FOLDER keeps compiled programs
+in that folder instead of the user's cache; empty, it keeps none.
 """
 
 app = typer.Typer(

@@ -43,6 +43,7 @@ pushforward sample model -n 100 --out third.parquet --component 2 --seed 7
 pushforward sample model -n 100 --out monday.csv --given weekday=1    *(a model fitted with --given weekday)*
 """
 SAMPLE_ROWS = 65_536
+INT64_END = 2.0**63  # the first float beyond 64-bit whole numbers
 Add: TypeAlias = Callable[[Any, Any, Any], dict[str, Any]]
 
 OutFile = Annotated[
@@ -91,17 +92,26 @@ def sample(
     """Draw new rows from a model; a mixture's come with the component each is from."""
     from pushforward.data.writing import TableWriter
 
-    writer = TableWriter(out, overwrite)
+    TableWriter(out, overwrite)  # refuses before any work what could not be written
     estimator = load_estimator(model)
     if component is not None and not hasattr(estimator, "n_components"):
         raise ValueError(f"{model}: holds one density without components; leave --component out")
+    if component is not None and component >= estimator.n_components:
+        raise ValueError(f"--component {component}: the components of {model} are 0 to {estimator.n_components - 1}")
     condition = _condition(estimator, given)
     counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
     seeds = np.random.SeedSequence(seed).generate_state(len(counts))
-    with writer, _counting("sampling", n) as count:
-        for rows, part_seed in zip(counts, seeds, strict=True):
-            writer.write(_draw(estimator, rows, component, condition, int(part_seed)))
-            count(rows)
+    columns = estimator.columns_
+    integers = {name for name, whole in zip(columns.names, columns.whole, strict=True) if whole}
+    while True:
+        try:
+            with TableWriter(out, overwrite) as writer, _counting("sampling", n) as count:
+                for rows, part_seed in zip(counts, seeds, strict=True):
+                    writer.write(_draw(estimator, rows, component, condition, int(part_seed), integers))
+                    count(rows)
+            break
+        except _TooLarge as error:
+            integers.remove(error.column)
     typer.echo(f"{n:,} rows are in {out}.")
 
 
@@ -172,7 +182,22 @@ def _condition(estimator: Any, text: str | None) -> np.ndarray | None:
     return np.array([[values[name] for name in names]])
 
 
-def _draw(estimator: Any, n: int, component: int | None, condition: np.ndarray | None, seed: int) -> pa.RecordBatch:
+class _TooLarge(Exception):
+    """A column to be written as 64-bit whole numbers has a value beyond them."""
+
+    def __init__(self, column: str):
+        super().__init__(column)
+        self.column = column
+
+
+def _draw(
+    estimator: Any, n: int, component: int | None, condition: np.ndarray | None, seed: int, integers: set[str]
+) -> pa.RecordBatch:
+    """A batch of new rows, the columns named in `integers` as 64-bit whole numbers.
+
+    Raises:
+        _TooLarge: one of those does not fit. All batches of a file have the same types, so the file starts anew.
+    """
     import pyarrow as pa
 
     columns = estimator.columns_
@@ -183,9 +208,11 @@ def _draw(estimator: Any, n: int, component: int | None, condition: np.ndarray |
     else:
         rows = estimator.sample(n, condition=condition, random_state=seed)
         rows = rows.reshape(n, columns.n)  # one condition: an axis of length 1
-    drawn: dict[str, Any] = {
-        name: rows[:, i].astype(np.int64 if columns.whole[i] else rows.dtype) for i, name in enumerate(columns.names)
-    }
+    drawn: dict[str, Any] = {name: rows[:, i] for i, name in enumerate(columns.names)}
+    for name in integers:
+        if not ((drawn[name] >= -INT64_END) & (drawn[name] < INT64_END)).all():
+            raise _TooLarge(name)
+        drawn[name] = drawn[name].astype(np.int64)
     if condition is not None:
         for name, value in zip(estimator.condition_columns_.names, condition[0], strict=True):
             drawn[name] = np.full(n, value)

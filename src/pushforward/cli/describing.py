@@ -18,6 +18,10 @@ EPILOG = """
 
 pushforward info model
 """
+UNIT = (
+    "unit: the length that the model counts as 1 in this column: the standard deviation (of a whole number x spread "
+    "over x to x + 1), or an eighth of the range where that is larger"
+)
 
 
 def info(model: Model) -> None:
@@ -70,7 +74,8 @@ def _facts(estimator: Any, x: Any, condition: Any) -> dict[str, str]:
         facts["components"] = f"{estimator.n_components} of shares {shares}"
     if hasattr(estimator, "label_column_"):
         facts["labels"] = f"{estimator.label_column_}: {', '.join(estimator.label_names_)}"
-    facts["flow"] = estimator.flow
+    chosen = estimator._spec(columns.n).flow
+    facts["flow"] = f"{chosen}, chosen by the number of columns" if estimator.flow == "auto" else chosen
     facts["epochs"] = f"{estimator.n_iter_}, the best {estimator.best_epoch_}, in {estimator.seconds_:.1f} s"
     if x is not None:
         frame = _frame(estimator, x)
@@ -92,13 +97,13 @@ def print_columns(estimator: Any) -> None:
 
     columns = estimator.columns_
     table = Table(title="columns", title_justify="left", box=None, pad_edge=False)
-    for heading in ("name", "kind", "from", "to", "mean", "sd"):
+    for heading in ("name", "kind", "from", "to", "mean", "unit"):
         table.add_column(heading, justify="left" if heading in ("name", "kind") else "right")
     for i, (name, kind) in enumerate(zip(columns.names, columns.kinds, strict=True)):
         middle = columns.shift[i] - 0.5 * columns.whole[i]
         ends = ["" if not np.isfinite(end) else f"{end:g}" for end in (columns.low[i], columns.high[i])]
         table.add_row(escape(name), kind, *ends, f"{middle:.4g}", f"{columns.scale[i]:.4g}")
-    Console().print("", table, highlight=False)
+    Console().print("", table, UNIT, highlight=False)
 
 
 def print_components(estimator: Any) -> None:

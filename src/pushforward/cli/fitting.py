@@ -82,7 +82,14 @@ Bound = Annotated[
 Discrete = Annotated[
     str, typer.Option(metavar="auto|none|A,B,…", help="Which columns hold whole numbers; auto: those that do here.")
 ]
-Flow = Annotated[str, typer.Option(metavar="NAME", help="Kind of flow: spline_coupling, real_nvp, maf, iaf, nice, …")]
+Flow = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Kind of flow: auto (by the number of columns), real_nvp, spline_coupling, maf, iaf, nice, "
+        "spline_autoregressive.",
+    ),
+]
 Layers = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Layers of each flow. [default: the flow's own]", show_default=False),
@@ -107,7 +114,7 @@ CheckpointMinutes = Annotated[
         "--checkpoint",
         metavar="MINUTES",
         min=0,
-        help="Keep the state of training in MODEL.checkpoint this often, to go on from after a crash.",
+        help="Keep the state of training in MODEL.checkpoint this often, and on Ctrl-C, to go on from later.",
         show_default=False,
     ),
 ]
@@ -126,7 +133,7 @@ def fit(
     components: Components = None,
     bound: Bound = None,
     discrete: Discrete = "auto",
-    flow: Flow = "spline_coupling",
+    flow: Flow = "auto",
     layers: Layers = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -273,7 +280,14 @@ def _train(
 
 def _in_options(message: str) -> str:
     """A message of the estimators with the names of options in place of those of arguments."""
-    for argument, option in {"n_components": "--components", "discrete=[...]": "--discrete"}.items():
+    renamed = {
+        "n_components": "--components",
+        "discrete=[...]": "--discrete",
+        "max_epochs must": "--epochs must",  # with the verb, as columns may have such names
+        "batch_size must": "--batch-size must",
+        "learning_rate must": "--learning-rate must",
+    }
+    for argument, option in renamed.items():
         message = message.replace(argument, option)
     return message
 
@@ -291,6 +305,7 @@ def _name_columns(estimator: Any, inputs: Inputs, label_column: str | None) -> N
 def _report(estimator: Any, inputs: Inputs, data: str, out: Path, kept: bool) -> None:
     """What was fitted, where it is, and what to type next."""
     from pushforward.cli.describing import print_summary
+    from pushforward.training import Checkpoint
 
     facts = {
         "rows": f"{len(inputs.x):,}" + (f" ({inputs.dropped:,} with missing cells left out)" if inputs.dropped else "")
@@ -303,6 +318,7 @@ def _report(estimator: Any, inputs: Inputs, data: str, out: Path, kept: bool) ->
         typer.echo(f"  {command('sample', out, '-n', 1000, '--out', 'new-rows.csv')}")
     typer.echo(f"  {command('info', out)}")
     if estimator.interrupted_:
-        again = "; the same command with --resume --overwrite goes on" if kept else ""
+        resumable = kept and Checkpoint(checkpoint_folder(out)).file.exists()  # on a full disk there may be none
+        again = "; the same command with --resume --overwrite goes on" if resumable else ""
         note(f"interrupted after {estimator.n_iter_} epochs: {out} holds the best model so far{again}")
         raise typer.Exit(130)

@@ -33,6 +33,7 @@ FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not
 class FlowEstimator(BaseEstimator):
     """Base of `FlowDensity` and `FlowMixture`; see there."""
 
+    _alone = False  # whether one flow is the whole density
     _settings_names = ("max_epochs", "batch_size", "learning_rate", "weight_decay", "patience")
 
     # -- input ---------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class FlowEstimator(BaseEstimator):
 
     def _spec(self, dim: int) -> FlowSpec:
         cond_dim = None if self.condition_columns_ is None else self.condition_columns_.n
-        return FlowSpec.choose(self.flow, dim, cond_dim, self.n_layers, self.hidden_sizes)
+        return FlowSpec.choose(self.flow, dim, cond_dim, self.n_layers, self.hidden_sizes, self._alone)
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -140,12 +141,13 @@ class FlowEstimator(BaseEstimator):
         """The user's settings, and the defaults in place of those left None."""
         given = {name: getattr(self, name) for name in self._settings_names}
         chosen = {**defaults, **{k: v for k, v in given.items() if v is not None}, **(self.training or {}), **more}
-        if "patience" not in chosen:
-            chosen["patience"] = max(20, int(chosen["max_epochs"]) // 3)
         unknown = sorted(set(chosen) - {field.name for field in dataclasses.fields(Settings)})
         if unknown:
             raise ValueError(f"training has unknown settings {unknown}; see pushforward.training.Settings")
-        return Settings(**chosen)
+        settings = Settings(**chosen)
+        if "patience" in chosen:
+            return settings
+        return dataclasses.replace(settings, patience=max(20, settings.max_epochs // 3))
 
     def _rows(self, x: FloatArray, condition: FloatArray | None, index: Any, **more: Any) -> Rows:
         """Some rows in standard units, on the device."""

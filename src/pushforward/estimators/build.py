@@ -31,17 +31,26 @@ class FlowSpec(NamedTuple):
 
     @classmethod
     def choose(
-        cls, flow: str, dim: int, cond_dim: int | None, n_layers: int | None, hidden_sizes: Sequence[int] | None
+        cls,
+        flow: str,
+        dim: int,
+        cond_dim: int | None,
+        n_layers: int | None,
+        hidden_sizes: Sequence[int] | None,
+        alone: bool,
     ) -> FlowSpec:
         """What the user asked for, with "auto" and None filled in by the number of columns.
 
-        Several columns go through RealNVP, whose smooth small networks need few rows; a single one, which
-        couplings can only shift and scale, through a spline.
+        A flow alone goes through splines, which can carve gaps between clusters. A component of a mixture, which has
+        one cluster to bend, goes through RealNVP, whose smooth small networks need fewer rows; but a single column,
+        which couplings can only shift and scale, through a spline.
         """
         if flow == "auto":
-            flow = "spline_coupling" if dim == 1 else "real_nvp"
-            n_layers = (1 if dim == 1 else 6) if n_layers is None else n_layers
-            hidden_sizes = (min(64, 4 * dim),) if hidden_sizes is None else hidden_sizes
+            smooth = dim > 1 and not alone
+            flow = "real_nvp" if smooth else "spline_coupling"
+            n_layers = (6 if smooth else 1 if dim == 1 else 4) if n_layers is None else n_layers
+            least = 32 if alone and dim > 1 else 0
+            hidden_sizes = (min(64, max(least, 4 * dim)),) if hidden_sizes is None else hidden_sizes
         if n_layers is not None and (not _whole(n_layers) or n_layers < 1):
             raise ValueError(f"n_layers must be a whole number of at least 1; got {n_layers!r}")
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)

@@ -65,6 +65,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         (300,)
     """
 
+    _alone = True
+
     def __init__(
         self,
         flow: str = "auto",

@@ -140,7 +140,7 @@ def moments(
         Locations (K, D), factors (K, D, D) or (K, D), and shares (K,) that sum to 1.
     """
     n, dim = z.shape
-    weight = weight * (n / weight.sum())
+    weight = weight.astype(np.float64) * (n / weight.sum(dtype=np.float64))
     centre = weight @ z / n
     overall = weight @ (z - centre) ** 2 / n + 1e-6
     locations, factors, shares = [], [], []

@@ -50,7 +50,7 @@ class LinearChain(eqx.Module):
         key_first, key_steps = jax.random.split(key)
         weight = jax.random.normal(key_steps, (n_vectors - 1, dim, dim)) / dim**0.5
         first = MLP.init(key_first, n_in, dim, hidden_sizes, activation, output_scale=1.0)
-        return cls(first, Linear(weight, jnp.zeros((n_vectors - 1, dim))))
+        return cls(first, eqx.filter_vmap(Linear)(weight, jnp.zeros((n_vectors - 1, dim))))
 
     def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " flat"]:
         """All vectors one after the other, shape (T · D,)."""

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from pushforward.training.settings import TrainingError
 
@@ -60,20 +60,35 @@ class Checkpoint:
         return by_clock or (self.epochs is not None and epoch - self._epoch >= self.epochs)
 
     def save(self, state: Any, history: list[dict[str, Any]], epoch: int) -> None:
-        """Keep the state; the file is replaced only once the new one is complete on disk."""
+        """Keep the state; the file is replaced only once the new one is complete on disk.
+
+        Raises:
+            OSError: it cannot be written; what was kept before is still there. `due` counts from this attempt.
+        """
         arrays = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(_raw_keys(state)))}
         metadata = {"fingerprint": _canonical(self.fingerprint), "history": json.dumps(history)}
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._partial
         try:
-            save_file(arrays, partial, metadata=metadata)
-            with open(partial, "rb+") as handle:
+            self._replace(save(arrays, metadata=metadata))
+        finally:  # after a failure too: a full disk is not tried again at every turn
+            self._written, self._epoch = time.monotonic(), epoch
+
+    def _replace(self, content: bytes) -> None:
+        folder, partial = self.file.parent, self._partial
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # safetensors' own writer hides the reason, a full disk for one, in an error that is no OSError
+            with open(partial, "wb") as handle:
+                handle.write(content)
+                handle.flush()
                 os.fsync(handle.fileno())
             os.replace(partial, self.file)
         except BaseException:
             partial.unlink(missing_ok=True)
+            if is_new:
+                with contextlib.suppress(OSError):  # somebody put other things there meanwhile
+                    folder.rmdir()
             raise
-        self._written, self._epoch = time.monotonic(), epoch
 
     def load(self, like: Any) -> tuple[Any, list[dict[str, Any]]]:
         """The state kept here, as leaves of `like`.

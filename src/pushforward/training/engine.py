@@ -84,7 +84,8 @@ def train(
         validation: rows to judge by; without them the last weights are kept.
         start: for each row a component to start, shape (n_padded,), with a restart axis if `n_restarts` > 1.
         n_restarts: models trained side by side; the best one is given back.
-        checkpoint: where to keep the state while training.
+        checkpoint: where to keep the state while training; Ctrl-C keeps it too. One that cannot be written
+            (a full disk, say) gives a `TrainingWarning`, and training goes on.
         show_progress: whether to show a progress bar on a terminal.
         where: picks the only part of the model that trains; all of it if None.
 
@@ -118,14 +119,16 @@ def train(
         state, history = checkpoint.load(state)
 
     with Progress(settings.max_epochs, int(rows.n), show_progress) as progress, _interrupts() as interrupted:
-        n_epochs = 1
-        while not interrupted and not bool(jnp.all(state.stopped)):
+        n_epochs, ended = 1, bool(jnp.all(state.stopped))
+        while not ended:
             tick = time.monotonic()
             state, log = run_epochs(fixed, state, jnp.asarray(n_epochs, jnp.int32), batch_size, side_by_side)
             ran = _append(history, log, validation is not None)
             progress.update(len(history), history[-1]["train_loss"][0], _first(history[-1]["validation_loss"]))
-            if checkpoint is not None and checkpoint.due(len(history)):
-                checkpoint.save(state, history, len(history))
+            pressed = bool(interrupted)  # read once: whatever ends training also keeps its state
+            ended = pressed or bool(jnp.all(state.stopped))
+            if checkpoint is not None and (pressed or checkpoint.due(len(history))):
+                _keep(checkpoint, state, history)
             n_epochs = _next_chunk(n_epochs, ran, time.monotonic() - tick, checkpoint)
     return _finish(state, fixed, history, settings, bool(interrupted), side_by_side, began)
 
@@ -151,6 +154,19 @@ def _interrupts() -> Iterator[list[int]]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _keep(checkpoint: Checkpoint, state: State, history: list[dict[str, Any]]) -> None:
+    """Write a checkpoint; where that fails, say so and train on, as the result is worth more than its backup."""
+    try:
+        checkpoint.save(state, history, len(history))
+    except OSError as error:
+        warnings.warn(
+            f"{checkpoint.file.parent}: the checkpoint could not be written: {error.strerror or error}; "
+            "training goes on without it",
+            TrainingWarning,
+            stacklevel=4,
+        )
 
 
 @eqx.filter_jit

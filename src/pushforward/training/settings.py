@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jaxtyping import Array
 
 SCHEDULES = ("constant", "cosine")
 DECAY_FORMS = ("l2", "decoupled")
+LARGEST = 2**31 - 1  # the compiled program counts in 32 bits
 
 
 class TrainingError(RuntimeError):
@@ -58,13 +60,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "max_bad_steps"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        for name in ("learning_rate", "clip_norm"):
-            _check(name, getattr(self, name), getattr(self, name) > 0, "positive")
-        for name in ("weight_decay", "warmup_steps", "start_epochs", "leading_epochs"):
-            _check(name, getattr(self, name), getattr(self, name) >= 0, "zero or more")
+            _check_whole(name, getattr(self, name), 1, "at least 1")
+        for name in ("warmup_steps", "start_epochs", "leading_epochs"):
+            _check_whole(name, getattr(self, name), 0, "zero or more")
+        if self.patience is not None:
+            _check_whole("patience", self.patience, 1, "at least 1, or None")
+        for name in ("learning_rate", "weight_decay", "clip_norm", "averaging"):
+            value = getattr(self, name)
+            _check(name, value, isinstance(value, numbers.Real) and not isinstance(value, bool), "a number")
+        _check("learning_rate", self.learning_rate, 0 < self.learning_rate < math.inf, "positive and finite")
+        _check("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "zero or more, and finite")
+        _check("clip_norm", self.clip_norm, self.clip_norm > 0, "positive")
         _check("averaging", self.averaging, 0 <= self.averaging < 1, "in [0, 1)")
-        _check("patience", self.patience, self.patience is None or self.patience >= 1, "at least 1, or None")
         _check("schedule", self.schedule, self.schedule in SCHEDULES, f"one of {SCHEDULES}")
         _check("decay_form", self.decay_form, self.decay_form in DECAY_FORMS, f"one of {DECAY_FORMS}")
 
@@ -72,6 +79,14 @@ class Settings:
 def _check(name: str, value: object, fits: bool, expected: str) -> None:
     if not fits:
         raise ValueError(f"{name} must be {expected}; got {value!r}")
+
+
+def _check_whole(name: str, value: object, least: int, expected: str) -> None:
+    """Refuse what is no whole number: True would pass for 1, and 2.5 epochs would be cut to 2 without a word."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"{name} must be a whole number, {expected}; got {value!r}")
+    _check(name, value, int(value) >= least, expected)
+    _check(name, value, int(value) <= LARGEST, f"at most {LARGEST}")
 
 
 class Hyper(NamedTuple):
