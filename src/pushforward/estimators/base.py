@@ -245,14 +245,14 @@ def starting_scale(dim: int) -> bool:
     return dim <= DENSE_UP_TO
 
 
-def default_settings(n: int, steps: int = 4000, learning_rate: float = 5e-3) -> dict[str, Any]:
-    """Training settings for n rows, in about `steps` steps.
+def default_settings(n: int, learning_rate: float = 5e-3) -> dict[str, Any]:
+    """Training settings for n rows.
 
     The L2 penalty is a Gaussian prior of variance 1/PRIOR_PRECISION on every parameter, so its weight in the
     mean loss falls with n.
     """
     batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
-    max_epochs = default_epochs(n, batch_size, steps, least=20)
+    max_epochs = default_epochs(n, batch_size, steps=4000, least=20)
     return {
         "batch_size": batch_size,
         "max_epochs": max_epochs,

@@ -215,7 +215,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             )
 
         training = rows(train_index, n_leading)
-        defaults = default_settings(len(train_index), steps=8000, learning_rate=1e-2)
+        defaults = default_settings(len(train_index), learning_rate=1e-2)
         settings = self._training_settings(len(train_index), defaults)
         n_init = 1 if going_on else self._count("n_init")
         start_epochs, model, start = 0, self._flow if going_on else None, None
