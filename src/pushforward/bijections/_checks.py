@@ -51,6 +51,19 @@ def require_shape(name: str, value: Array, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} must have shape {shape}; got shape {value.shape}")
 
 
+def square(name: str, value: Any) -> Array:
+    """`value` as a square floating matrix of finite numbers.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    matrix = floating(name, value)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must be a square matrix; got shape {matrix.shape}")
+    require(name, matrix, np.isfinite, "finite")
+    return matrix
+
+
 def limits(dtype: Any) -> Any:
     """What `jnp.finfo` says of a floating dtype."""
     return jnp.finfo(dtype)  # type: ignore[no-untyped-call]

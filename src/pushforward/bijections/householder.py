@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require
+from pushforward.bijections._checks import floating, require, square
 from pushforward.bijections.base import AbstractBijection
 
 
@@ -98,9 +98,7 @@ class Orthogonal(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, matrix: Any):
-        matrix = floating("matrix", matrix)
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-            raise ValueError(f"matrix must be a square matrix; got shape {matrix.shape}")
+        matrix = square("matrix", matrix)
         require("matrix", matrix, has_orthonormal_columns, "orthogonal, matrixᵀ matrix = I")
         self.raw = matrix
         self.shape = matrix.shape[:1]

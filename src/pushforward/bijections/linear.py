@@ -12,18 +12,10 @@ from jax.scipy.linalg import lu, solve_triangular
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
-from pushforward.bijections._checks import floating, require, require_shape
+from pushforward.bijections._checks import floating, require, require_shape, square
 from pushforward.bijections.base import AbstractBijection
 from pushforward.bijections.permute import checked_permutation, take
 from pushforward.trees import Frozen
-
-
-def _square(name: str, value: Any) -> Array:
-    matrix = floating(name, value)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"{name} must be a square matrix; got shape {matrix.shape}")
-    require(name, matrix, np.isfinite, "finite")
-    return matrix
 
 
 def _vector(name: str, value: Any, dim: int) -> Array:
@@ -73,7 +65,7 @@ class Dense(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, matrix: Any, shift: Any):
-        self.matrix = _square("matrix", matrix)
+        self.matrix = square("matrix", matrix)
         require("matrix", self.matrix, _nonsingular, "nonsingular")
         self.shape = self.matrix.shape[:1]
         self.shift = _vector("shift", shift, *self.shape)
@@ -118,7 +110,7 @@ class Triangular(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, matrix: Any, shift: Any):
-        matrix = _square("matrix", matrix)
+        matrix = square("matrix", matrix)
         require("matrix", matrix, lambda m: np.triu(m, 1) == 0, "lower triangular, zero above the diagonal")
         require("the diagonal of matrix", jnp.diag(matrix), lambda d: d > 0, "positive")
         self.lower = _pack(matrix)
@@ -180,7 +172,7 @@ class PLU(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, permutation: Any, lower: Any, upper: Any, diagonal: Any, shift: Any):
-        lower, upper = _square("lower", lower), _square("upper", upper)
+        lower, upper = square("lower", lower), square("upper", upper)
         dim = len(lower)
         require_shape("upper", upper, (dim, dim))
         require("lower", lower, lambda m: np.triu(m) == np.eye(dim), "lower triangular with unit diagonal")
@@ -255,7 +247,7 @@ class LowRank(AbstractBijection):
 
     def __init__(self, base: Any, vectors: Any, weights: Any, shift: Any):
         base, vectors = floating("base", base), floating("vectors", vectors)
-        diagonal = base if base.ndim == 1 else jnp.diag(_square("base", base))
+        diagonal = base if base.ndim == 1 else jnp.diag(square("base", base))
         require("base", base, lambda t: np.isfinite(t) & ((t.ndim == 1) | (np.triu(t, 1) == 0)), "lower triangular")
         require("the diagonal of base", diagonal, lambda t: np.isfinite(t) & (t > 0), "positive")
         dim = len(diagonal)

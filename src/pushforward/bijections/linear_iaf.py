@@ -11,7 +11,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require, require_shape
+from pushforward.bijections._checks import floating, require, require_shape, square
 from pushforward.bijections.base import AbstractBijection
 
 
@@ -48,9 +48,7 @@ class LinearIAF(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, matrix: Any):
-        matrix = floating("matrix", matrix)
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-            raise ValueError(f"matrix must be a square matrix; got shape {matrix.shape}")
+        matrix = square("matrix", matrix)
         require("matrix", matrix, _is_unit_lower, "finite, zero above the diagonal and one on it")
         self.shape = matrix.shape[:1]
         self.lower = matrix[np.tril_indices(len(matrix), -1)]

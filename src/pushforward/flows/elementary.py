@@ -33,6 +33,20 @@ def _stacked(key: PRNGKeyArray, init: Callable[[PRNGKeyArray], AbstractBijection
     return Stack(eqx.filter_vmap(init)(jax.random.split(key, n_layers)))
 
 
+def _repeated(
+    key: PRNGKeyArray,
+    init: Callable[[PRNGKeyArray], AbstractBijection],
+    dim: int,
+    cond_dim: int | None,
+    n_layers: int,
+    hidden_sizes: Sequence[int],
+) -> Pushforward:
+    """Like maps one after the other on a standard normal."""
+    key_maps, key_network = jax.random.split(key)
+    layers = _stacked(key_maps, init, n_layers)
+    return Pushforward(Normal.standard((dim,)), _amortized(key_network, layers, cond_dim, hidden_sizes))
+
+
 def _amortized(
     key: PRNGKeyArray, bijection: AbstractBijection, cond_dim: int | None, hidden_sizes: Sequence[int]
 ) -> AbstractBijection:
@@ -71,9 +85,7 @@ def planar(
         >>> flows.planar(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    key_maps, key_network = jax.random.split(key)
-    layers = _stacked(key_maps, lambda k: Planar.init(k, dim), n_layers)
-    return Pushforward(Normal.standard((dim,)), _amortized(key_network, layers, cond_dim, hidden_sizes))
+    return _repeated(key, lambda k: Planar.init(k, dim), dim, cond_dim, n_layers, hidden_sizes)
 
 
 def radial(
@@ -100,9 +112,7 @@ def radial(
         >>> flows.radial(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    key_maps, key_network = jax.random.split(key)
-    layers = _stacked(key_maps, lambda k: Radial.init(k, dim), n_layers)
-    return Pushforward(Normal.standard((dim,)), _amortized(key_network, layers, cond_dim, hidden_sizes))
+    return _repeated(key, lambda k: Radial.init(k, dim), dim, cond_dim, n_layers, hidden_sizes)
 
 
 def sylvester(
