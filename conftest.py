@@ -1,5 +1,6 @@
 """Settings of every test: shape and type checks switched on, fixtures, deterministic hypothesis."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,23 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("pushforward")
+
+
+# A run compiles some ten thousand programs. On disk they serve the other worker and the next run; in memory they would
+# fill the machine, so they are let go of every so often.
+jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+TESTS_BETWEEN_CLEARING = 50
+_since_clearing = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """Let go of the compiled programs of earlier tests."""
+    yield
+    if next(_since_clearing) % TESTS_BETWEEN_CLEARING == 0:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
