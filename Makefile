@@ -19,7 +19,7 @@ demo: $(VENV)/.core ## fit a mixture of flows to handwritten digits; writes push
 test: lint ## lint, types, import contracts and all tests
 	$(BIN)/python -m pytest -m alone || [ $$? -eq 5 ]  # 5: there are none
 	OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" \
-		$(BIN)/python -m pytest -m "not alone" -n 2 --durations=20
+		$(BIN)/python -m pytest -m "not alone" -n 2 --dist worksteal --durations=20
 
 lint: $(VENV)/.dev ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

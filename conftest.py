@@ -5,17 +5,23 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parent
+# A run compiles some ten thousand programs. On disk they serve the other worker, interpreters that tests start, and the
+# next run; in memory they would fill the machine, so they are let go of every so often.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import jax  # noqa: E402 - it reads the lines above
 
 # Before anything imports the package, doctests included. Methods are decorated one by one, and there beartype does not
 # know what Self is: it passes as anything.
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(hint_overrides=beartype.FrozenDict({Self: object})))"
 install_import_hook("pushforward", CHECKER.replace("Self", "__import__('typing').Self"))
-
-ROOT = Path(__file__).resolve().parent
 
 settings.register_profile(
     "pushforward",
@@ -27,11 +33,6 @@ settings.register_profile(
 settings.load_profile("pushforward")
 
 
-# A run compiles some ten thousand programs. On disk they serve the other worker and the next run; in memory they would
-# fill the machine, so they are let go of every so often.
-jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 TESTS_BETWEEN_CLEARING = 50
 _since_clearing = itertools.count(1)
 

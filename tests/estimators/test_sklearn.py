@@ -1,4 +1,4 @@
-"""scikit-learn's own conformance suite, on both estimators as they come, with few epochs."""
+"""scikit-learn's own conformance suite, on small forms of both estimators."""
 
 import json
 import subprocess
