@@ -26,8 +26,8 @@ def increasing_root(function: Callable[[Array], Array], y: Array, low: Array, hi
         low, high: ends between which the root lies, of the same shape.
 
     Returns:
-        The roots; NaN where none was found to the square root of the dtype's precision, so that nothing goes on from a
-        wrong point.
+        The roots; NaN where the function neither comes close to y nor passes it within a few units in the last place,
+        so that nothing goes on from a wrong point.
     """
     root: Array = lax.custom_root(
         lambda a: function(a) - y,
@@ -35,9 +35,12 @@ def increasing_root(function: Callable[[Array], Array], y: Array, low: Array, hi
         lambda residual, guess: _newton(residual, guess, low, high),
         lambda slope, right: right / slope(jnp.ones_like(right)),
     )
-    tolerance = limits(y.dtype).eps ** 0.5 * (1 + jnp.abs(lax.stop_gradient(y)))
-    found = jnp.abs(lax.stop_gradient(function(root) - y)) <= tolerance
-    checked: Array = jnp.where(found, root, jnp.nan)
+    eps, here, y = limits(y.dtype).eps, lax.stop_gradient(root), lax.stop_gradient(y)
+    width = 16 * eps * jnp.abs(here)
+    below, at, above = jax.vmap(lambda a: lax.stop_gradient(function(a)))(jnp.stack([here - width, here, here + width]))
+    close = jnp.abs(at - y) <= eps**0.5 * (1 + jnp.abs(y))
+    passed = (below <= y) & (above >= y)
+    checked: Array = jnp.where(close | passed, root, jnp.nan)
     return checked
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -50,6 +51,64 @@ class Shift(AbstractBijection):
         return z, jnp.zeros((), z.dtype)
 
 
+class Scale(AbstractBijection):
+    """x = scale · z in each coordinate, in closed form both ways (the multiplicative coupling's transformer).
+
+    What trains is log|scale|; the signs stay.
+
+    Arguments:
+        scale: floating, nonzero, event shape.
+        bound: if given, every trained log|scale| stays in (-bound, bound), through `bound · tanh(raw / bound)`.
+
+    Raises:
+        ValueError: the scale is not floating, not finite or zero, or |log|scale|| ≥ bound.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.bijections import Scale
+        >>> Scale(jnp.array([2.0, -0.5])).forward(jnp.ones(2)).tolist()
+        [2.0, -0.5]
+    """
+
+    raw: Array
+    sign: Frozen[Array]
+    bound: float | None = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cond_shape: None = eqx.field(static=True)
+
+    def __init__(self, scale: Any, bound: float | None = None):
+        scale = floating("scale", scale)
+        require("scale", scale, lambda s: np.isfinite(s) & (s != 0), "finite and nonzero")
+        if bound is not None and not 0 < bound < np.inf:
+            raise ValueError(f"bound must be positive and finite, or None; got {bound}")
+        log_scale = jnp.log(jnp.abs(scale))
+        if bound is not None and trees.is_concrete(scale) and not np.all(np.abs(np.asarray(log_scale)) < bound):
+            raise ValueError(f"scale must have |log|scale|| < bound = {bound}; got scale {scale}")
+        self.raw = log_scale if bound is None else bound * jnp.arctanh(log_scale / bound)
+        self.sign = Frozen(jnp.sign(scale))
+        self.bound = None if bound is None else float(bound)
+        self.shape = scale.shape
+        self.cond_shape = None
+
+    @property
+    def log_scale(self) -> Array:
+        """log|scale|, event shape."""
+        return self.raw if self.bound is None else self.bound * jnp.tanh(self.raw / self.bound)
+
+    @property
+    def scale(self) -> Array:
+        """Event shape."""
+        return self.sign.value * jnp.exp(self.log_scale)
+
+    def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        log_scale = self.log_scale
+        return z * (self.sign.value * jnp.exp(log_scale)), log_scale.sum()
+
+    def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        log_scale = self.log_scale
+        return x * (self.sign.value * jnp.exp(-log_scale)), -log_scale.sum()
+
+
 class Affine(AbstractBijection):
     """x = scale · z + shift in each coordinate, in closed form both ways (RealNVP's transformer, Dinh et al. 2017).
 
@@ -58,7 +117,7 @@ class Affine(AbstractBijection):
     Arguments:
         shift: floating, event shape, or broadcasting with `scale`.
         scale: floating, nonzero, event shape, or broadcasting with `shift`.
-        bound: if given, every trained log|scale| stays in (-bound, bound), through `bound · tanh(raw / bound)`.
+        bound: as for `Scale`.
 
     Raises:
         ValueError: a parameter is not floating or not finite, a scale is zero, or |log|scale|| ≥ bound.
@@ -72,43 +131,75 @@ class Affine(AbstractBijection):
     """
 
     shift: Array
-    raw_scale: Array
-    sign: Frozen[Array]
-    bound: float | None = eqx.field(static=True)
+    scaling: Scale
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, shift: Any, scale: Any, bound: float | None = None):
         shift, scale = floating("shift", shift), floating("scale", scale)
         require("shift", shift, np.isfinite, "finite")
-        require("scale", scale, lambda s: np.isfinite(s) & (s != 0), "finite and nonzero")
-        if bound is not None and not 0 < bound < np.inf:
-            raise ValueError(f"bound must be positive and finite, or None; got {bound}")
-        shift, scale = jnp.broadcast_arrays(shift, scale)
-        log_scale = jnp.log(jnp.abs(scale))
-        if bound is not None and trees.is_concrete(scale) and not np.all(np.abs(np.asarray(log_scale)) < bound):
-            raise ValueError(f"scale must have |log|scale|| < bound = {bound}; got scale {scale}")
-        self.shift = shift
-        self.raw_scale = log_scale if bound is None else bound * jnp.arctanh(log_scale / bound)
-        self.sign = Frozen(jnp.sign(scale))
-        self.bound = None if bound is None else float(bound)
-        self.shape = shift.shape
+        self.shift, scale = jnp.broadcast_arrays(shift, scale)
+        self.scaling = Scale(scale, bound)
+        self.shape = self.shift.shape
         self.cond_shape = None
-
-    @property
-    def log_scale(self) -> Array:
-        """log|scale|, event shape."""
-        return self.raw_scale if self.bound is None else self.bound * jnp.tanh(self.raw_scale / self.bound)
 
     @property
     def scale(self) -> Array:
         """Event shape."""
-        return self.sign.value * jnp.exp(self.log_scale)
+        return self.scaling.scale
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        log_scale = self.log_scale
-        return z * (self.sign.value * jnp.exp(log_scale)) + self.shift, log_scale.sum()
+        x, log_det = self.scaling.forward_and_log_det(z)
+        return x + self.shift, log_det
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        log_scale = self.log_scale
-        return (x - self.shift) * (self.sign.value * jnp.exp(-log_scale)), -log_scale.sum()
+        return self.scaling.inverse_and_log_det(x - self.shift)
+
+
+MIN_GATE = 1e-3  # so that a gate never closes, and every point has an inverse
+
+
+class Gated(AbstractBijection):
+    """x = σ z + (1 − σ) m, a gate between the point and a new value, in closed form both ways (Kingma et al. 2016).
+
+    What trains is m and a logit of σ; a gate near 1 lets points pass. It is the transformer of the gated form of IAF.
+
+    Arguments:
+        value: m, floating, event shape, or broadcasting with `gate`.
+        gate: σ in (`MIN_GATE`, 1), event shape, or broadcasting with `value`.
+
+    Raises:
+        ValueError: a parameter is not floating or not finite, or a gate is not strictly between `MIN_GATE` and 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.bijections import Gated
+        >>> Gated(jnp.array(4.0), jnp.array(0.75)).forward(jnp.array(0.0)).item()
+        1.0
+    """
+
+    value: Array
+    logit: Array
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cond_shape: None = eqx.field(static=True)
+
+    def __init__(self, value: Any, gate: Any):
+        value, gate = floating("value", value), floating("gate", gate)
+        require("value", value, np.isfinite, "finite")
+        require("gate", gate, lambda g: (g > MIN_GATE) & (g < 1), f"strictly between {MIN_GATE} and 1")
+        self.value, gate = jnp.broadcast_arrays(value, gate)
+        self.logit = jnp.log(gate - MIN_GATE) - jnp.log1p(-gate)
+        self.shape = self.value.shape
+        self.cond_shape = None
+
+    def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        gate, rest = self._gates()
+        return gate * z + rest * self.value, jnp.log(gate).sum()
+
+    def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        gate, rest = self._gates()
+        return x + (rest / gate) * (x - self.value), -jnp.log(gate).sum()
+
+    def _gates(self) -> tuple[Array, Array]:
+        """σ and 1 − σ."""
+        return MIN_GATE + (1 - MIN_GATE) * jax.nn.sigmoid(self.logit), (1 - MIN_GATE) * jax.nn.sigmoid(-self.logit)

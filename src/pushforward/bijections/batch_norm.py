@@ -75,12 +75,31 @@ class BatchNorm(AbstractDataMap):
 
         A batch whose weights are all zero leaves mean 0 and variance 0.
         """
-        weights = jnp.ones(x.shape[:1], x.dtype) if weights is None else weights.astype(x.dtype)
-        total = weights.sum()
-        weights = weights / jnp.where(total > 0, total, 1)
-        mean = jnp.tensordot(weights, x, 1)
-        variance = jnp.tensordot(weights, (x - mean) ** 2, 1)
+        mean, variance = weighted_moments(x, weights, n_kept=len(self.shape))
         calibrated = eqx.tree_at(lambda b: (b.mean.value, b.variance.value), self, (mean, variance))
         spread = variance + self.epsilon
         log_det = jnp.broadcast_to(-jnp.log(spread).sum() / 2, x.shape[:1])
         return calibrated, (x - mean) / jnp.sqrt(spread), log_det
+
+
+def weighted_moments(x: Array, weights: Array | None, n_kept: int) -> tuple[Array, Array]:
+    """Mean and variance of a batch over all but its last `n_kept` axes.
+
+    Arguments:
+        x: shape (n, *event).
+        weights: non-negative row weights, shape (n,), or None for equal ones.
+        n_kept: how many of the last axes keep moments of their own.
+
+    Returns:
+        Both of the shape of the last `n_kept` axes; zero where every weight is.
+    """
+    weights = jnp.ones(x.shape[:1], x.dtype) if weights is None else weights.astype(x.dtype)
+    total = weights.sum()
+    weights = weights / jnp.where(total > 0, total, 1)
+    pooled = tuple(range(x.ndim - 1 - n_kept))
+
+    def average(values: Array) -> Array:
+        return jnp.tensordot(weights, values, 1).mean(pooled)
+
+    mean = average(x)
+    return mean, average((x - mean) ** 2)

@@ -1,4 +1,4 @@
-"""Elementary maps applied to each coordinate: exp, sigmoid, softplus, tanh, PReLU.
+"""Elementary maps applied to each coordinate: exp, sigmoid, softplus, tanh, Gumbel, PReLU.
 
 Where the image is not the whole line, forward values are kept strictly inside it, so that rounding in a far tail
 never puts a sample on or beyond its end; a point outside has inverse log-determinant -inf, and no NaN in any gradient.
@@ -141,6 +141,34 @@ class Tanh(AbstractBijection):
         x = jnp.where(inside, x, 0)
         up, down = jnp.log1p(x), jnp.log1p(-x)
         return _supported(inside, (up - down) / 2, -up - down)
+
+
+class Gumbel(AbstractBijection):
+    """x = exp(−exp(−z)), onto (0, 1), the Gumbel distribution function; in closed form both ways.
+
+    Arguments:
+        shape: the event shape.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.bijections import Gumbel
+        >>> round(Gumbel(()).forward(jnp.array(0.0)).item(), 4)
+        0.3679
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cond_shape: None = eqx.field(static=True, default=None)
+
+    def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        minus_log_x = jnp.exp(jnp.minimum(-z, math.log(limits(z.dtype).max) - 1))
+        x = jnp.clip(jnp.exp(-minus_log_x), _smallest(z.dtype), _below_one(z.dtype))
+        return x, -(z + minus_log_x).sum()
+
+    def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        inside = (x > 0) & (x < 1)
+        log_x = jnp.log(jnp.where(inside, x, 0.5))
+        z = -jnp.log(-log_x)
+        return _supported(inside, z, z - log_x)
 
 
 class PReLU(AbstractBijection):

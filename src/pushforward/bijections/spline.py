@@ -20,19 +20,26 @@ UNIT_DERIVATIVE = math.log(math.expm1(1 - MIN_DERIVATIVE))  # raw value whose de
 
 
 class RationalQuadraticSpline(AbstractBijection):
-    """A monotone rational-quadratic spline in each coordinate, the identity outside [-bound, bound].
+    """A monotone rational-quadratic spline of [-bound, bound] onto itself, in each coordinate.
 
     In closed form both ways, one cost (Durkan et al. 2019, "Neural spline flows"). Knots lie on the running sums of
-    widths and heights; the slope at both ends of the interval is 1. Raw leaves of zero are the identity.
+    widths and heights. Raw leaves of zero are the identity.
+
+    What lies at and beyond the ends is up to `ends`. "identity": slope 1 at both, the identity outside. "bounded": a
+    slope for each end; points of data outside have log-determinant -inf, noise must lie inside. "circular": the same,
+    but one slope that both ends share, for angles (Rezende et al. 2020); a `CircularShift` before it moves the seam.
 
     Arguments:
         widths: floating, shape (*shape, K), each above `MIN_BIN · 2 · bound`, summing to `2 · bound`.
         heights: the same for the images of the bins.
-        derivatives: slopes at the inner knots, floating, shape (*shape, K − 1), each above `MIN_DERIVATIVE`.
+        derivatives: slopes at the knots, each above `MIN_DERIVATIVE`: of the K − 1 inner ones for "identity", of all
+            K + 1 for "bounded", of all but the last for "circular"; floating, that number the last axis.
         bound: half the length of the interval, positive.
+        ends: "identity", "bounded" or "circular".
 
     Raises:
-        ValueError: a parameter is out of its range, does not sum to `2 · bound`, or a shape or dtype does not fit.
+        ValueError: a parameter is out of its range, does not sum to `2 · bound`, a shape or dtype does not fit, or
+            `ends` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -46,10 +53,11 @@ class RationalQuadraticSpline(AbstractBijection):
     raw_heights: Array
     raw_derivatives: Array
     bound: float = eqx.field(static=True)
+    ends: str = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
-    def __init__(self, widths: Any, heights: Any, derivatives: Any, bound: float):
+    def __init__(self, widths: Any, heights: Any, derivatives: Any, bound: float, ends: str = "identity"):
         widths, heights = floating("widths", widths), floating("heights", heights)
         derivatives = floating("derivatives", derivatives)
         if not 0 < bound < np.inf:
@@ -60,21 +68,23 @@ class RationalQuadraticSpline(AbstractBijection):
             )
         self.shape, n_bins = widths.shape[:-1], widths.shape[-1]
         require_shape("heights", heights, (*self.shape, n_bins))
-        require_shape("derivatives", derivatives, (*self.shape, n_bins - 1))
+        require_shape("derivatives", derivatives, (*self.shape, n_bins + _extra_slopes(ends)))
         require("derivatives", derivatives, lambda d: np.isfinite(d) & (d > MIN_DERIVATIVE), f"above {MIN_DERIVATIVE}")
         self.raw_widths = _raw_bins("widths", widths, bound)
         self.raw_heights = _raw_bins("heights", heights, bound)
         # softplus⁻¹
         steep = derivatives - MIN_DERIVATIVE
         self.raw_derivatives = steep + jnp.log(-jnp.expm1(-steep)) - UNIT_DERIVATIVE
-        self.bound = float(bound)
+        self.bound, self.ends = float(bound), ends
         self.cond_shape = None
 
     @classmethod
-    def init(cls, shape: tuple[int, ...], n_bins: int = 8, bound: float = 4.0) -> RationalQuadraticSpline:
+    def init(
+        cls, shape: tuple[int, ...], n_bins: int = 8, bound: float = 4.0, ends: str = "identity"
+    ) -> RationalQuadraticSpline:
         """The identity, in equal bins, ready to train."""
         bins = jnp.full((*shape, n_bins), 2 * bound / n_bins)
-        return cls(bins, bins, jnp.ones((*shape, n_bins - 1)), bound)
+        return cls(bins, bins, jnp.ones((*shape, n_bins + _extra_slopes(ends))), bound, ends)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         inside = (z >= -self.bound) & (z <= self.bound)
@@ -85,7 +95,7 @@ class RationalQuadraticSpline(AbstractBijection):
         slope = height / width
         below = slope * (xi**2 + rest**2) + (d0 + d1) * xi * rest
         x = bottom + height * xi * (slope * xi + d0 * rest) / below
-        return jnp.where(inside, x, z), _sum_where(inside, _log_slope(xi, rest, slope, d0, d1))
+        return jnp.where(inside, x, z), jnp.where(inside, _log_slope(xi, rest, slope, d0, d1), 0).sum()
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         inside = (x >= -self.bound) & (x <= self.bound)
@@ -95,13 +105,19 @@ class RationalQuadraticSpline(AbstractBijection):
         eta, rest = (point - bottom) / height, (top - point) / height
         slope = height / width
         xi, other = _solve_bin(eta, rest, slope, d0, d1)
-        return jnp.where(inside, left + width * xi, x), -_sum_where(inside, _log_slope(xi, other, slope, d0, d1))
+        log_slope = -_log_slope(xi, other, slope, d0, d1)
+        beyond, log_beyond = (x, 0.0) if self.ends == "identity" else (0.0, -jnp.inf)
+        return jnp.where(inside, left + width * xi, beyond), jnp.where(inside, log_slope, log_beyond).sum()
 
     def _bin(self, point: Array, by_height: bool) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Of the bin that holds each coordinate: left, right, bottom, top, slope left, slope right."""
         xs, ys = _knots(self.raw_widths, self.bound), _knots(self.raw_heights, self.bound)
-        ends = jnp.zeros((*self.raw_derivatives.shape[:-1], 1), self.raw_derivatives.dtype)
-        raw = jnp.concatenate([ends, self.raw_derivatives, ends], -1)
+        raw = self.raw_derivatives
+        if self.ends == "identity":
+            unit = jnp.zeros((*raw.shape[:-1], 1), raw.dtype)
+            raw = jnp.concatenate([unit, raw, unit], -1)
+        elif self.ends == "circular":
+            raw = jnp.concatenate([raw, raw[..., :1]], -1)
         reached = point[..., None] >= (ys if by_height else xs)[..., 1:-1]
         always = jnp.ones_like(reached[..., :1])
         here = jnp.concatenate([always, reached], -1) & ~jnp.concatenate([reached, ~always], -1)
@@ -113,6 +129,14 @@ class RationalQuadraticSpline(AbstractBijection):
 
         d0, d1 = (MIN_DERIVATIVE + jax.nn.softplus(pick(r) + UNIT_DERIVATIVE) for r in (raw[..., :-1], raw[..., 1:]))
         return pick(xs[..., :-1]), pick(xs[..., 1:]), pick(ys[..., :-1]), pick(ys[..., 1:]), d0, d1
+
+
+def _extra_slopes(ends: str) -> int:
+    """How many slopes there are beyond one for each bin."""
+    extra = {"identity": -1, "bounded": 1, "circular": 0}
+    if ends not in extra:
+        raise ValueError(f"ends must be one of {sorted(extra)}; got {ends!r}")
+    return extra[ends]
 
 
 def _raw_bins(name: str, bins: Array, bound: float) -> Array:
@@ -155,7 +179,3 @@ def _solve_bin(eta: Array, rest: Array, slope: Array, d0: Array, d1: Array) -> t
     near = jnp.where(positive, far, q / far)  # p + √(p² + q), without cancellation
     ahead = 2 * slope * eta
     return ahead / (near + ahead), near / (near + ahead)
-
-
-def _sum_where(inside: Array, values: Array) -> Array:
-    return jnp.where(inside, values, 0).sum()

@@ -109,6 +109,7 @@ def train(
     """
     began = time.monotonic()
     side_by_side = n_restarts > 1
+    model = _started(model, rows, side_by_side)
     params, rest = trees.partition(model, where)
     keys = jax.random.split(key, n_restarts) if side_by_side else key
     state = _start_state(params, keys, settings.averaging > 0, side_by_side)
@@ -167,6 +168,14 @@ def _keep(checkpoint: Checkpoint, state: State, history: list[dict[str, Any]]) -
             TrainingWarning,
             stacklevel=4,
         )
+
+
+def _started(model: Any, rows: Rows, side_by_side: bool) -> Any:
+    """The model with what it reads off data read off the training rows, each restart's own: some maps start there."""
+    if not model.reads_data:
+        return model
+    start = eqx.filter_vmap(calibrated, in_axes=(eqx.if_array(0), None)) if side_by_side else calibrated
+    return eqx.filter_jit(start)(model, rows)
 
 
 @eqx.filter_jit
