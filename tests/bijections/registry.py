@@ -15,16 +15,22 @@ from pushforward import trees
 from pushforward.bijections import (
     PLU,
     AbstractBijection,
+    ActNorm,
     Affine,
     Amortized,
     BatchNorm,
+    BlockAutoregressive,
     Bounded,
     Chain,
+    CircularShift,
     ConvexCombination,
     Coupling,
+    DeepSigmoid,
     Dense,
     Exp,
     Fixed,
+    Gated,
+    Gumbel,
     Householder,
     Identity,
     Invert,
@@ -38,6 +44,7 @@ from pushforward.bijections import (
     PReLU,
     Radial,
     RationalQuadraticSpline,
+    Scale,
     Shift,
     Sigmoid,
     Softplus,
@@ -47,7 +54,7 @@ from pushforward.bijections import (
     Triangular,
 )
 from pushforward.bijections.spline import _knots
-from pushforward.networks import MADE, MLP
+from pushforward.networks import MADE, MLP, BlockTriangular
 
 Key = Any
 
@@ -68,6 +75,7 @@ class Entry:
         tail: largest |z| at which values and gradients must be finite.
         points: from the map to noise points (event shape each) that a test must not miss: kinks, edges.
         shake: scale of what is added to the raw leaves, as training might.
+        support: ends of the noise and of the data, where both are bounded by the same ones.
         outside: values of a coordinate outside the image of the map; empty where it is the whole line.
         bad: what the message must say, to a call that must raise ValueError.
     """
@@ -79,6 +87,7 @@ class Entry:
     tail: float = 1e4
     points: Callable[[Any], list[Any]] = no_points
     shake: float = 0.3
+    support: tuple[float, float] = (-np.inf, np.inf)
     outside: Sequence[float] = ()
     bad: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
@@ -91,9 +100,9 @@ def triangular(key: Key, dim: int) -> jax.Array:
     return Triangular.init(key, dim).matrix
 
 
-def spline(key: Key, shape: tuple[int, ...]) -> RationalQuadraticSpline:
+def spline(key: Key, shape: tuple[int, ...], ends: str = "identity") -> RationalQuadraticSpline:
     """Bins and slopes that differ by a factor of a few."""
-    identity = RationalQuadraticSpline.init(shape, n_bins=5, bound=3.0)
+    identity = RationalQuadraticSpline.init(shape, n_bins=5, bound=3.0, ends=ends)
     return trees.offset(identity, 0.7 * jax.random.normal(key, (trees.n_parameters(identity),)))
 
 
@@ -122,6 +131,20 @@ def mixed_ends(key: Key, dim: int) -> Bounded:
     low = np.resize([-1.0, 0.5, -np.inf, -np.inf], dim)
     high = np.resize([2.0, np.inf, 3.0, np.inf], dim)
     return Bounded(floats(*low), floats(*high))
+
+
+def deep_sigmoid(key: Key, shape: tuple[int, ...]) -> DeepSigmoid:
+    slopes, offsets, weights = jax.random.split(key, 3)
+    size = (*shape, 4)
+    return DeepSigmoid(
+        jnp.exp(0.5 * jax.random.normal(slopes, size)),
+        jax.random.normal(offsets, size),
+        0.1 + 0.6 * jax.nn.softmax(jax.random.normal(weights, size)),
+    )
+
+
+def block_autoregressive(key: Key, dim: int, cond_dim: int | None) -> BlockAutoregressive:
+    return BlockAutoregressive(BlockTriangular.init(key, dim, (4, 3), cond_dim))
 
 
 def layers(key: Key, dim: int, n: int) -> Stack:
@@ -169,6 +192,23 @@ ENTRIES = [
     ),
     Entry("affine_scalar", lambda key, dim: Affine(jnp.ones(()), jax.random.normal(key, ())), dims=(1,)),
     Entry("affine_matrix", lambda key, dim: Affine(jnp.ones((2, dim)), jax.random.normal(key, (dim,))), dims=(3,)),
+    Entry(
+        "scale",
+        lambda key, dim: Scale(jax.random.normal(key, (dim,))),
+        bad={
+            "scale must be floating": lambda: Scale(jnp.arange(1)),
+            "nonzero": lambda: Scale(floats(0)),
+            "scale must have": lambda: Scale(floats(3), bound=1.0),
+        },
+    ),
+    Entry(
+        "gated",
+        lambda key, dim: Gated(jax.random.normal(key, (dim,)), jnp.full(dim, 0.3)),
+        bad={
+            "gate must be strictly between 0.001 and 1": lambda: Gated(floats(0), floats(1)),
+            "value must be finite": lambda: Gated(floats(np.nan), floats(0.5)),
+        },
+    ),
     Entry(
         "dense",
         Dense.init,
@@ -305,6 +345,19 @@ ENTRIES = [
     Entry("sigmoid", lambda key, dim: Sigmoid((dim,)), reach=(8.0, 20.0), outside=(0.0, 1.0, -1e4, 1e4)),
     Entry("softplus", lambda key, dim: Softplus((dim,)), reach=(80.0, 700.0), outside=(0.0, -1.0, -1e4)),
     Entry("tanh", lambda key, dim: Tanh((dim,)), reach=(4.0, 10.0), outside=(-1.0, 1.0, -1e4, 1e4)),
+    Entry("gumbel", lambda key, dim: Gumbel((dim,)), reach=(4.0, 6.0), tail=80.0, outside=(0.0, 1.0, -1e4, 1e4)),
+    Entry(
+        "deep_sigmoid",
+        lambda key, dim: deep_sigmoid(key, (dim,)),
+        bad={
+            "slopes must be positive": lambda: DeepSigmoid(floats(0), floats(0), floats(1)),
+            "weights must be shares that sum to 1": lambda: DeepSigmoid(floats(1, 1), floats(0, 0), floats(1, 1)),
+            "weights must be above": lambda: DeepSigmoid(floats(1, 1), floats(0, 0), floats(1, 0)),
+            r"offsets must have shape \(2,\)": lambda: DeepSigmoid(floats(1, 1), floats(0), floats(1, 0)),
+            "at least one unit": lambda: DeepSigmoid(floats(1)[0], floats(1)[0], floats(1)[0]),
+        },
+    ),
+    Entry("deep_sigmoid_scalar", lambda key, dim: deep_sigmoid(key, ()), dims=(1,)),
     Entry(
         "prelu_shared",
         lambda key, dim: PReLU(jnp.exp(jax.random.normal(key)), (2, dim)),
@@ -334,6 +387,20 @@ ENTRIES = [
         },
     ),
     Entry(
+        "act_norm",
+        lambda key, dim: ActNorm(jax.random.normal(key, (dim,)), jnp.exp(jax.random.normal(key, (dim,)))),
+        bad={
+            "scale must be finite and positive": lambda: ActNorm(floats(0), floats(0)),
+            r"one entry for each channel of the event shape \(4, 3\)": lambda: ActNorm(floats(0), floats(1), (4, 3)),
+            r"scale must have shape \(1,\)": lambda: ActNorm(floats(0), floats(1, 1)),
+            "shift must be finite": lambda: ActNorm(floats(np.nan), floats(1)),
+        },
+    ),
+    Entry(
+        "act_norm_channels",
+        lambda key, dim: ActNorm(jax.random.normal(key, (dim,)), jnp.full(dim, 2.0), (2, dim)),
+    ),
+    Entry(
         "bounded",
         mixed_ends,
         dims=(1, 4),
@@ -356,6 +423,42 @@ ENTRIES = [
             ),
             "bound must be positive": lambda: RationalQuadraticSpline(floats(1, 1), floats(1, 1), floats(1), -1.0),
             "2 to 999 bins": lambda: RationalQuadraticSpline(floats(2), floats(2), jnp.zeros(0), 1.0),
+        },
+    ),
+    Entry(
+        "spline_bounded",
+        lambda key, dim: spline(key, (dim,), "bounded"),
+        reach=(3.0, 3.0),
+        tail=3.0,
+        points=edges,
+        support=(-3.0, 3.0),
+        outside=(-3.5, 3.5, -1e4, 1e4),
+        bad={
+            "ends must be one of": lambda: RationalQuadraticSpline.init((), ends="open"),
+            r"derivatives must have shape \(3,\)": lambda: RationalQuadraticSpline(
+                floats(1, 1), floats(1, 1), floats(1), 1.0, "bounded"
+            ),
+        },
+    ),
+    Entry(
+        "spline_circular",
+        lambda key, dim: spline(key, (dim,), "circular"),
+        reach=(3.0, 3.0),
+        tail=3.0,
+        points=edges,
+        support=(-3.0, 3.0),
+        outside=(-3.5, 3.5, -1e4, 1e4),
+    ),
+    Entry(
+        "circular_shift",
+        lambda key, dim: CircularShift(jax.random.normal(key, (dim,)), 3.0),
+        reach=(2.9, 2.9),  # at the seam, rounding moves a point to the other end
+        tail=2.9,
+        support=(-3.0, 3.0),
+        outside=(-3.5, 3.5, -1e4, 1e4),
+        bad={
+            "bound must be positive": lambda: CircularShift(floats(0), 0.0),
+            "shift must be floating": lambda: CircularShift(jnp.arange(2), 1.0),
         },
     ),
     Entry("spline_scalar", lambda key, dim: spline(key, ()), dims=(1,), points=edges),
@@ -406,5 +509,37 @@ ENTRIES = [
                 MADE.init(jax.random.key(0), 2, 2, (4,)), scalar_affine(), [0, 0]
             )
         },
+    ),
+    Entry("autoregressive_spline", lambda key, dim: autoregressive(key, dim, spline(key, ()), None), reach=(1.0, 50.0)),
+    Entry(
+        "autoregressive_deep_sigmoid",
+        lambda key, dim: autoregressive(key, dim, Invert(deep_sigmoid(key, ())), 2),
+        dims=(3,),
+        reach=(1.0, 10.0),
+    ),
+    Entry(
+        "gated_iaf",
+        lambda key, dim: Invert(autoregressive(key, dim, Invert(Gated(floats(0)[0], floats(0.8)[0])), 2)),
+        dims=(3,),
+    ),
+    Entry(
+        "block_autoregressive",
+        lambda key, dim: block_autoregressive(key, dim, 2),
+        reach=(10.0, 1e4),
+        bad={
+            "network must be a BlockTriangular": lambda: BlockAutoregressive(MLP.init(jax.random.key(0), 2, 2, ())),
+            "at least one hidden layer": lambda: BlockTriangular.init(jax.random.key(0), 2, ()),
+        },
+    ),
+    Entry(
+        "coupling_multiplicative",
+        lambda key, dim: coupling(key, dim, Scale(jnp.ones(()), bound=2.0), None),
+        dims=(3,),
+    ),
+    Entry(
+        "coupling_deep_sigmoid",
+        lambda key, dim: coupling(key, dim, deep_sigmoid(key, ()), None),
+        dims=(3,),
+        reach=(1.0, 10.0),
     ),
 ]

@@ -20,18 +20,34 @@ from hypothesis import strategies as st
 import pushforward as pf
 from pushforward import bijections, trees
 from pushforward.bijections import AbstractBijection, AbstractDataMap
+from pushforward.distributions import Normal, Pushforward, Uniform
 from tests.bijections.registry import ENTRIES, Entry
+from tests.quadrature import check_density
 
 FEW = settings(max_examples=8)
 N_POINTS = 6
 SEED = st.integers(0, 2**31 - 1)
 # float32 keeps 7 digits, of which a badly conditioned draw may lose some
 TOLERANCE = {"float32": 3e-3, "float64": 1e-8}
+
+
+def size_of(entry: Entry, dim: int) -> int:
+    """How many numbers an event has."""
+    return int(np.prod(eqx.filter_eval_shape(lambda key: entry.make(key, dim), jax.random.key(0)).shape))
+
+
 # each entry in both precisions, and in each of its sizes
 CASES = [
     pytest.param(entry, dim, dtype, id=f"{entry.name}-{dim}-{dtype}")
     for entry in ENTRIES
     for dim, dtype in ((entry.dims[0], "float64"), (entry.dims[-1], "float32"))
+]
+# each entry in one number and in two, where it has such sizes
+PLANES = [
+    pytest.param(entry, dim, id=f"{entry.name}-{dim}")
+    for entry in ENTRIES
+    for dim in sorted({1 if size == 1 else 2 for size in entry.dims})
+    if size_of(entry, dim) <= 2
 ]
 FLOAT32 = [case for case in CASES if case.values[2] == "float32"]
 
@@ -169,6 +185,14 @@ def test_outside_the_support_the_log_det_is_minus_infinity_without_nan(entry: En
         found = inverse(bijection, points, condition)
         assert (np.asarray(found["log_det"]) == -np.inf).all()
         assert finite([found["image"], found["gradients"]])
+
+
+@pytest.mark.parametrize(("entry", "dim"), PLANES)
+def test_a_density_integrates_to_one_and_samples_follow_it(entry: Entry, dim: int) -> None:
+    bijection, condition = draw(entry, dim, 3)
+    low, high = (jnp.full(bijection.shape, end) for end in entry.support)
+    base = Uniform(low, high) if np.isfinite(entry.support).all() else Normal.standard(bijection.shape)
+    check_density(Pushforward(base, bijection), condition, entry.support)
 
 
 @pytest.mark.parametrize(("entry", "dim", "dtype"), FLOAT32)

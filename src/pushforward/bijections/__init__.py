@@ -1,8 +1,9 @@
 """Invertible maps x = f(z) that keep track of volume, one family a file."""
 
-from pushforward.bijections.affine import Affine, Shift
+from pushforward.bijections.act_norm import ActNorm
+from pushforward.bijections.affine import Affine, Gated, Scale, Shift
 from pushforward.bijections.amortized import Amortized
-from pushforward.bijections.autoregressive import MaskedAutoregressive
+from pushforward.bijections.autoregressive import MaskedAutoregressive, shuffle_orders
 from pushforward.bijections.base import (
     AbstractBijection,
     AbstractDataMap,
@@ -13,14 +14,18 @@ from pushforward.bijections.base import (
     Stack,
 )
 from pushforward.bijections.batch_norm import BatchNorm
+from pushforward.bijections.block_autoregressive import BlockAutoregressive
 from pushforward.bijections.bounded import Bounded
+from pushforward.bijections.circular import CircularShift
 from pushforward.bijections.coupling import Coupling
-from pushforward.bijections.elementwise import Exp, PReLU, Sigmoid, Softplus, Tanh
+from pushforward.bijections.deep_sigmoid import DeepSigmoid
+from pushforward.bijections.elementwise import Exp, Gumbel, PReLU, Sigmoid, Softplus, Tanh
 from pushforward.bijections.householder import Householder, Orthogonal
 from pushforward.bijections.linear import PLU, Dense, LowRank, Triangular
 from pushforward.bijections.linear_iaf import ConvexCombination, LinearIAF
 from pushforward.bijections.permute import Permute
 from pushforward.bijections.planar import Planar, Radial
+from pushforward.bijections.sequential import AbstractSequential
 from pushforward.bijections.spline import RationalQuadraticSpline
 from pushforward.bijections.sylvester import OrthonormalColumns, Sylvester
 
@@ -28,16 +33,23 @@ __all__ = [
     "PLU",
     "AbstractBijection",
     "AbstractDataMap",
+    "AbstractSequential",
+    "ActNorm",
     "Affine",
     "Amortized",
     "BatchNorm",
+    "BlockAutoregressive",
     "Bounded",
     "Chain",
+    "CircularShift",
     "ConvexCombination",
     "Coupling",
+    "DeepSigmoid",
     "Dense",
     "Exp",
     "Fixed",
+    "Gated",
+    "Gumbel",
     "Householder",
     "Identity",
     "Invert",
@@ -51,6 +63,7 @@ __all__ = [
     "Planar",
     "Radial",
     "RationalQuadraticSpline",
+    "Scale",
     "Shift",
     "Sigmoid",
     "Softplus",
@@ -58,4 +71,5 @@ __all__ = [
     "Sylvester",
     "Tanh",
     "Triangular",
+    "shuffle_orders",
 ]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections.base import AbstractBijection
 from pushforward.bijections.coupling import transform_each
 from pushforward.bijections.permute import take
+from pushforward.bijections.sequential import AbstractSequential, sequential
 from pushforward.networks.made import MADE, sweep, transposed_solve
 from pushforward.trees import Frozen
 
+M = TypeVar("M")
 
-class MaskedAutoregressive(AbstractBijection):
+
+class MaskedAutoregressive(AbstractSequential):
     """An autoregressive layer x_i = τ(z_i; g(x_{<i})) over a masked network g.
 
     Data to noise is one pass of the network. Noise to data is sequential in D, done as one incremental
@@ -45,8 +48,6 @@ class MaskedAutoregressive(AbstractBijection):
         >>> bool(jnp.allclose(layer.forward(layer.inverse(x)), x, atol=1e-5))
         True
     """
-
-    forward_is_sequential: ClassVar[bool] = True
 
     network: MADE
     transformer: Frozen[AbstractBijection]
@@ -80,30 +81,32 @@ class MaskedAutoregressive(AbstractBijection):
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         x = take(x, self.order.value, self.inverse_order.value)
-        z, log_det = _parallel(self, x, condition)
+        z, log_det = self.parallel(x, condition)
         return take(z, self.inverse_order.value, self.order.value), log_det
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         z = take(z, self.order.value, self.inverse_order.value)
-        x, log_det = _sequential((self, z, condition))
+        x, log_det = sequential(self, z, condition)
         return take(x, self.inverse_order.value, self.order.value), log_det
 
+    def parallel(self, x: Array, condition: Array | None) -> tuple[Array, Array]:
+        """The pass in the network's own order; see `AbstractSequential`."""
+        params = self.network(x, condition)
+        z, log_dets = transform_each(self.transformer.value, params, x, "inverse_and_log_det")
+        return z, log_dets.sum()
 
-def _parallel(layer: MaskedAutoregressive, x: Array, condition: Array | None) -> tuple[Array, Array]:
-    """x to z in the network's own order, with the log-determinant."""
-    params = layer.network(x, condition)
-    z, log_dets = transform_each(layer.transformer.value, params, x, "inverse_and_log_det")
-    return z, log_dets.sum()
+    def solve(self, z: Array, condition: Array | None) -> Array:
+        """One sweep, in the network's own order; see `AbstractSequential`."""
+        return _solve(self, z, condition)
 
-
-@eqx.filter_custom_vjp
-def _sequential(arguments: tuple[MaskedAutoregressive, Array, Array | None]) -> tuple[Array, Array]:
-    """z to x in the network's own order, with the log-determinant."""
-    layer, z, condition = arguments
-    x = _solve(layer, z, condition)
-    params = layer.network(x, condition)
-    _, log_dets = transform_each(layer.transformer.value, params, z, "forward_and_log_det")
-    return x, log_dets.sum()
+    def transposed_solve(self, x: Array, condition: Array | None, g: Array) -> Array:
+        """One reverse sweep, in the network's own order; see `AbstractSequential`."""
+        template = self.transformer.value
+        pre = self.network.pre_activations(x, condition)
+        params = pre[-1].reshape(self.network.dim, self.network.n_params)
+        pull = jax.vmap(jax.grad(lambda p, v: trees.offset(template, p).inverse(v), argnums=(0, 1)))
+        slopes, diagonal = pull(params, x)
+        return transposed_solve(self.network, pre, diagonal, slopes, g)
 
 
 def _solve(layer: MaskedAutoregressive, z: Array, condition: Array | None) -> Array:
@@ -138,34 +141,45 @@ def _solve(layer: MaskedAutoregressive, z: Array, condition: Array | None) -> Ar
     return solved
 
 
-@_sequential.def_fwd  # type: ignore[untyped-decorator]
-def _sequential_fwd(perturbed: Any, arguments: Any) -> tuple[tuple[Array, Array], Array]:
-    x, log_det = _sequential(arguments)
-    return (x, log_det), x
+def reordered(layer: MaskedAutoregressive, order: Array) -> MaskedAutoregressive:
+    """The same weights for the same coordinates, drawn in another order (Germain et al. 2015, order-agnostic MADE).
+
+    Arguments:
+        layer: any masked autoregressive layer.
+        order: a permutation of 0..D-1, which may be traced.
+    """
+    network, dim = layer.network, layer.network.dim
+    places = layer.inverse_order.value[order]  # in the old order, of the coordinates in the new one
+    first, last = network.layers[0], network.layers[-1]
+    outputs = (places[:, None] * network.n_params + jnp.arange(network.n_params)).reshape(-1)
+    moved = eqx.tree_at(
+        lambda n: (n.layers[0].weight, n.layers[-1].weight, n.layers[-1].bias),
+        network,
+        (first.weight[:, places], last.weight[outputs], last.bias[outputs]),
+    )
+    inverse = jnp.zeros(dim, jnp.int32).at[order].set(jnp.arange(dim, dtype=jnp.int32))
+    new: MaskedAutoregressive = eqx.tree_at(
+        lambda a: (a.network, a.order.value, a.inverse_order.value), layer, (moved, order.astype(jnp.int32), inverse)
+    )
+    return new
 
 
-@_sequential.def_bwd  # type: ignore[untyped-decorator]
-def _sequential_bwd(x: Array, cotangents: Any, perturbed: Any, arguments: Any) -> Any:
-    """Implicit gradient of F(x, θ) = z: λ solves Jᵀλ = g, then one VJP of the parallel pass."""
-    layer, _, condition = arguments
-    x_bar = jnp.zeros_like(x) if cotangents[0] is None else cotangents[0]
-    log_det_bar = jnp.zeros((), x.dtype) if cotangents[1] is None else cotangents[1]
-    template = layer.transformer.value
+def shuffle_orders(model: M, key: PRNGKeyArray) -> M:
+    """`model` with every masked autoregressive layer in a random order, its weights kept with their coordinates.
 
-    pre = layer.network.pre_activations(x, condition)
-    params = pre[-1].reshape(layer.network.dim, layer.network.n_params)
-    pull = jax.vmap(jax.grad(lambda p, v: trees.offset(template, p).inverse(v), argnums=(0, 1)))
-    slopes, diagonal = pull(params, x)
+    Layers of a `Stack` get an order each.
+    """
 
-    trainable, rest = eqx.partition((layer, condition), eqx.is_inexact_array)
+    def is_layer(node: Any) -> bool:
+        return isinstance(node, MaskedAutoregressive)
 
-    def parallel(trainable: Any, x: Array) -> tuple[Array, Array]:
-        layer, condition = eqx.combine(trainable, rest)
-        return _parallel(layer, x, condition)
+    def shuffled(layer: MaskedAutoregressive, key: PRNGKeyArray) -> Any:
+        if layer.order.value.ndim > 1:
+            return eqx.filter_vmap(shuffled)(layer, jax.random.split(key, layer.order.value.shape[0]))
+        return reordered(layer, jax.random.permutation(key, layer.network.dim))
 
-    _, vjp = jax.vjp(parallel, trainable, x)
-    # the forward log-determinant is minus the inverse's, as a function of x and the parameters
-    g = x_bar + vjp((jnp.zeros_like(x), -log_det_bar))[1]
-    solved = transposed_solve(layer.network, pre, diagonal, slopes, g)
-    layer_bar, condition_bar = vjp((-solved, -log_det_bar))[0]
-    return layer_bar, solved, condition_bar
+    nodes, structure = jax.tree.flatten(model, is_leaf=is_layer)
+    keys = jax.random.split(key, len(nodes))
+    new = [shuffled(node, k) if is_layer(node) else node for node, k in zip(nodes, keys, strict=True)]
+    found: M = jax.tree.unflatten(structure, new)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pushforward.distributions import Pushforward
-from pushforward.flows.autoregressive import iaf, maf, spline_autoregressive
+from pushforward.flows.autoregressive import bnaf, iaf, maf, naf, spline_autoregressive
 from pushforward.flows.coupling import nice, real_nvp, spline_coupling
 from pushforward.flows.elementary import convex_combination_iaf, householder, planar, radial, sylvester
 
@@ -16,6 +16,8 @@ RECIPES: dict[str, Callable[..., Pushforward]] = {
     "iaf": iaf,
     "spline_coupling": spline_coupling,
     "spline_autoregressive": spline_autoregressive,
+    "naf": naf,
+    "bnaf": bnaf,
     "planar": planar,
     "radial": radial,
     "sylvester": sylvester,
@@ -37,10 +39,12 @@ def recipe(name: str) -> Callable[..., Pushforward]:
 
 __all__ = [
     "RECIPES",
+    "bnaf",
     "convex_combination_iaf",
     "householder",
     "iaf",
     "maf",
+    "naf",
     "nice",
     "planar",
     "radial",

@@ -12,10 +12,23 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections import AbstractBijection, Invert, MaskedAutoregressive, RationalQuadraticSpline, Stack
+from pushforward.bijections import (
+    AbstractBijection,
+    BlockAutoregressive,
+    Chain,
+    DeepSigmoid,
+    Gated,
+    Invert,
+    MaskedAutoregressive,
+    Permute,
+    RationalQuadraticSpline,
+    Stack,
+)
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._transformers import affine
-from pushforward.networks import MADE
+from pushforward.flows._transformers import affine, quick
+from pushforward.networks import MADE, BlockTriangular
+
+OPEN_GATE = 2.0  # logit of a gate that lets most of the point pass, where training starts
 
 
 def _autoregressive_stack(
@@ -53,7 +66,7 @@ def maf(
 ) -> Pushforward:
     """Masked autoregressive flow: quick densities (Papamakarios, Pavlakou & Murray 2017).
 
-    A density costs one pass; a sample one incremental sweep, sequential in D.
+    A density costs one pass; a sample one incremental sweep, sequential in D. `iaf` is it turned round.
 
     Arguments:
         key: a JAX random key.
@@ -84,6 +97,7 @@ def iaf(
     n_layers: int = 5,
     hidden_sizes: Sequence[int] = (64, 64),
     activation: str = "silu",
+    gated: bool = False,
 ) -> Pushforward:
     """Inverse autoregressive flow: quick samples (Kingma et al. 2016).
 
@@ -91,6 +105,8 @@ def iaf(
 
     Arguments:
         key, dim, cond_dim, n_layers, hidden_sizes, activation: as for `maf`.
+        gated: whether each layer is the paper's gate σ z + (1 − σ) m, which shrinks what passes; the condition is
+            then its context h.
 
     Returns:
         A flow of event shape (dim,).
@@ -101,8 +117,10 @@ def iaf(
         >>> flows.iaf(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    flow = maf(key, dim, cond_dim=cond_dim, n_layers=n_layers, hidden_sizes=hidden_sizes, activation=activation)
-    return Pushforward(flow.base, Invert(flow.bijection))
+    # the pass runs the transformer's inverse
+    transformer = Invert(Gated(jnp.zeros(()), jax.nn.sigmoid(jnp.asarray(OPEN_GATE)))) if gated else affine()
+    layers = _autoregressive_stack(key, dim, transformer, cond_dim, n_layers, hidden_sizes, activation)
+    return Pushforward(Normal.standard((dim,)), quick(layers, "density", "sampling"))
 
 
 def spline_autoregressive(
@@ -115,14 +133,16 @@ def spline_autoregressive(
     activation: str = "silu",
     n_bins: int = 8,
     interval: float = 4.0,
+    fast: str = "density",
 ) -> Pushforward:
-    """Neural spline flow, autoregressive form: quick densities (Durkan et al. 2019).
+    """Neural spline flow, autoregressive form (Durkan et al. 2019).
 
-    A density costs one pass; a sample one incremental sweep, sequential in D.
+    A density costs one pass; a sample one incremental sweep, sequential in D. Turned round, the reverse.
 
     Arguments:
         key, dim, cond_dim, n_layers, hidden_sizes, activation: as for `maf`.
         n_bins, interval: as for `spline_coupling`.
+        fast: "density" or "sampling", the direction of one pass.
 
     Returns:
         A flow of event shape (dim,).
@@ -135,4 +155,77 @@ def spline_autoregressive(
     """
     transformer = RationalQuadraticSpline.init((), n_bins, interval)
     layers = _autoregressive_stack(key, dim, transformer, cond_dim, n_layers, hidden_sizes, activation)
-    return Pushforward(Normal.standard((dim,)), layers)
+    return Pushforward(Normal.standard((dim,)), quick(layers, "density", fast))
+
+
+def naf(
+    key: PRNGKeyArray,
+    dim: int,
+    *,
+    cond_dim: int | None = None,
+    n_layers: int = 3,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: str = "silu",
+    n_units: int = 8,
+    fast: str = "density",
+) -> Pushforward:
+    """Neural autoregressive flow with deep sigmoidal transformers (Huang et al. 2018).
+
+    A density costs one pass; a sample one incremental sweep that solves one scalar equation for each coordinate.
+    Turned round, the reverse.
+
+    Arguments:
+        key, dim, cond_dim, n_layers, hidden_sizes, activation: as for `maf`.
+        n_units: sigmoids in each transformer.
+        fast: "density" or "sampling", the direction of one pass.
+
+    Returns:
+        A flow of event shape (dim,).
+
+    Example:
+        >>> import jax
+        >>> from pushforward import flows
+        >>> flows.naf(jax.random.key(0), 3, n_layers=2).sample(jax.random.key(1), (10,)).shape
+        (10, 3)
+    """
+    transformer = Invert(DeepSigmoid.init((), n_units))
+    layers = _autoregressive_stack(key, dim, transformer, cond_dim, n_layers, hidden_sizes, activation)
+    return Pushforward(Normal.standard((dim,)), quick(layers, "density", fast))
+
+
+def bnaf(
+    key: PRNGKeyArray,
+    dim: int,
+    *,
+    cond_dim: int | None = None,
+    n_layers: int = 1,
+    hidden_sizes: Sequence[int] = (64, 64),
+    fast: str = "density",
+) -> Pushforward:
+    """Block neural autoregressive flow (De Cao, Aziz & Titov 2019).
+
+    A density costs one pass; a sample one scalar equation for each coordinate in turn. Turned round, the reverse.
+
+    Arguments:
+        key, dim, cond_dim: as for `maf`.
+        n_layers: block triangular networks, the order of the coordinates reversed from one to the next.
+        hidden_sizes: units of each network's hidden layers; each is rounded up to as many for every coordinate.
+        fast: "density" or "sampling", the direction of one pass.
+
+    Returns:
+        A flow of event shape (dim,).
+
+    Example:
+        >>> import jax
+        >>> from pushforward import flows
+        >>> flows.bnaf(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
+        (10, 3)
+    """
+    blocks = [-(-size // dim) for size in hidden_sizes]
+
+    def one(key: Array) -> Chain:
+        return Chain([BlockAutoregressive(BlockTriangular.init(key, dim, blocks, cond_dim)), reversal])
+
+    reversal = Permute(np.arange(dim)[::-1])
+    layers = Stack(eqx.filter_vmap(one)(jax.random.split(key, n_layers)))
+    return Pushforward(Normal.standard((dim,)), quick(layers, "density", fast))

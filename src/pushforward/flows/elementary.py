@@ -26,6 +26,7 @@ from pushforward.bijections import (
     Sylvester,
 )
 from pushforward.distributions import Normal, Pushforward
+from pushforward.flows._transformers import quick
 from pushforward.networks import MLP, LinearChain
 
 
@@ -40,11 +41,12 @@ def _repeated(
     cond_dim: int | None,
     n_layers: int,
     hidden_sizes: Sequence[int],
+    fast: str = "sampling",
 ) -> Pushforward:
     """Like maps one after the other on a standard normal."""
     key_maps, key_network = jax.random.split(key)
-    layers = _stacked(key_maps, init, n_layers)
-    return Pushforward(Normal.standard((dim,)), _amortized(key_network, layers, cond_dim, hidden_sizes))
+    layers = _amortized(key_network, _stacked(key_maps, init, n_layers), cond_dim, hidden_sizes)
+    return Pushforward(Normal.standard((dim,)), quick(layers, "sampling", fast))
 
 
 def _amortized(
@@ -64,10 +66,11 @@ def planar(
     cond_dim: int | None = None,
     n_layers: int = 16,
     hidden_sizes: Sequence[int] = (64, 64),
+    fast: str = "sampling",
 ) -> Pushforward:
     """Planar flow (Rezende & Mohamed 2015).
 
-    A sample costs O(D) a layer in closed form; a density one scalar equation a layer.
+    A sample costs O(D) a layer in closed form; a density one scalar equation a layer. Turned round, the reverse.
 
     Arguments:
         key: a JAX random key.
@@ -75,6 +78,7 @@ def planar(
         cond_dim: size of the condition, or None.
         n_layers: planar maps.
         hidden_sizes: hidden layers of the network that gives every map's numbers for a condition.
+        fast: "sampling" or "density", the direction in closed form.
 
     Returns:
         A flow of event shape (dim,).
@@ -85,7 +89,7 @@ def planar(
         >>> flows.planar(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    return _repeated(key, lambda k: Planar.init(k, dim), dim, cond_dim, n_layers, hidden_sizes)
+    return _repeated(key, lambda k: Planar.init(k, dim), dim, cond_dim, n_layers, hidden_sizes, fast)
 
 
 def radial(
@@ -124,6 +128,7 @@ def sylvester(
     hidden_sizes: Sequence[int] = (64, 64),
     form: str = "orthogonal",
     n_units: int | None = None,
+    fast: str = "sampling",
 ) -> Pushforward:
     """Sylvester flow (van den Berg et al. 2018).
 
@@ -134,6 +139,7 @@ def sylvester(
         form: "orthogonal" (orthonormal columns), "householder" (a product of reflections) or "triangular"
             (orders reversed from one layer to the next).
         n_units: M of the orthogonal form, or how many reflections of the Householder form; min(D, 8) if None.
+        fast: as for `planar`.
 
     Returns:
         A flow of event shape (dim,).
@@ -163,7 +169,8 @@ def sylvester(
         return Sylvester.init(key_map, bases[form](key_basis, order))
 
     layers = Stack(eqx.filter_vmap(one)(jax.random.split(key_maps, n_layers), jnp.asarray(orders, jnp.int32)))
-    return Pushforward(Normal.standard((dim,)), _amortized(key_network, layers, cond_dim, hidden_sizes))
+    whole = _amortized(key_network, layers, cond_dim, hidden_sizes)
+    return Pushforward(Normal.standard((dim,)), quick(whole, "sampling", fast))
 
 
 def householder(

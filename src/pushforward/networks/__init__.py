@@ -1,7 +1,8 @@
 """What parameterises maps: plain and masked networks."""
 
+from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.made import MADE
 from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear
 
-__all__ = ["ACTIVATIONS", "MADE", "MLP", "Linear", "LinearChain"]
+__all__ = ["ACTIVATIONS", "MADE", "MLP", "BlockLinear", "BlockTriangular", "Linear", "LinearChain"]
