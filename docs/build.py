@@ -1,4 +1,4 @@
-"""Rebuild what is generated here: the README's picture, by running its example, and the page of experiments."""
+"""Rebuild what is generated here: the README's picture, by running its example; the pages of maps and experiments."""
 
 import os
 import re
@@ -40,6 +40,9 @@ def draw_readme_picture(file: Path) -> None:
 if __name__ == "__main__":
     mpl.use("Agg")
     draw_readme_picture(ROOT / "docs" / "images" / "readme.png")
+    import maps
+
+    maps.main()
     sys.path.insert(0, str(ROOT / "experiments"))
     import report
 
