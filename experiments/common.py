@@ -98,6 +98,16 @@ def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], 
     print(f"wrote {path.relative_to(HERE.parent)}")
 
 
+def write_table(name: str, head: list[str], rows: list[list[Any]], seconds: float) -> None:
+    """Write the result of an experiment that is one table."""
+    RESULTS.mkdir(exist_ok=True)
+    machine = f"{os.cpu_count()} cores, {platform.machine()}"
+    report = {"experiment": name, "head": head, "rows": rows, "commit": COMMIT, "machine": machine, "seconds": seconds}
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"wrote {path.relative_to(HERE.parent)}")
+
+
 def picture(figure: Any, name: str) -> str:
     """Save a figure for the docs; its path from docs/."""
     PICTURES.mkdir(parents=True, exist_ok=True)

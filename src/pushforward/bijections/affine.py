@@ -144,6 +144,11 @@ class Affine(AbstractBijection):
         self.cond_shape = None
 
     @property
+    def log_scale(self) -> Array:
+        """log|scale|, event shape."""
+        return self.scaling.log_scale
+
+    @property
     def scale(self) -> Array:
         """Event shape."""
         return self.scaling.scale
@@ -174,7 +179,7 @@ class Gated(AbstractBijection):
     Example:
         >>> import jax.numpy as jnp
         >>> from pushforward.bijections import Gated
-        >>> Gated(jnp.array(4.0), jnp.array(0.75)).forward(jnp.array(0.0)).item()
+        >>> round(Gated(jnp.array(4.0), jnp.array(0.75)).forward(jnp.array(0.0)).item(), 4)
         1.0
     """
 
