@@ -74,4 +74,8 @@ def tasks_of(module: str) -> tuple[Task, ...]:
 def all_tasks() -> dict[str, tuple[str, Task]]:
     """Every task by name, with its module."""
     modules = [f"{__package__}.tasks.{name}" for name in MODULES]
-    return {task.name: (module, task) for module in modules for task in tasks_of(module)}
+    found = [(module, task) for module in modules for task in tasks_of(module)]
+    names = [task.name for _, task in found]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two tasks share a name: {sorted(n for n in set(names) if names.count(n) > 1)}")
+    return {task.name: (module, task) for module, task in found}

@@ -242,7 +242,7 @@ def _sides(family: str, work: str) -> tuple[Side, ...]:
 def _task(family: str, work: str) -> Task:
     title, what = WHAT[work]
     return Task(
-        name=f"{family}_{work}",
+        name=f"{work}_{family}",
         title=f"{title}: {FAMILIES[family]}",
         about=(
             f"D = {DIM}, {LAYERS} layers, two hidden layers of {WIDTH}, batch {BATCH}, float32: {what}. The JAX sides "
@@ -255,9 +255,10 @@ def _task(family: str, work: str) -> Task:
 
 
 TASKS = (
-    *(_task(family, work) for work in WHAT for family in FAMILIES),
+    # flowjax's inverse of a block flow, the only other one, gives up at this size: "maximum steps reached"
+    *(_task(family, work) for work in WHAT for family in FAMILIES if (family, work) != ("bnaf", "sample")),
     Task(
-        name="nsf_coupling_fit",
+        name="fit_nsf_coupling",
         title="A whole fit: neural spline flow, coupling",
         about=(
             f"The flow above, {FIT_EPOCHS} epochs of {FIT_ROWS // BATCH} steps with validation after each, by each "
