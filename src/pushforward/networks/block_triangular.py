@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+START_GATE = -2.0  # logit of w at the start: close to the identity, so that many layers do not stretch the tails
 LEAST_PASS = 0.01  # of an input that goes through unchanged: the network maps onto the whole line
 
 
@@ -90,9 +91,9 @@ class BlockTriangular(eqx.Module):
         *keys, key_context = jax.random.split(key, len(sizes))
         layers = tuple(BlockLinear.init(k, dim, *pair) for k, pair in zip(keys, pairwise(sizes), strict=True))
         if cond_dim is None:
-            return cls(layers, None, jnp.zeros(()), dim)
+            return cls(layers, None, jnp.asarray(START_GATE), dim)
         context = jax.random.normal(key_context, (dim * sizes[1], cond_dim)) / cond_dim**0.5
-        return cls(layers, context, jnp.zeros(()), dim)
+        return cls(layers, context, jnp.asarray(START_GATE), dim)
 
     def biases(self, condition: Array | None) -> list[Array]:
         """The bias of every layer, the first with the condition's part added."""
