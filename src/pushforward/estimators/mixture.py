@@ -108,7 +108,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         learning_rate: float | None = None,
         weight_decay: float | None = None,
         training: Mapping[str, Any] | None = None,
-        validation_fraction: float = 0.1,
+        validation_fraction: float = 0.05,
         patience: int | None = None,
         bounds: Bounds | None = None,
         discrete: str | Sequence[Any] = "auto",
