@@ -23,6 +23,13 @@ def test_the_first_batch_sets_it_and_later_ones_do_not(float64: None) -> None:
     np.testing.assert_allclose(moved, (X + 5 - X.mean(0)) / X.std(0))
 
 
+def test_padding_alone_starts_nothing() -> None:
+    norm, z, _ = ActNorm.init((2,)).calibrate(jnp.asarray(X, jnp.float32), weights=jnp.zeros(len(X)))
+    np.testing.assert_array_equal(z, np.float32(X))
+    started, *_ = norm.calibrate(jnp.asarray(X, jnp.float32))
+    np.testing.assert_allclose(started.shift, X.mean(0), rtol=1e-4, atol=1e-4)
+
+
 def test_given_parameters_stay(float64: None) -> None:
     norm = ActNorm(jnp.array([1.0, 2.0]), jnp.array([0.5, 3.0]))
     calibrated, *_ = norm.calibrate(jnp.asarray(X))

@@ -22,8 +22,9 @@ LEAST_SCALE = 1e-3  # of a channel that hardly varies in the first batch, so tha
 class ActNorm(AbstractDataMap):
     """x = scale · z + shift in each channel, read off the first batch and trained from there (Kingma & Dhariwal 2018).
 
-    The first batch that `calibrate` sees gets mean 0 and variance 1 on the noise side; later ones change nothing.
-    A map built from given parameters keeps them. What trains is the shift and log(scale). In closed form both ways.
+    The first batch that `calibrate` sees gets mean 0 and variance 1 on the noise side; later ones, and rows of weight
+    zero alone, change nothing. A map built from given parameters keeps them. What trains is the shift and log(scale).
+    In closed form both ways.
 
     Arguments:
         shift: floating, shape (C,), one for each channel, the last axis of an event; or (), one for all.
@@ -85,11 +86,13 @@ class ActNorm(AbstractDataMap):
         """Take shift and scale from the first batch; see `AbstractBijection.calibrate`."""
         mean, variance = weighted_moments(x, weights, n_kept=self.shift.ndim)
         found = (mean, jnp.log(jnp.maximum(jnp.sqrt(variance), LEAST_SCALE)))
+        seen = jnp.asarray(True) if weights is None else (weights > 0).any()
+        starts = seen & ~self.started.value
         shift, log_scale = jax.tree.map(
-            lambda own, new: jnp.where(self.started.value, own, new), (self.shift, self.log_scale), found
+            lambda own, new: jnp.where(starts, new, own), (self.shift, self.log_scale), found
         )
         calibrated = eqx.tree_at(
-            lambda a: (a.shift, a.log_scale, a.started.value), self, (shift, log_scale, jnp.ones((), bool))
+            lambda a: (a.shift, a.log_scale, a.started.value), self, (shift, log_scale, self.started.value | seen)
         )
         z, log_det = jax.vmap(calibrated.inverse_and_log_det)(x)
         return calibrated, z, log_det

@@ -71,14 +71,6 @@ class MaskedAutoregressive(AbstractSequential):
         self.order = Frozen(jnp.asarray(order, dtype=jnp.int32))
         self.inverse_order = Frozen(jnp.asarray(np.argsort(order), dtype=jnp.int32))
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.network.dim,)
-
-    @property
-    def cond_shape(self) -> tuple[int, ...] | None:
-        return None if self.network.context is None else self.network.context.shape[-1:]
-
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         x = take(x, self.order.value, self.inverse_order.value)
         z, log_det = self.parallel(x, condition)

@@ -41,14 +41,6 @@ class BlockAutoregressive(AbstractSequential):
             raise ValueError(f"network must be a BlockTriangular; got {type(network).__name__}")
         self.network = network
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.network.dim,)
-
-    @property
-    def cond_shape(self) -> tuple[int, ...] | None:
-        return None if self.network.context is None else self.network.context.shape[-1:]
-
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self.parallel(x, condition)
 

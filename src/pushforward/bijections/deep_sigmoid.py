@@ -48,11 +48,8 @@ class DeepSigmoid(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, slopes: Any, offsets: Any, weights: Any):
-        slopes, offsets, weights = (
-            floating("slopes", slopes),
-            floating("offsets", offsets),
-            floating("weights", weights),
-        )
+        slopes, offsets = floating("slopes", slopes), floating("offsets", offsets)
+        weights = floating("weights", weights)
         if slopes.ndim < 1 or not 1 <= slopes.shape[-1] < 1 / MIN_WEIGHT:
             raise ValueError(
                 f"slopes must have a last axis of at least one unit and fewer than {1 / MIN_WEIGHT:.0f}; "

@@ -16,11 +16,22 @@ from pushforward.bijections.base import AbstractBijection
 class AbstractSequential(AbstractBijection):
     """A map whose pass from data to noise has a triangular Jacobian.
 
-    A subclass says how the pass runs, how it is undone, and how its transposed Jacobian is solved for. Noise to data
-    then has an implicit gradient: one reverse sweep and one VJP of the pass, so its memory is that of one pass.
+    A subclass has a network, and says how the pass runs, how it is undone, and how its transposed Jacobian is solved
+    for. Noise to data then has an implicit gradient: one reverse sweep and one VJP of the pass, so its memory is that
+    of one pass.
     """
 
     forward_is_sequential: ClassVar[bool] = True
+
+    network: eqx.AbstractVar[Any]  # of `dim` inputs; its `context` weighs the condition, or is None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.network.dim,)
+
+    @property
+    def cond_shape(self) -> tuple[int, ...] | None:
+        return None if self.network.context is None else self.network.context.shape[-1:]
 
     @abc.abstractmethod
     def parallel(self, x: Array, condition: Array | None) -> tuple[Array, Array]:

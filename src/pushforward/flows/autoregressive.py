@@ -101,7 +101,8 @@ def iaf(
 ) -> Pushforward:
     """Inverse autoregressive flow: quick samples (Kingma et al. 2016).
 
-    With the same key it is the inverse map of `maf`: a sample costs one pass, the density of a point one sweep.
+    With the same key it is, unless gated, the inverse map of `maf`: a sample costs one pass, the density of a point
+    one sweep.
 
     Arguments:
         key, dim, cond_dim, n_layers, hidden_sizes, activation: as for `maf`.

@@ -13,6 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pushforward.networks.mlp import conditioned
+
 START_GATE = -2.0  # logit of w at the start: close to the identity, so that many layers do not stretch the tails
 LEAST_PASS = 0.01  # of an input that goes through unchanged: the network maps onto the whole line
 
@@ -97,12 +99,7 @@ class BlockTriangular(eqx.Module):
 
     def biases(self, condition: Array | None) -> list[Array]:
         """The bias of every layer, the first with the condition's part added."""
-        biases = [layer.bias for layer in self.layers]
-        if self.context is None:
-            return biases
-        if condition is None:
-            raise ValueError(f"this network needs a condition of shape {self.context.shape[-1:]}; got none")
-        return [biases[0] + self.context @ condition, *biases[1:]]
+        return conditioned([layer.bias for layer in self.layers], self.context, condition)
 
     def shares(self) -> tuple[Array, Array]:
         """1 − w and w: how much of the input passes, and how much of g there is."""
@@ -111,39 +108,31 @@ class BlockTriangular(eqx.Module):
 
     def __call__(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         """The outputs, and the logarithms of the Jacobian's diagonal, both of shape (D,)."""
+        return self.with_slopes(x, condition)[:2]
+
+    def with_slopes(self, x: Array, condition: Array | None = None) -> tuple[Array, Array, list[Array]]:
+        """The same, and the slopes of the activation in every hidden unit, shape (D, units) for each layer."""
         z, diagonal, log_scale = x, jnp.ones((self.dim, 1), x.dtype), jnp.zeros(self.dim, x.dtype)
+        slopes: list[Array] = []
         for i, (layer, bias) in enumerate(zip(self.layers, self.biases(condition), strict=True)):
             z = layer.matrix() @ z + bias
             diagonal = jnp.einsum("doi,di->do", layer.diagonal(), diagonal)
             if i < len(self.layers) - 1:
-                z, slope = _tanh(z)
-                diagonal = diagonal * slope.reshape(self.dim, -1)
+                z = jnp.tanh(z)
+                slopes.append(blocks_of(1 - z**2, self.dim))
+                diagonal = diagonal * slopes[-1]
             # nothing is negative, so a rescaling of each row is all that a long product needs
             largest = lax.stop_gradient(jnp.maximum(diagonal.max(-1), _least(x.dtype)))
             diagonal, log_scale = diagonal / largest[:, None], log_scale + jnp.log(largest)
         passing, share = self.shares()
         # far out the slope of g is zero to the dtype, and its logarithm's gradient must still be finite
         log_slope = jnp.log(jnp.maximum(diagonal[:, 0], _least(x.dtype))) + log_scale
-        return passing * x + share * z, jnp.logaddexp(jnp.log(passing), jnp.log(share) + log_slope)
-
-    def slopes(self, x: Array, condition: Array | None = None) -> list[Array]:
-        """Slopes of the activation in every hidden unit, one array a layer."""
-        found, seen = [], x
-        for layer, bias in zip(self.layers[:-1], self.biases(condition)[:-1], strict=True):
-            seen, slope = _tanh(layer.matrix() @ seen + bias)
-            found.append(slope)
-        return found
+        return passing * x + share * z, jnp.logaddexp(jnp.log(passing), jnp.log(share) + log_slope), slopes
 
 
 def _least(dtype: Any) -> Any:
     """The least positive normal number."""
     return jnp.finfo(dtype).tiny  # type: ignore[no-untyped-call]
-
-
-def _tanh(a: Array) -> tuple[Array, Array]:
-    """The activation and its slope."""
-    t = jnp.tanh(a)
-    return t, 1 - t**2
 
 
 def blocks_of(rows: Array, dim: int) -> Array:
@@ -210,8 +199,7 @@ def transposed_solve(network: BlockTriangular, x: Array, condition: Array | None
     dim, layers = network.dim, network.layers
     columns = [blocks_of(layer.strictly_lower().T, dim) for layer in layers]
     diagonal = [layer.diagonal() for layer in layers]
-    slopes = [blocks_of(slope, dim) for slope in network.slopes(x, condition)]
-    log_diagonal = network(x, condition)[1]
+    _, log_diagonal, slopes = network.with_slopes(x, condition)
     share = network.shares()[1]
 
     def block(out: Array, given: list[Array], diagonal: list[Array], slopes: list[Array]) -> list[Array]:

@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import NDArray
 
-from pushforward.networks.mlp import Linear, activation, draw_layers
+from pushforward.networks.mlp import Linear, activation, conditioned, draw_layers
 
 IntArray: TypeAlias = NDArray[np.int_]
 LEAVES = 8  # a sweep is halved until its parts are this many, or 8 steps long
@@ -102,12 +102,7 @@ class MADE(eqx.Module):
 
     def biases(self, condition: Array | None) -> list[Array]:
         """The bias of every layer, the first with the condition's part added."""
-        biases = [layer.bias for layer in self.layers]
-        if self.context is None:
-            return biases
-        if condition is None:
-            raise ValueError(f"this network needs a condition of shape {self.context.shape[-1:]}; got none")
-        return [biases[0] + self.context @ condition, *biases[1:]]
+        return conditioned([layer.bias for layer in self.layers], self.context, condition)
 
     def __call__(self, x: Float[Array, " dim"], condition: Array | None = None) -> Float[Array, "dim n_params"]:
         return self.pre_activations(x, condition)[-1].reshape(self.dim, self.n_params)

@@ -46,6 +46,24 @@ class Linear(eqx.Module):
         return self.weight @ x + self.bias
 
 
+def conditioned(biases: list[Array], context: Array | None, condition: Array | None) -> list[Array]:
+    """The biases of a network's layers, the first with the condition's part added.
+
+    Arguments:
+        biases: one for each layer.
+        context: weights of the condition in the first layer, or None for a network that takes none.
+        condition: shape (C,) or None.
+
+    Raises:
+        ValueError: the network needs a condition, and there is none.
+    """
+    if context is None:
+        return biases
+    if condition is None:
+        raise ValueError(f"this network needs a condition of shape {context.shape[-1:]}; got none")
+    return [biases[0] + context @ condition, *biases[1:]]
+
+
 def draw_layers(key: PRNGKeyArray, sizes: Sequence[int], output_scale: float) -> tuple[Linear, ...]:
     """Draw the layers of a network: He's scale inside, a small one at the end, biases zero.
 
