@@ -45,6 +45,15 @@ def bounded_memory() -> Iterator[None]:
         jax.clear_caches()
 
 
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Programs without XLA's costly passes, for modules whose tests compile much and run little."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data: where `PUSHFORWARD_DATA` points, or shared/data beside the checkout."""

@@ -12,7 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from common import arguments, write_table
+from common import write_table
 
 from pushforward import flows, trees
 
@@ -35,14 +35,12 @@ def seconds(name: str, n_layers: int) -> float:
 
 def main() -> None:
     """Run it."""
-    asked = arguments(__doc__ or "", ["compile"], seeds=1)
     found, began = [], time.monotonic()
     for name in flows.RECIPES:
         few, many = (min(seconds(name, n) for _ in range(2)) for n in (4, 64))
         found.append([name, few, many, many / few])
         print(f"{name}  {few:.2f} s  {many:.2f} s  {many / few:.2f}", flush=True)
-    if asked.epochs is None:
-        write_table("depth", ["recipe", "4 layers, s", "64 layers, s", "ratio"], found, time.monotonic() - began)
+    write_table("depth", ["recipe", "4 layers, s", "64 layers, s", "ratio"], found, time.monotonic() - began)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pushforward.distributions import Normal, Pushforward, Uniform
 from tests.bijections.registry import ENTRIES, Entry
 from tests.quadrature import check_density
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 FEW = settings(max_examples=8)
 N_POINTS = 6
 SEED = st.integers(0, 2**31 - 1)
@@ -50,15 +51,6 @@ PLANES = [
     if size_of(entry, dim) <= 2
 ]
 FLOAT32 = [case for case in CASES if case.values[2] == "float32"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Nearly all of the time here goes into compiling: each map is a program of its own, run a few times."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import pushforward as pf
 from pushforward.estimators.build import check_sizes
 from tests.estimators.small import blobs, density, mixture
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 X, Y = blobs()
 NAMES = ["length", "width"]
 KINDS = {"density": density, "mixture": mixture}
