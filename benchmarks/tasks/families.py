@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.data import normals
+from benchmarks.fits import flowjax_fit, pushforward_fit
 from benchmarks.masked_flows import torch_threads
 from benchmarks.task import Side, Task, Work
 
@@ -173,44 +174,18 @@ def _torch_calls(family: str, work: str) -> Callable[[bool], Work]:
     return make
 
 
-def _flowjax_fit(quick: bool) -> Work:
-    """flowjax's `fit_to_data`; loss and optimiser are made once, so that its compiled step is used again."""
-    import jax
-    import optax
-    from flowjax.train import fit_to_data
-    from flowjax.train.losses import MaximumLikelihoodLoss
+def _fit(side: str) -> Callable[[bool], Work]:
+    """Each library's own way to train."""
 
-    flow, data = _flowjax("nsf_coupling"), jax.numpy.asarray(normals(FIT_ROWS * 10 // 9, DIM))
-    loss, optimizer, epochs = MaximumLikelihoodLoss(), optax.adam(LEARNING_RATE), 1 if quick else FIT_EPOCHS
+    def make(quick: bool) -> Work:
+        settings: dict[str, Any] = {"batch_size": BATCH, "learning_rate": LEARNING_RATE}
+        settings["epochs"] = 1 if quick else FIT_EPOCHS
+        data = normals(FIT_ROWS * 10 // 9, DIM)
+        if side == "flowjax":
+            return Work(flowjax_fit(_flowjax("nsf_coupling"), data, **settings), 1)
+        return Work(pushforward_fit(_pushforward("nsf_coupling"), data, FIT_ROWS, **settings), 1)
 
-    def block(i: int) -> dict[str, float]:
-        options: dict[str, Any] = {"max_epochs": epochs, "max_patience": epochs, "show_progress": False}
-        fitted, losses = fit_to_data(
-            jax.random.key(i), flow, data, loss_fn=loss, optimizer=optimizer, batch_size=BATCH, val_prop=0.1, **options
-        )
-        jax.block_until_ready(jax.tree.leaves(fitted))
-        return {"validation loss": losses["val"][-1]}
-
-    return Work(block, 1)
-
-
-def _pushforward_fit(quick: bool) -> Work:
-    """The training engine, validation after every epoch and best weights kept."""
-    import jax
-
-    from pushforward.objectives import NegativeLogLikelihood
-    from pushforward.training import Settings, make_rows, train
-
-    flow, data = _pushforward("nsf_coupling"), normals(FIT_ROWS * 10 // 9, DIM)
-    settings = Settings(1 if quick else FIT_EPOCHS, batch_size=BATCH, learning_rate=LEARNING_RATE)
-
-    def block(i: int) -> dict[str, float]:
-        rows, held_out = make_rows(data[:FIT_ROWS]), make_rows(data[FIT_ROWS:])
-        key = jax.random.key(i)
-        fit = train(flow, NegativeLogLikelihood(), rows, key=key, settings=settings, validation=held_out)
-        return {"validation loss": fit.history[-1]["validation_loss"]}
-
-    return Work(block, 1)
+    return make
 
 
 STEP_TARGETS = {"real_nvp": 1.05, "maf": 1.2, "nsf_coupling": 1.2, "nsf_autoregressive": 1.2, "bnaf": 1.2}
@@ -266,8 +241,8 @@ TASKS = (
         ),
         unit="fit",
         sides=(
-            Side("pushforward", _pushforward_fit, peer=False),
-            Side("flowjax", _flowjax_fit, target=1.5),
+            Side("pushforward", _fit("pushforward"), peer=False),
+            Side("flowjax", _fit("flowjax"), target=1.5),
         ),
         rounds=5,
     ),

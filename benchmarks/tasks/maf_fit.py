@@ -9,11 +9,13 @@ import numpy as np
 
 from benchmarks import masked_flows
 from benchmarks.data import normals
+from benchmarks.fits import flowjax_fit, pushforward_fit
 from benchmarks.task import Side, Task, Work
 
 DIM, LAYERS, HIDDEN, BATCH, LEARNING_RATE = 43, 5, (512, 512), 512, 5e-4
 STEPS = 40
 EPOCHS = 3
+SETTINGS: dict[str, Any] = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": LEARNING_RATE}
 
 
 def _rows(quick: bool) -> tuple[np.ndarray, int]:
@@ -49,53 +51,13 @@ def _torch(make: Callable[..., Any], log_prob: Callable[[Any, Any], Any]) -> Cal
 
 
 def _flowjax(quick: bool) -> Work:
-    """flowjax's `fit_to_data`; loss and optimiser are made once, so that its compiled step is used again."""
-    import jax
-    import optax
-    from flowjax.train import fit_to_data
-    from flowjax.train.losses import MaximumLikelihoodLoss
-
     flow = masked_flows.flowjax_maf(DIM, LAYERS, HIDDEN)
-    data = jax.numpy.asarray(_rows(quick)[0])
-    loss, optimizer = MaximumLikelihoodLoss(), optax.adam(LEARNING_RATE)
-
-    def block(i: int) -> dict[str, float]:
-        fitted, losses = fit_to_data(
-            jax.random.key(i),
-            flow,
-            data,
-            loss_fn=loss,
-            optimizer=optimizer,
-            max_epochs=EPOCHS,
-            max_patience=EPOCHS,
-            batch_size=BATCH,
-            val_prop=0.1,
-            show_progress=False,
-        )
-        jax.block_until_ready(jax.tree.leaves(fitted))
-        return {"validation loss": losses["val"][-1]}
-
-    return Work(block, EPOCHS)
+    return Work(flowjax_fit(flow, _rows(quick)[0], **SETTINGS), EPOCHS)
 
 
 def _pushforward(quick: bool) -> Work:
-    """The training engine, validation after every epoch and best weights kept."""
-    import jax
-
-    from pushforward.objectives import NegativeLogLikelihood
-    from pushforward.training import Settings, make_rows, train
-
     flow = masked_flows.pushforward_maf(DIM, LAYERS, HIDDEN)
-    data, n_train = _rows(quick)
-    settings = Settings(EPOCHS, batch_size=BATCH, learning_rate=LEARNING_RATE)
-
-    def block(i: int) -> dict[str, float]:
-        train_rows, validation = make_rows(data[:n_train]), make_rows(data[n_train:])
-        key = jax.random.key(i)
-        fit = train(flow, NegativeLogLikelihood(), train_rows, key=key, settings=settings, validation=validation)
-        return {"validation loss": fit.history[-1]["validation_loss"]}
-
-    return Work(block, EPOCHS)
+    return Work(pushforward_fit(flow, *_rows(quick), **SETTINGS), EPOCHS)
 
 
 TASKS = (

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections._checks import floating, require, square
+from pushforward.bijections._linalg import qr, random_orthogonal
 from pushforward.bijections.base import AbstractBijection
 
 
@@ -107,7 +108,7 @@ class Orthogonal(AbstractBijection):
     @classmethod
     def init(cls, key: PRNGKeyArray, dim: int) -> Orthogonal:
         """Draw an orthogonal matrix uniformly."""
-        return cls(jax.random.orthogonal(key, dim))
+        return cls(random_orthogonal(key, dim))
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return orthonormal(self.raw) @ z, jnp.zeros((), z.dtype)
@@ -124,6 +125,4 @@ def has_orthonormal_columns(matrix: Any) -> bool:
 
 def orthonormal(raw: Array) -> Array:
     """The columns of a matrix (D, M), orthonormalised from the first to the last, M ≤ D; orthonormal ones stay."""
-    q, r = jnp.linalg.qr(raw)
-    signs = jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(raw.dtype)
-    return q * signs
+    return qr(raw)[0]

@@ -8,11 +8,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import lu, solve_triangular
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from pushforward.bijections._checks import floating, require, require_shape, square
+from pushforward.bijections._linalg import inverse_and_log_det, lu, random_orthogonal, solve_lower
 from pushforward.bijections.base import AbstractBijection
 from pushforward.bijections.permute import checked_permutation, take
 from pushforward.trees import Frozen
@@ -74,13 +74,14 @@ class Dense(AbstractBijection):
     @classmethod
     def init(cls, key: PRNGKeyArray, dim: int) -> Dense:
         """Draw a random orthogonal matrix."""
-        return cls(jax.random.orthogonal(key, dim), jnp.zeros(dim))
+        return cls(random_orthogonal(key, dim), jnp.zeros(dim))
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return self.matrix @ z + self.shift, jnp.linalg.slogdet(self.matrix)[1]
+        return self.matrix @ z + self.shift, inverse_and_log_det(self.matrix)[1]
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return jnp.linalg.solve(self.matrix, x - self.shift), -jnp.linalg.slogdet(self.matrix)[1]
+        inverse, log_det = inverse_and_log_det(self.matrix)
+        return inverse @ (x - self.shift), -log_det
 
 
 class Triangular(AbstractBijection):
@@ -134,7 +135,7 @@ class Triangular(AbstractBijection):
         return self.matrix @ z + self.shift, self.log_diagonal.sum()
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return solve_triangular(self.matrix, x - self.shift, lower=True), -self.log_diagonal.sum()
+        return solve_lower(self.matrix, x - self.shift), -self.log_diagonal.sum()
 
 
 class PLU(AbstractBijection):
@@ -191,9 +192,9 @@ class PLU(AbstractBijection):
     @classmethod
     def init(cls, key: PRNGKeyArray, dim: int) -> PLU:
         """Factor a random orthogonal matrix."""
-        permutation, lower, upper = lu(jax.random.orthogonal(key, dim))
-        unit_lower = jnp.tril(lower, -1) + jnp.eye(dim)
-        return cls(jnp.argmax(permutation, axis=1), unit_lower, jnp.triu(upper, 1), jnp.diag(upper), jnp.zeros(dim))
+        permutation, lower, upper = lu(random_orthogonal(key, dim))
+        inverse = jnp.argsort(permutation)
+        return cls(inverse, lower, jnp.triu(upper, 1), jnp.diag(upper), jnp.zeros(dim))
 
     def _factors(self) -> tuple[Array, Array]:
         """L and U + diag(s)."""
@@ -208,7 +209,7 @@ class PLU(AbstractBijection):
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         lower, upper = self._factors()
         x = take(x - self.shift, self.inverse_permutation.value, self.permutation.value)
-        z = solve_triangular(upper, solve_triangular(lower, x, lower=True, unit_diagonal=True))
+        z = solve_lower(upper[::-1, ::-1], solve_lower(lower, x)[::-1])[::-1]
         return z, -self.log_diagonal.sum()
 
 
@@ -277,14 +278,14 @@ class LowRank(AbstractBijection):
         diagonal = jnp.exp(self.log_diagonal)
         if self.lower is None:
             return (right.T / diagonal).T
-        return solve_triangular(_unpack(self.lower, diagonal), right, lower=True)
+        return solve_lower(_unpack(self.lower, diagonal), right)
 
     def _capacitance(self) -> tuple[Array, Array, Array, Array]:
-        """W = V diag(√d), T⁻¹W, I + Wᵀ T⁻¹ W, and log|det|; √d instead of 1/d lets d go to zero."""
+        """W = V diag(√d), T⁻¹W, (I + Wᵀ T⁻¹ W)⁻¹, and log|det|; √d instead of 1/d lets d go to zero."""
         factor = self.vectors * jnp.exp(self.log_weights / 2)
         solved = self._solve_base(factor)
-        small = jnp.eye(factor.shape[1], dtype=factor.dtype) + factor.T @ solved
-        return factor, solved, small, self.log_diagonal.sum() + jnp.linalg.slogdet(small)[1]
+        small, log_det = inverse_and_log_det(jnp.eye(factor.shape[1], dtype=factor.dtype) + factor.T @ solved)
+        return factor, solved, small, self.log_diagonal.sum() + log_det
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         factor, _, _, log_det = self._capacitance()
@@ -295,4 +296,4 @@ class LowRank(AbstractBijection):
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         factor, solved, small, log_det = self._capacitance()
         y = self._solve_base(x - self.shift)
-        return y - solved @ jnp.linalg.solve(small, factor.T @ y), -log_det
+        return y - solved @ (small @ (factor.T @ y)), -log_det

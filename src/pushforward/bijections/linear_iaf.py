@@ -8,10 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections._checks import floating, require, require_shape, square
+from pushforward.bijections._linalg import solve_lower
 from pushforward.bijections.base import AbstractBijection
 
 
@@ -68,7 +68,7 @@ class LinearIAF(AbstractBijection):
         return self.matrix @ z, jnp.zeros((), z.dtype)
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return solve_triangular(self.matrix, x, lower=True, unit_diagonal=True), jnp.zeros((), x.dtype)
+        return solve_lower(self.matrix, x), jnp.zeros((), x.dtype)
 
 
 class ConvexCombination(AbstractBijection):
@@ -123,4 +123,4 @@ class ConvexCombination(AbstractBijection):
         return self.matrix @ z, jnp.zeros((), z.dtype)
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return solve_triangular(self.matrix, x, lower=True, unit_diagonal=True), jnp.zeros((), x.dtype)
+        return solve_lower(self.matrix, x), jnp.zeros((), x.dtype)

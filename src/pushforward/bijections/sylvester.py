@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections._checks import floating, require, require_shape
+from pushforward.bijections._linalg import random_orthogonal
 from pushforward.bijections.base import AbstractBijection
 from pushforward.bijections.householder import Householder, Orthogonal, has_orthonormal_columns, orthonormal
 from pushforward.bijections.permute import Permute
@@ -46,7 +47,7 @@ class OrthonormalColumns(eqx.Module):
     @classmethod
     def init(cls, key: PRNGKeyArray, dim: int, n_columns: int) -> OrthonormalColumns:
         """Draw columns uniformly."""
-        return cls(jax.random.orthogonal(key, dim)[:, :n_columns])
+        return cls(random_orthogonal(key, dim)[:, :n_columns])
 
     @property
     def shape(self) -> tuple[int, ...]:
