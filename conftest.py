@@ -54,6 +54,13 @@ def quick_compilation() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", before)
 
 
+@pytest.fixture(autouse=True)
+def quick_examples(request: pytest.FixtureRequest) -> None:
+    """Examples in docstrings compile much and run little."""
+    if isinstance(request.node, pytest.DoctestItem):
+        request.getfixturevalue("quick_compilation")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data: where `PUSHFORWARD_DATA` points, or shared/data beside the checkout."""

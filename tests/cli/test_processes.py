@@ -30,7 +30,7 @@ ROOM_FOR_THE_MODEL = FULL_DISK.replace("1000", "200_000")  # and not for a check
 
 def start(cache: Path, *arguments, before: str = "") -> subprocess.Popen:
     """Run a command in a process of its own."""
-    environment = {**os.environ, "PUSHFORWARD_CACHE": str(cache)}
+    environment = {**os.environ, "PUSHFORWARD_CACHE": str(cache), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     words = [sys.executable, "-c", before + MAIN, *map(str, arguments)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 

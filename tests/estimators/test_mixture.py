@@ -12,6 +12,7 @@ import pushforward as pf
 from tests.compilations import compilations
 from tests.estimators.small import CENTRES, blobs, mixture
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 X, Y = blobs()
 FRESH, FRESH_Y = blobs(seed=1)
 
