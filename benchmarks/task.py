@@ -7,7 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-MODULES = ("pinwheel_fit", "mnist_step", "maf_fit", "maf_sample", "density", "families")  # in benchmarks/tasks
+MODULES = (
+    "pinwheel_fit",
+    "mnist_step",
+    "maf_fit",
+    "maf_sample",
+    "density",
+    "families",
+    "large_k",
+)  # in benchmarks/tasks
 
 
 class Work(NamedTuple):

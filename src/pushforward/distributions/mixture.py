@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pushforward import trees
 from pushforward.bijections.base import AbstractBijection, Identity, merge_cond_shapes
 from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
+from pushforward.distributions.likely import likely_blocks, likely_log_probs
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.trees import Frozen
 
@@ -192,6 +193,38 @@ class MixtureOfFlows(AbstractDistribution):
         calibrated_self = eqx.tree_at(lambda m: (m.groups, m.shared), self, (tuple(groups), shared))
         return calibrated_self, joint, logits
 
+    def likely_joint_and_logits(
+        self, x: Array, condition: Array | None, n_likely: int, wanted: Array | None = None
+    ) -> tuple[Array, Array]:
+        """log p(x, k) of the components that the posterior network ranks first, -inf for the others; and all logits.
+
+        The cost grows with `n_likely`, not with K. A bound whose q is kept to these components is a bound still:
+        `Σ_{k∈S} q(k) [log p(x, k) − log q(k)] ≤ log p(x)` for any q that sums to 1 over S.
+
+        Arguments:
+            x: shape (n, *shape).
+            condition: shape (n, *cond_shape), or None.
+            n_likely: components evaluated at each point.
+            wanted: a component of each point that is evaluated whatever its rank, -1 for none, shape (n,); or None.
+
+        Returns:
+            Both of shape (n, K).
+
+        Raises:
+            ValueError: components are not all alike, or a part of them reads parameters off data.
+        """
+        if len(self.groups) > 1 or self.reads_data:
+            raise ValueError("components evaluated only where they are likely must be alike and read no data")
+        axis = None if condition is None else 0
+        z, log_det = jax.vmap(self._inner, in_axes=(0, axis))(x, condition)
+        logits = jax.vmap(self._logits, in_axes=(0, axis))(z, condition)
+        ranked = logits
+        if wanted is not None:
+            ranked = jnp.where(jax.nn.one_hot(wanted, self.n_components, dtype=bool), jnp.inf, logits)
+        blocks = likely_blocks(jax.lax.stop_gradient(ranked), n_likely)
+        found = likely_log_probs(self.groups[0], z, condition, blocks, self.n_components)
+        return self.log_weights + found[:, np.asarray(self.places)] + log_det[:, None], logits
+
     @property
     def reads_data(self) -> bool:
         """Whether a part of any component reads parameters off data."""
@@ -222,7 +255,7 @@ def bound(joint: Array, logits: Array) -> Array:
     """Σ_k q_k (log p(x, k) − log q_k) over the last axis, with 0·∞ = 0."""
     log_q = jax.nn.log_softmax(logits)
     q = jnp.exp(log_q)
-    return jnp.where(q > 0, q * (joint - log_q), 0).sum(-1)
+    return (q * jnp.where(q > 0, joint - log_q, 0)).sum(-1)
 
 
 def _group(components: Sequence[Pushforward] | Pushforward) -> tuple[tuple[Pushforward, ...], tuple[int, ...]]:

@@ -26,32 +26,45 @@ class MixtureBound(eqx.Module):
         anneal_epochs: epochs until the temperature is 1.
         start_epochs: epochs of the start.
         noise: width of uniform noise on each column, shape (D,), or None.
+        n_likely: components evaluated at each row, those that the posterior network ranks first: the bound with q
+            kept to them, still below log p(x); None for all.
     """
 
     temperature: Array
     anneal_epochs: Array
     start_epochs: Array
     noise: Array | None = None
+    n_likely: int | None = eqx.field(static=True, default=None)
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
         x = add_noise(batch.x, self.noise, key)
-        _, joint, logits = model.calibrate(x, batch.condition, batch.weight)
+        target = self._target(batch)
+        if self.n_likely is None or self.n_likely >= model.n_components:
+            _, joint, logits = model.calibrate(x, batch.condition, batch.weight)
+            ranked = logits
+        else:
+            joint, logits = model.likely_joint_and_logits(x, batch.condition, self.n_likely, target)
+            ranked = jnp.where(jnp.isneginf(joint), -jnp.inf, logits)
         left = jnp.clip(1 - (batch.epoch - self.start_epochs) / jnp.maximum(self.anneal_epochs, 1), 0, 1)
-        unlabelled = -bound(joint, logits / self.temperature**left)
-        if batch.label is None and batch.start is None:
+        unlabelled = -bound(joint, ranked / self.temperature**left)
+        if target is None:
             return weighted_mean(unlabelled, batch.weight)
+        chosen = jax.nn.one_hot(target, logits.shape[-1], dtype=bool)
+        labelled = -jnp.where(chosen, joint + jax.nn.log_softmax(logits), 0).sum(-1)
+        left_out = jnp.where((batch.epoch < self.start_epochs) & (target < 0), 0, batch.weight)
+        return weighted_mean(jnp.where(target >= 0, labelled, unlabelled), left_out)
 
-        nobody = jnp.full(x.shape[0], -1)
+    def _target(self, batch: Batch) -> Array | None:
+        """The component that each row trains, -1 where the posterior network decides; None if it always does."""
+        if batch.label is None and batch.start is None:
+            return None
+        nobody = jnp.full(batch.x.shape[0], -1)
         starting = batch.epoch < self.start_epochs
-        target = jnp.where(
+        return jnp.where(
             starting,
             nobody if batch.start is None else batch.start,
             nobody if batch.label is None else batch.label,
         )
-        chosen = jax.nn.one_hot(target, logits.shape[-1], dtype=bool)
-        labelled = -jnp.where(chosen, joint + jax.nn.log_softmax(logits), 0).sum(-1)
-        left_out = jnp.where(starting & (target < 0), 0, batch.weight)
-        return weighted_mean(jnp.where(target >= 0, labelled, unlabelled), left_out)
 
 
 class PosteriorFit(eqx.Module):
