@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,8 +14,8 @@ import numpy as np
 from jaxtyping import Array
 
 from pushforward import flows, trees
-from pushforward.bijections import AbstractBijection, Affine, Triangular
-from pushforward.distributions import MixtureOfFlows, Pushforward
+from pushforward.bijections import AbstractBijection, Affine, Identity, Triangular
+from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
 from pushforward.networks import MLP
 
 DENSE_UP_TO = 128  # columns up to which clusters start from full covariances; diagonal beyond
@@ -56,8 +57,24 @@ class FlowSpec(NamedTuple):
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
         return cls(flow, dim, cond_dim, n_layers, hidden)
 
+    def split(self, n_shared: int) -> tuple[FlowSpec | None, FlowSpec]:
+        """The recipe of a stack of `n_shared` layers, or None for none, and that of the layers left over.
+
+        Raises:
+            ValueError: there are not as many layers.
+        """
+        default = inspect.signature(flows.recipe(self.flow)).parameters["n_layers"].default
+        n_layers = default if self.n_layers is None else self.n_layers
+        if not _whole(n_shared) or not 0 <= n_shared <= n_layers:
+            raise ValueError(f"shared_layers must be a whole number in 0..{n_layers}, all layers; got {n_shared!r}")
+        if n_shared == 0:
+            return None, self
+        return self._replace(n_layers=int(n_shared)), self._replace(n_layers=int(n_layers - n_shared))
+
     def draw(self, key: Array) -> Pushforward:
-        """Draw the flow."""
+        """Draw the flow; of no layers, a standard normal."""
+        if self.n_layers == 0:
+            return Pushforward(Normal.standard((self.dim,)), Identity((self.dim,)))
         options: dict[str, Any] = {"cond_dim": self.cond_dim}
         if self.n_layers is not None:
             options["n_layers"] = self.n_layers
@@ -97,6 +114,28 @@ def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pu
         factor: lower triangular, shape (D, D), or positive, shape (D,).
     """
     return spec.draw(key).then(_place(location, factor))
+
+
+@partial(jax.jit, static_argnames=("spec",))
+def build_stacks(keys: Array, spec: FlowSpec) -> AbstractBijection:
+    """The layers under all components of R mixtures, with a restart axis.
+
+    Arguments:
+        keys: shape (R,).
+        spec: the recipe.
+    """
+    stacks: AbstractBijection = eqx.filter_vmap(lambda key: spec.draw(key).bijection)(keys)
+    return stacks
+
+
+@eqx.filter_jit
+def noise_side(stacks: AbstractBijection, z: Array, condition: Array | None) -> Array:
+    """Rows (n, D) as each of R stacks hands them to the components, shape (R, n, D)."""
+    axes = (0, None if condition is None else 0)
+    found: Array = eqx.filter_vmap(
+        lambda stack: jax.vmap(stack.inverse, in_axes=axes)(z, condition),
+    )(stacks)
+    return found
 
 
 @partial(jax.jit, static_argnames=("spec", "posterior_hidden_sizes", "learn_weights"))

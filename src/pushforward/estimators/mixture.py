@@ -9,34 +9,32 @@ import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
-from scipy.special import logsumexp, softmax
-from sklearn.base import ClusterMixin, DensityMixin
-from sklearn.utils.validation import check_is_fitted
 
 from pushforward import trees
-from pushforward.bijections import Chain
+from pushforward.bijections import AbstractBijection, Chain
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, as_float
-from pushforward.distributions import MixtureOfFlows
 from pushforward.estimators.base import (
     FloatArray,
-    FlowEstimator,
     bind,
     check_components,
     check_weights,
     default_settings,
     starting_scale,
 )
-from pushforward.estimators.build import build_mixtures, check_sizes
-from pushforward.estimators.density import sampling_inputs, unbounded
-from pushforward.estimators.draws import draw_rows, refine_posterior
+from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, check_sizes, noise_side
+from pushforward.estimators.density import unbounded
+from pushforward.estimators.draws import refine_posterior
+from pushforward.estimators.fitted_mixture import FittedMixture
 from pushforward.estimators.labels import check_labels
-from pushforward.estimators.partition import starts
+from pushforward.estimators.partition import moments, starting_parts
 from pushforward.objectives import MixtureBound
 from pushforward.training import Checkpoint, Rows, train
 
+MANY, FEW = 32, 8  # from so many components on, so few are evaluated at each row
 
-class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
+
+class FlowMixture(FittedMixture):
     """A variational mixture of normalizing flows: clusters, classifies with few labels, estimates density.
 
     Every component is a flow of its own; a network gives the posterior over components, trained together
@@ -48,6 +46,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         flow: the components' recipe: "auto" chooses by the number of columns; or "spline_coupling", "real_nvp", "maf",
             "iaf", "nice", "spline_autoregressive".
         n_layers, hidden_sizes: of the recipe; None for its own choice.
+        shared_layers: how many of the layers lie in one stack under all components; with all of them the components
+            are Gaussians under one flow.
         posterior_hidden_sizes: hidden layers of the posterior network.
         temperature: what the posterior's logits are divided by at first; it decays exponentially to 1 over
             the first half of training.
@@ -56,6 +56,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             from the mixture.
         init: "partition" starts every component on its part of the rows (by k-means++ and EM, or by the
             labels spread over neighbours); "random" starts all of them in one place.
+        n_likely: components evaluated at each row in training, those that the posterior network ranks first; None
+            for all, or for 8 of 32 components and more. The bound is then one with the posterior kept to these.
         start_epochs: epochs of the start, in which each row trains its own part's component ("partition"),
             or in which only the labelled rows train ("random"); None for a choice by the table.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
@@ -97,11 +99,13 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         flow: str = "auto",
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
+        shared_layers: int = 0,
         posterior_hidden_sizes: Sequence[int] = (128, 128),
         temperature: float = 1.0,
         learn_weights: bool = True,
         refine_posterior: bool = True,
         init: str = "partition",
+        n_likely: int | None = None,
         start_epochs: int | None = None,
         max_epochs: int | None = None,
         batch_size: int | None = None,
@@ -121,11 +125,13 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         self.flow = flow
         self.n_layers = n_layers
         self.hidden_sizes = hidden_sizes
+        self.shared_layers = shared_layers
         self.posterior_hidden_sizes = posterior_hidden_sizes
         self.temperature = temperature
         self.learn_weights = learn_weights
         self.refine_posterior = refine_posterior
         self.init = init
+        self.n_likely = n_likely
         self.start_epochs = start_epochs
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -253,147 +259,53 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             anneal_epochs=as_float((max_epochs - start_epochs) // 2),
             start_epochs=as_float(start_epochs),
             noise=None if noise is None else as_float(noise),
+            n_likely=self._n_likely(),
         )
+
+    def _n_likely(self) -> int | None:
+        if self.n_likely is None:
+            return None if self.n_components < MANY else FEW
+        return self._count("n_likely")
 
     def _start(self, rows: Any, label: np.ndarray | None, seed: int, n_init: int) -> tuple[Any, Array | None]:
         """The untrained mixture (with a restart axis if there are several), and the component each row starts."""
         n, dim, k = int(rows.n), rows.x.shape[1], int(self.n_components)
         z = unbounded(self.columns_, np.asarray(rows.x)[:n])
-        seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
-        parts, where = starts(z, k, label, seeds, self.init, starting_scale(dim), np.asarray(rows.weight)[:n])
+        key, seeds = jax.random.key(seed), np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
+        shared_spec, spec = self._spec(dim).split(self.shared_layers)
+        shared, inner = self._shared(shared_spec, jax.random.fold_in(key, 1), rows, z, n_init)
+        parts = starting_parts(z, k, label, seeds, self.init)
+        parted = parts if self.init == "partition" else np.full_like(parts, -1)
+        dense, weight = starting_scale(dim), np.asarray(rows.weight)[:n]
+        where = [moments(z, part, k, dense, weight) for z, part in zip(inner, parted, strict=True)]
         locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
         model = build_mixtures(
-            jax.random.split(jax.random.key(seed), n_init),
-            self._spec(dim),
+            jax.random.split(key, n_init),
+            spec,
             as_float(locations),
             as_float(factors),
             as_float(np.log(shares)),
             check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes),
             bool(self.learn_weights),
         )
-        if self.columns_.bounded:
-            bounds = self.columns_.bounds_map()
-            if n_init > 1:
-                bounds = trees.repeat(bounds, n_init)
-            model = eqx.tree_at(lambda m: m.shared, model, bounds)
+        if shared is not None:
+            model = eqx.tree_at(lambda m: m.shared, model, shared)
         if self.init == "random" and label is None:
             return model, None
         padded = np.pad(parts, ((0, 0), (0, len(rows.x) - n)), constant_values=-1).astype(np.int32)
         return model, jax.device_put(padded[0] if n_init == 1 else padded)
 
-    # -- what a fitted mixture tells -------------------------------------------------------------------------
-
-    @property
-    def model_(self) -> MixtureOfFlows:
-        """The fitted distribution, in the data's units (a condition in standard units)."""
-        check_is_fitted(self)
-        shared = Chain([self._flow.shared, self.columns_.units_map()])
-        model: MixtureOfFlows = eqx.tree_at(lambda m: m.shared, self._flow, shared)
-        return model
-
-    @property
-    def weights_(self) -> np.ndarray:
-        """π, shape (K,)."""
-        check_is_fitted(self)
-        return np.exp(np.asarray(self._flow.log_weights, dtype=np.float64))
-
-    def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
-        """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
-        draws = self._score_in_batches(_joint_and_logits, X, condition)
-        joint = logsumexp(np.stack([d[0] for d in draws]), axis=0) - np.log(len(draws)) - self.columns_.log_scale
-        return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
-
-    def predict(self, X: Any, condition: Any = None) -> np.ndarray:
-        """The component that the posterior network ranks first, shape (n,)."""
-        found: np.ndarray = np.argmax(self.predict_proba(X, condition), axis=1)
-        return found
-
-    def predict_proba(self, X: Any, condition: Any = None) -> np.ndarray:
-        """The posterior network's q(k|x), shape (n, K)."""
-        draws = self._score_in_batches(_logits, X, condition)
-        return self._result(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0))
-
-    def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:
-        """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
-        joint, _ = self._joint_and_posterior(X, condition)
-        return self._result(softmax(self._somewhere(joint), axis=1))
-
-    def _somewhere(self, joint: FloatArray) -> FloatArray:
-        """`joint`, with log π where no component has any density: there a row tells nothing of k."""
-        return np.where((joint == -np.inf).all(axis=1, keepdims=True), np.log(self.weights_), joint)
-
-    def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
-        """Log-density of every row, in nats per unit volume of the data's units, shape (n,).
-
-        Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
-        density of the others given them) from a few fixed draws within each unit step.
-        """
-        return self._result(logsumexp(self._joint_and_posterior(X, condition)[0], axis=1))
-
-    def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
-        """The mean log-density of the rows; y is ignored."""
-        return float(np.mean(self.score_samples(X, condition)))
-
-    def elbo_samples(self, X: Any, condition: Any = None) -> np.ndarray:
-        """The bound that is trained, Σ_k q(k|x) [log p(x, k) − log q(k|x)], of every row, shape (n,)."""
-        return self._result(_bound(*self._joint_and_posterior(X, condition)))
-
-    def posterior_gap(self, X: Any, condition: Any = None) -> np.ndarray:
-        """KL(q(k|x) ‖ p(k|x)) of every row in nats, shape (n,): how far the network is from the exact posterior."""
-        joint, q = self._joint_and_posterior(X, condition)
-        joint = self._somewhere(joint)
-        return self._result(np.maximum(logsumexp(joint, axis=1) - _bound(joint, q), 0))
-
-    def n_parameters(self) -> int:
-        """Trainable numbers of the generative model: components and weights, without the posterior network."""
-        check_is_fitted(self)
-        return trees.n_parameters((self._flow.groups, self._flow.raw_weights)) - int(bool(self.learn_weights))
-
-    def bic(self, X: Any, condition: Any = None) -> float:
-        """Bayesian information criterion −2 Σ log p(x) + p log n; the lower the better."""
-        log_density = self.score_samples(X, condition)
-        return float(-2 * log_density.sum() + self.n_parameters() * np.log(len(log_density)))
-
-    def aic(self, X: Any, condition: Any = None) -> float:
-        """Akaike information criterion −2 Σ log p(x) + 2p; the lower the better."""
-        return float(-2 * self.score_samples(X, condition).sum() + 2 * self.n_parameters())
-
-    def sample(
-        self, n: int = 1, component: int | None = None, random_state: Any = None, condition: Any = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """New rows and the components they come from.
-
-        Parameters:
-            n: how many.
-            component: draw from this one alone; from all by their weights if None.
-            random_state: seed; the estimator's own if None.
-            condition: one for each of the n rows, shape (n, C), if the model was fitted with one.
-
-        Returns:
-            Rows (n, D) in the data's units, and components (n,).
-        """
-        check_is_fitted(self)
-        key, given = sampling_inputs(self, n, condition, random_state)
-        if given is not None and len(given) != n:
-            raise ValueError(f"condition has {len(given)} rows; sample needs one for each of the {n} draws")
-        k = self._flow.n_components
-        if component is not None and not (isinstance(component, int | np.integer) and 0 <= component < k):
-            raise ValueError(f"component must be a whole number in 0..{k - 1}; got {component!r}")
-        rows, chosen = draw_rows(self._flow, key, n, component, given)
-        return self.columns_.restore(rows), chosen
-
-
-def _bound(joint: FloatArray, q: FloatArray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(q > 0, q * (joint - np.log(q)), 0.0)
-    return np.asarray(terms.sum(axis=1))
-
-
-@eqx.filter_jit
-def _logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> Array:
-    return mixture.logits(s, c)
-
-
-@eqx.filter_jit
-def _joint_and_logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tuple[Array, Array]:
-    return mixture.joint_and_logits(s, c)
+    def _shared(
+        self, spec: FlowSpec | None, key: Array, rows: Any, z: FloatArray, n_init: int
+    ) -> tuple[AbstractBijection | None, Any]:
+        """The map under all components (with a restart axis if there are several), and the rows on its noise side."""
+        bounds = self.columns_.bounds_map() if self.columns_.bounded else None
+        if bounds is not None and n_init > 1:
+            bounds = trees.repeat(bounds, n_init)
+        if spec is None:
+            return bounds, [z] * n_init
+        stacks = build_stacks(jax.random.split(key, n_init), spec)
+        condition = None if rows.condition is None else rows.condition[: len(z)]
+        inner = np.asarray(noise_side(stacks, as_float(z), condition), dtype=np.float64)
+        stack = trees.unstack(stacks, 0) if n_init == 1 else stacks
+        return (stack if bounds is None else Chain([stack, bounds])), inner

@@ -12,10 +12,8 @@ FloatArray = NDArray[np.float64]
 MOST_ROWS = 10_000  # rows that are looked at; the others follow
 
 
-def starts(
-    z: FloatArray, k: int, label: np.ndarray | None, seeds: np.ndarray, init: str, dense: bool, weight: np.ndarray
-) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
-    """Where every restart begins.
+def starting_parts(z: FloatArray, k: int, label: np.ndarray | None, seeds: np.ndarray, init: str) -> np.ndarray:
+    """The component that each row starts, in every restart.
 
     Arguments:
         z: rows in standard units, shape (n, D).
@@ -23,23 +21,18 @@ def starts(
         label: component of labelled rows, -1 elsewhere, shape (n,); or None.
         seeds: of each restart.
         init: "partition", or "random" for all components in one place.
-        dense, weight: as in `moments`.
 
     Returns:
-        The component that each row starts or -1 for none, shape (restarts, n), and the moments of each restart.
+        Components or -1 for none, shape (restarts, n).
 
     Raises:
         ValueError: init is neither.
     """
     if init == "partition":
-        parts = [partition_rows(z, k, label, int(seed)) for seed in seeds]
-        return np.stack(parts), [moments(z, part, k, dense, weight) for part in parts]
+        return np.stack([partition_rows(z, k, label, int(seed)) for seed in seeds])
     if init != "random":
         raise ValueError(f"init must be 'partition' or 'random'; got {init!r}")
-    nowhere = np.full(len(z), -1)
-    return np.stack([nowhere if label is None else label] * len(seeds)), [moments(z, nowhere, k, dense, weight)] * len(
-        seeds
-    )
+    return np.stack([np.full(len(z), -1) if label is None else label] * len(seeds))
 
 
 def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -> np.ndarray:
