@@ -3,40 +3,27 @@
 A new public map needs an entry here; the suite fails without one.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pushforward import trees
 from pushforward.bijections import (
     PLU,
-    AbstractBijection,
     ActNorm,
     Affine,
-    Amortized,
     BatchNorm,
-    BlockAutoregressive,
     Bounded,
-    Chain,
     CircularShift,
     ConvexCombination,
-    Coupling,
     DeepSigmoid,
     Dense,
     Exp,
-    Fixed,
     Gated,
     Gumbel,
     Householder,
     Identity,
-    Invert,
     LinearIAF,
     LowRank,
-    MaskedAutoregressive,
     Orthogonal,
     OrthonormalColumns,
     Permute,
@@ -48,122 +35,14 @@ from pushforward.bijections import (
     Shift,
     Sigmoid,
     Softplus,
-    Stack,
     Sylvester,
     Tanh,
     Triangular,
 )
-from pushforward.bijections.spline import _knots
-from pushforward.networks import MADE, MLP, BlockTriangular
-
-Key = Any
-
-
-def no_points(bijection: Any) -> list[Any]:
-    return []
-
-
-@dataclass(frozen=True, eq=False)  # compared by identity: a static argument of compiled functions
-class Entry:
-    """A map under test.
-
-    Attributes:
-        name: for the test's name.
-        make: from a key and a size to the map, in JAX's default floating dtype.
-        dims: the sizes to run.
-        reach: largest |z| at which float32 and float64 still hold the digits for a round trip.
-        tail: largest |z| at which values and gradients must be finite.
-        points: from the map to noise points (event shape each) that a test must not miss: kinks, edges.
-        shake: scale of what is added to the raw leaves, as training might.
-        support: ends of the noise and of the data, where both are bounded by the same ones.
-        outside: values of a coordinate outside the image of the map; empty where it is the whole line.
-        bad: what the message must say, to a call that must raise ValueError.
-    """
-
-    name: str
-    make: Callable[[Key, int], AbstractBijection]
-    dims: Sequence[int] = (1, 3)
-    reach: tuple[float, float] = (1e4, 1e4)
-    tail: float = 1e4
-    points: Callable[[Any], list[Any]] = no_points
-    shake: float = 0.3
-    support: tuple[float, float] = (-np.inf, np.inf)
-    outside: Sequence[float] = ()
-    bad: dict[str, Callable[[], Any]] = field(default_factory=dict)
-
-
-def floats(*values: Any) -> jax.Array:
-    return jnp.asarray(np.array(values, dtype=float))
-
-
-def triangular(key: Key, dim: int) -> jax.Array:
-    return Triangular.init(key, dim).matrix
-
-
-def spline(key: Key, shape: tuple[int, ...], ends: str = "identity") -> RationalQuadraticSpline:
-    """Bins and slopes that differ by a factor of a few."""
-    identity = RationalQuadraticSpline.init(shape, n_bins=5, bound=3.0, ends=ends)
-    return trees.offset(identity, 0.7 * jax.random.normal(key, (trees.n_parameters(identity),)))
-
-
-def edges(bijection: RationalQuadraticSpline) -> list[jax.Array]:
-    """Every knot, of the noise and of the data side."""
-    raw = (bijection.raw_widths, bijection.raw_heights)
-    return [knots for r in raw for knots in jnp.moveaxis(_knots(r, bijection.bound), -1, 0)]
-
-
-def coupling(key: Key, dim: int, transformer: AbstractBijection, cond_dim: int | None) -> Coupling:
-    mask = np.arange(dim) % 2 == 1
-    n_out = int((~mask).sum()) * trees.n_parameters(transformer)
-    return Coupling(mask, MLP.init(key, int(mask.sum()) + (cond_dim or 0), n_out, (8,)), transformer, cond_dim)
-
-
-def autoregressive(key: Key, dim: int, transformer: AbstractBijection, cond_dim: int | None) -> MaskedAutoregressive:
-    made = MADE.init(key, dim, trees.n_parameters(transformer), (8, 8), cond_dim)
-    return MaskedAutoregressive(made, transformer, np.arange(dim)[::-1])
-
-
-def scalar_affine() -> Affine:
-    return Affine(jnp.zeros(()), jnp.ones(()), bound=2.0)
-
-
-def mixed_ends(key: Key, dim: int) -> Bounded:
-    low = np.resize([-1.0, 0.5, -np.inf, -np.inf], dim)
-    high = np.resize([2.0, np.inf, 3.0, np.inf], dim)
-    return Bounded(floats(*low), floats(*high))
-
-
-def deep_sigmoid(key: Key, shape: tuple[int, ...]) -> DeepSigmoid:
-    slopes, offsets, weights = jax.random.split(key, 3)
-    size = (*shape, 4)
-    return DeepSigmoid(
-        jnp.exp(0.5 * jax.random.normal(slopes, size)),
-        jax.random.normal(offsets, size),
-        0.1 + 0.6 * jax.nn.softmax(jax.random.normal(weights, size)),
-    )
-
-
-def block_autoregressive(key: Key, dim: int, cond_dim: int | None) -> BlockAutoregressive:
-    return BlockAutoregressive(BlockTriangular.init(key, dim, (4, 3), cond_dim))
-
-
-def layers(key: Key, dim: int, n: int) -> Stack:
-    keys = jax.random.split(key, n)
-    return Stack(trees.stack([Chain([Triangular.init(k, dim), Permute.init(k, dim)]) for k in keys]))
-
-
-def amortized(key: Key, bijection: AbstractBijection, n_out: int | None = None) -> Amortized:
-    """Its numbers given by a network of a condition of size 2."""
-    n_params = trees.n_parameters(bijection) if n_out is None else n_out
-    return Amortized(bijection, MLP.init(key, 2, n_params, (8,), output_scale=0.3), (2,))
-
-
-def sylvester(r: Any, s: Any) -> Sylvester:
-    return Sylvester(Permute([1, 0]), floats(*r), floats(*s), floats(0, 0))
-
+from tests.bijections.composed import COMPOSED
+from tests.bijections.entries import Entry, deep_sigmoid, edges, floats, mixed_ends, spline, sylvester, triangular
 
 eye, ones, zeros = np.eye(2), np.ones(2), np.zeros(2)
-
 ENTRIES = [
     Entry("identity", lambda key, dim: Identity((dim,))),
     Entry(
@@ -462,84 +341,5 @@ ENTRIES = [
         },
     ),
     Entry("spline_scalar", lambda key, dim: spline(key, ()), dims=(1,), points=edges),
-    Entry(
-        "chain",
-        lambda key, dim: Chain([Triangular.init(key, dim), spline(key, (dim,)), Permute.init(key, dim)]),
-        bad={
-            "at least one": lambda: Chain([]),
-            "share one event shape": lambda: Chain([Exp((2,)), Exp((3,))]),
-        },
-    ),
-    Entry(
-        "stack",
-        lambda key, dim: layers(key, dim, 3),
-        bad={"share their first axis": lambda: Stack(Shift(floats(0)[0]))},
-    ),
-    Entry("stack_deep", lambda key, dim: layers(key, dim, 10), dims=(3,)),
-    Entry(
-        "amortized",
-        lambda key, dim: amortized(key, Chain([Triangular.init(key, dim), layers(key, dim, 2)])),
-        bad={
-            r"the network gives shape \(3,\).*ask for \(2,\)": lambda: amortized(
-                jax.random.key(0), Affine(floats(0), floats(1)), n_out=3
-            ),
-            "Permute has no trainable numbers": lambda: amortized(jax.random.key(0), Permute([1, 0])),
-            r"takes a condition of shape \(1,\), not \(2,\)": lambda: amortized(
-                jax.random.key(0), coupling(jax.random.key(0), 2, scalar_affine(), 1)
-            ),
-        },
-    ),
-    # the inner map sees the condition too
-    Entry("amortized_coupling", lambda key, dim: amortized(key, coupling(key, dim, scalar_affine(), 2)), dims=(3,)),
-    Entry("amortized_planar", lambda key, dim: amortized(key, Planar.init(key, dim)), reach=(10.0, 1e4)),
-    Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
-    Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
-    Entry(
-        "coupling",
-        lambda key, dim: coupling(key, dim, scalar_affine(), 2),
-        bad={"scalar": lambda: coupling(jax.random.key(0), 2, Exp((2,)), None)},
-    ),
-    # far out the network's bins are so uneven that rounding in a knot shows; values stay finite
-    Entry("coupling_spline", lambda key, dim: coupling(key, dim, spline(key, ()), None), dims=(3,), reach=(1.0, 50.0)),
-    Entry(
-        "autoregressive",
-        lambda key, dim: autoregressive(key, dim, scalar_affine(), 2),
-        bad={
-            "permutation": lambda: MaskedAutoregressive(
-                MADE.init(jax.random.key(0), 2, 2, (4,)), scalar_affine(), [0, 0]
-            )
-        },
-    ),
-    Entry("autoregressive_spline", lambda key, dim: autoregressive(key, dim, spline(key, ()), None), reach=(1.0, 50.0)),
-    Entry(
-        "autoregressive_deep_sigmoid",
-        lambda key, dim: autoregressive(key, dim, Invert(deep_sigmoid(key, ())), 2),
-        dims=(3,),
-        reach=(1.0, 10.0),
-    ),
-    Entry(
-        "gated_iaf",
-        lambda key, dim: Invert(autoregressive(key, dim, Invert(Gated(floats(0)[0], floats(0.8)[0])), 2)),
-        dims=(3,),
-    ),
-    Entry(
-        "block_autoregressive",
-        lambda key, dim: block_autoregressive(key, dim, 2),
-        reach=(10.0, 1e4),
-        bad={
-            "network must be a BlockTriangular": lambda: BlockAutoregressive(MLP.init(jax.random.key(0), 2, 2, ())),
-            "at least one hidden layer": lambda: BlockTriangular.init(jax.random.key(0), 2, ()),
-        },
-    ),
-    Entry(
-        "coupling_multiplicative",
-        lambda key, dim: coupling(key, dim, Scale(jnp.ones(()), bound=2.0), None),
-        dims=(3,),
-    ),
-    Entry(
-        "coupling_deep_sigmoid",
-        lambda key, dim: coupling(key, dim, deep_sigmoid(key, ()), None),
-        dims=(3,),
-        reach=(1.0, 10.0),
-    ),
+    *COMPOSED,
 ]

@@ -39,6 +39,31 @@ def test_solve_lower_is_substitution_and_reads_nothing_above(float64, dim, colum
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("diagonal", [0.01, 0.05])
+def test_solve_lower_is_as_exact_as_substitution_where_the_inverse_overflows(diagonal):
+    matrix = jnp.tril(jnp.ones((32, 32)), -1) + diagonal * jnp.eye(32)
+    last = jnp.zeros(32).at[-1].set(1)
+    np.testing.assert_allclose(linalg.solve_lower(matrix, matrix @ last), last, atol=1e-6)
+    gradient = jax.grad(lambda right: linalg.solve_lower(matrix, right)[-1])(matrix @ last)
+    assert gradient[-1] == pytest.approx(1 / diagonal)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_solve_lower_keeps_the_digits_that_substitution_keeps(scale):
+    rng = np.random.default_rng(0)
+    worst = []
+    for _ in range(10):
+        matrix = np.tril(scale * rng.normal(size=(24, 24)), -1).astype(np.float32) + np.eye(24, dtype=np.float32)
+        z = rng.normal(size=24).astype(np.float32)
+        right = (matrix.astype(np.float64) @ z).astype(np.float32)
+        ours, scipys = (
+            linalg.solve_lower(jnp.asarray(matrix), jnp.asarray(right)),
+            solve_triangular(matrix, right, lower=True),
+        )
+        worst.append(np.abs(ours - z).max() / (np.abs(scipys - z).max() + 1e-6))
+    assert np.median(worst) < 3
+
+
 @pytest.mark.parametrize("dim", [1, 3, 20])
 def test_inverse_and_log_det(float64, dim):
     matrix = jnp.asarray(a_matrix(dim)).at[0].multiply(-1)

@@ -231,7 +231,7 @@ def test_parameters_out_of_range_are_named(make: Any, options: Any, message: str
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_components": 0}, "n_components must be a whole number of at least 1; got 0"),
+        ({"n_components": 0}, 'n_components must be a whole number of at least 1 or "auto"; got 0'),
         ({"temperature": 0.5}, "temperature must be at least 1; got 0.5"),
         ({"posterior_hidden_sizes": (8, -1)}, "posterior_hidden_sizes must be a sequence of whole numbers"),
         ({"init": "kmeans"}, "init must be 'partition' or 'random'; got 'kmeans'"),
@@ -271,11 +271,15 @@ def test_a_warm_start_goes_on_with_rows_and_components_of_the_same_kind() -> Non
         before = model.score_samples(x)
         with pytest.raises(ValueError, match="hold others now: 'x1'"):
             model.fit(x + np.array([0, 0.5]))
-        with pytest.raises(ValueError, match=r"beyond the bounds of the first fit in columns 'x0' \(60\)"):
+        with pytest.raises(ValueError, match=r"beyond the bounds of the fit in columns 'x0' \(60\)"):
             model.fit(x + np.array([2, 0]))
         np.testing.assert_array_equal(model.score_samples(x), before)
     with pytest.raises(ValueError, match="goes on with the 3 components of the last fit; got n_components=2"):
         model.set_params(n_components=2).fit(x)
+    changed = {"flow": "maf", "bounds": {0: (0, 2)}, "hidden_sizes": (5,)}
+    for name, value in changed.items():
+        with pytest.raises(ValueError, match=f"changed since: {name}="):
+            mixture(warm_start=True, bounds={0: (0, 1)}).fit(x).set_params(**{name: value}).fit(x)
 
 
 @BOTH

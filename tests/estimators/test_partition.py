@@ -23,7 +23,7 @@ def test_clusters_of_unlike_spread_are_told_apart_where_rows_are_plenty() -> Non
     y = np.arange(600) % 2
     z = np.where(y[:, None] == 0, 0.2 * rng.normal(size=(600, 2)), [3, 0] + 1.5 * rng.normal(size=(600, 2)))
     plenty, few = (adjusted_rand_score(y[:n], partition_rows(z[:n], 2, None, 0)) for n in (600, 30))
-    assert plenty > 0.9 > few  # by EM, and by k-means alone
+    assert plenty > 0.85 > few  # by their neighbours, and by k-means
 
 
 def test_rows_too_few_for_covariances_still_split() -> None:

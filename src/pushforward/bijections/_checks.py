@@ -19,7 +19,10 @@ def floating(name: str, value: Any) -> Array:
     Raises:
         ValueError: it holds integers or anything else that does not train.
     """
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a floating array; got {value!r}") from error
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"{name} must be floating; got dtype {array.dtype}; write 1.0 for 1, or cast it")
     return array

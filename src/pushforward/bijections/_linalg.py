@@ -18,7 +18,8 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, PRNGKeyArray
 
-LEAF = 32  # largest blocks that are inverted: above, substitution costs less than inverses
+LEAF = 4  # rows of the blocks that are inverted: inverses of larger ones grow where solutions need not
+MOST_LEAVES = 32  # but no more blocks than these, which would take long to compile
 
 
 def solve_lower(matrix: Array, right: Array) -> Array:
@@ -32,7 +33,7 @@ def solve_lower(matrix: Array, right: Array) -> Array:
         z, of the shape of `right`.
     """
     dim = len(matrix)
-    leaf = min(LEAF, 2 ** (dim - 1).bit_length())
+    leaf = min(2 ** (dim - 1).bit_length(), max(LEAF, 2 ** (-(-dim // MOST_LEAVES) - 1).bit_length()))
     inverses = _leaf_inverses(matrix, leaf)
 
     def substitute(start: int, stop: int, right: Array) -> Array:

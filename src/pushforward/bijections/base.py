@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
@@ -32,6 +33,11 @@ class AbstractBijection(eqx.Module):
     else:
         shape: eqx.AbstractVar[tuple[int, ...]]
         cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
+
+    def __check_init__(self) -> None:
+        shape = self.shape
+        if not isinstance(shape, tuple) or not all(isinstance(n, int | np.integer) and n >= 0 for n in shape):
+            raise ValueError(f"shape must be a tuple of whole numbers, () for a scalar; got {shape!r}")
 
     # whether forward takes D steps one after the other: a Stack then scans its layers instead of unrolling them
     forward_is_sequential: ClassVar[bool] = False
@@ -97,6 +103,16 @@ class AbstractDataMap(AbstractBijection):
     """A map that reads parameters off data: it overrides `calibrate`."""
 
 
+def require_bijection(value: Any) -> None:
+    """Refuse what is not a bijection.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, AbstractBijection):
+        raise ValueError(f"expected a bijection; got {value!r}")
+
+
 def merge_cond_shapes(bijections: Sequence[AbstractBijection]) -> tuple[int, ...] | None:
     """The one condition shape that several maps share, or None if none takes a condition.
 
@@ -134,6 +150,8 @@ class Chain(AbstractBijection):
         bijections = tuple(bijections)
         if not bijections:
             raise ValueError("a Chain needs at least one bijection; use Identity(shape) for the empty chain")
+        for bijection in bijections:
+            require_bijection(bijection)
         shapes = [b.shape for b in bijections]
         if len(set(shapes)) > 1:
             raise ValueError(f"the maps of a Chain must share one event shape; got {shapes}")
@@ -266,6 +284,10 @@ class Invert(AbstractBijection):
     """
 
     bijection: AbstractBijection
+
+    def __init__(self, bijection: AbstractBijection):
+        require_bijection(bijection)
+        self.bijection = bijection
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +19,26 @@ from pushforward.bijections.base import AbstractBijection
 def inverse_softplus(y: Array) -> Array:
     """log(eʸ − 1) for y > 0, without overflow."""
     return y + jnp.log(-jnp.expm1(-y))
+
+
+def _bend(a: Array) -> Array:
+    """m(a) = log(1 + (e − 1) eᵃ) − 1: increasing, above −1, and 0 at 0.
+
+    The paper's m is log 2 − 1 at 0, which divided by the length of w moves a map of small w by a lot.
+    """
+    near = a < 1
+    share = -math.expm1(-1)
+    return jnp.where(
+        near, jnp.log1p(share * jnp.expm1(jnp.where(near, a, 0))), jax.nn.softplus(a + math.log(math.expm1(1))) - 1
+    )
+
+
+def _unbend(m: Array) -> Array:
+    """The inverse of `_bend`, for m > −1."""
+    near = m < 1
+    share = -math.expm1(-1)
+    far = inverse_softplus(jnp.where(near, 1, m) + 1) - math.log(math.expm1(1))
+    return jnp.where(near, jnp.log1p(jnp.expm1(jnp.where(near, m, 0)) / share), far)
 
 
 def tanh_and_slope(a: Array) -> tuple[Array, Array]:
@@ -71,7 +92,7 @@ class Planar(AbstractBijection):
         along = w @ u
         require("wᵀu", along, lambda t: t > -1, "above −1, or the map is not invertible")
         self.w, self.b = w, b
-        self.raw_u = u + (inverse_softplus(along + 1) - along) * _over_square(w)
+        self.raw_u = u + (_unbend(along) - along) * _over_square(w)
         self.shape = w.shape
         self.cond_shape = None
 
@@ -87,7 +108,7 @@ class Planar(AbstractBijection):
     def u(self) -> Array:
         """The direction of the shift, shape (D,)."""
         along = self.w @ self.raw_u
-        return self.raw_u + (jax.nn.softplus(along) - 1 - along) * _over_square(self.w)
+        return self.raw_u + (_bend(along) - along) * _over_square(self.w)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         u = self.u

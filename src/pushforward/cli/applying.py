@@ -86,7 +86,7 @@ def sample(
             metavar="C=1,D=2,…", help="Values of the columns the model is conditioned on.", show_default=False
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same rows.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Same seed, same rows.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw new rows from a model; a mixture's come with the component each is from."""
@@ -96,8 +96,9 @@ def sample(
     estimator = load_estimator(model)
     if component is not None and not hasattr(estimator, "n_components"):
         raise ValueError(f"{model}: holds one density without components; leave --component out")
-    if component is not None and component >= estimator.n_components:
-        raise ValueError(f"--component {component}: the components of {model} are 0 to {estimator.n_components - 1}")
+    if component is not None and component >= estimator.n_components_:
+        raise ValueError(f"--component {component}: the components of {model} are 0 to {estimator.n_components_ - 1}")
+    _refuse_clash(estimator, model)
     condition = _condition(estimator, given)
     counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
     seeds = np.random.SeedSequence(seed).generate_state(len(counts))
@@ -167,8 +168,8 @@ def _condition(estimator: Any, text: str | None) -> np.ndarray | None:
     columns = estimator.condition_columns_
     names = () if columns is None else columns.names
     wanted = f"write --given {','.join(f'{name}=VALUE' for name in names)}" if names else "leave --given out"
-    pairs = dict(part.rpartition("=")[::2] for part in (text or "").split(",") if part)
-    if {name.strip() for name in pairs} != set(names):
+    pairs = [part.rpartition("=")[::2] for part in (text or "").split(",") if part]
+    if sorted(name.strip() for name, _ in pairs) != sorted(names):
         known = (
             f"the model is conditioned on {', '.join(names)}" if names else "the model is not conditioned on columns"
         )
@@ -176,7 +177,7 @@ def _condition(estimator: Any, text: str | None) -> np.ndarray | None:
     if not names:
         return None
     try:
-        values = {name.strip(): float(value) for name, value in pairs.items()}
+        values = {name.strip(): float(value) for name, value in pairs}
     except ValueError:
         raise ValueError(f"--given {text}: a value is not a number; {wanted}") from None
     return np.array([[values[name] for name in names]])
@@ -188,6 +189,20 @@ class _TooLarge(Exception):
     def __init__(self, column: str):
         super().__init__(column)
         self.column = column
+
+
+def _refuse_clash(estimator: Any, model: Path) -> None:
+    """Names that draws give to their component and label may not be those of columns."""
+    if not hasattr(estimator, "n_components"):
+        return
+    given = () if estimator.condition_columns_ is None else estimator.condition_columns_.names
+    label = [estimator.label_column_] if hasattr(estimator, "label_column_") else []
+    taken = [*estimator.columns_.names, *given]
+    if clash := [name for name in ["component", *label] if name in taken] or ["component"] * ("component" in label):
+        raise ValueError(
+            f"{model}: has a column {clash[0]!r}, which draws need for their own; rename it and fit again, or draw "
+            "in Python with FlowMixture.sample"
+        )
 
 
 def _draw(

@@ -71,7 +71,7 @@ def _facts(estimator: Any, x: Any, condition: Any) -> dict[str, str]:
         facts["given"] = ", ".join(estimator.condition_columns_.names)
     if hasattr(estimator, "n_components"):
         shares = ", ".join(f"{share:.0%}" for share in estimator.weights_)
-        facts["components"] = f"{estimator.n_components} of shares {shares}"
+        facts["components"] = f"{estimator.n_components_} of shares {shares}"
     if hasattr(estimator, "label_column_"):
         facts["labels"] = f"{estimator.label_column_}: {', '.join(estimator.label_names_)}"
     chosen = estimator._spec(columns.n).flow

@@ -66,9 +66,11 @@ LabelColumn = Annotated[
     ),
 ]
 Components = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        metavar="K", min=1, help="Components of the mixture. [default: 5, or one a label]", show_default=False
+        metavar="K|auto",
+        help="Components of the mixture; auto: as many as there are clusters. [default: 5, or one a label]",
+        show_default=False,
     ),
 ]
 Bound = Annotated[
@@ -107,7 +109,7 @@ LearningRate = Annotated[
 Restarts = Annotated[
     int, typer.Option(metavar="N", min=1, help="Fits trained side by side; the best on held-out rows is kept.")
 ]
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Same seed, same data, same model.")]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Same seed, same data, same model.")]
 CheckpointMinutes = Annotated[
     float | None,
     typer.Option(
@@ -212,10 +214,15 @@ def _discrete(text: str, names: tuple[str, ...]) -> str | tuple[str, ...]:
     return chosen
 
 
-def _n_components(components: int | None, inputs: Inputs, label_column: str | None) -> int:
+def _n_components(asked: str | None, inputs: Inputs, label_column: str | None) -> int | str:
     """K: as asked for, or one for each label, or 5."""
-    if components is None:
+    if asked is None:
         return len(inputs.label_names) or 5
+    if asked == "auto":
+        return asked
+    if not asked.isdecimal() or int(asked) < 1:
+        raise ValueError(f"--components {asked}: give a whole number of at least 1, or auto")
+    components = int(asked)
     if components < len(inputs.label_names):
         raise ValueError(
             f"{inputs.source}: label column {label_column!r} has {len(inputs.label_names)} labels for "

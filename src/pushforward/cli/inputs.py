@@ -49,6 +49,9 @@ def split_names(text: str | None) -> tuple[str, ...] | None:
     names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip())
     if not names:
         raise DataError("a list of columns is empty; write names separated by commas, such as --columns width,height")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"column {twice[0]!r} is listed twice; list each column once")
     return names
 
 

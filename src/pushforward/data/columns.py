@@ -20,6 +20,7 @@ N_DRAWS = 8  # fixed draws that score a row with whole-number columns
 FINEST, COARSEST = 1e-2, 0.5  # widths of the noise that spreads ties, in standard deviations
 FARTHEST = 8.0  # standard units between the smallest and the largest value of a column, at most
 EDGE = 1e-6  # how far inside its bounds a value is kept, in standard deviations
+GAP = 0.1  # or, if that is less, as a share of the smallest distance of a value from its bound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Columns:
         low, high: bounds in the data's units, infinite for none, shape (D,).
         shift, scale: location and positive scale in the data's units, shape (D,).
         width: width of the noise in the data's units, shape (D,).
+        margin: how far inside its bounds a value is kept, in the data's units, shape (D,).
         inner_shift, inner_scale: location and scale after the bounds are mapped away, shape (D,).
     """
 
@@ -46,6 +48,7 @@ class Columns:
     shift: FloatArray
     scale: FloatArray
     width: FloatArray
+    margin: FloatArray
     inner_shift: FloatArray
     inner_scale: FloatArray
 
@@ -91,18 +94,16 @@ class Columns:
         if training:
             values = values - np.where(self.whole, 0, self.width / 2)
             if self.bounded:
-                margin = EDGE * self.scale
-                lowest = self.low + margin
-                highest = np.maximum(self.high + self.whole - margin - self.width, lowest)
+                lowest = self.low + self.margin
+                highest = np.maximum(self.high + self.whole - self.margin - self.width, lowest)
                 values = np.clip(values, lowest, highest)
         return (values - self.shift) / self.scale
 
     def _inside(self, x: FloatArray) -> FloatArray:
         """Values on a bound moved inside; values beyond it stay where they are, and have density zero."""
-        margin = EDGE * self.scale
         low, high = self.low, np.where(self.whole, np.inf, self.high)
-        x = np.where((x >= low) & (x < low + margin), low + margin, x)
-        return np.where((x <= high) & (x > high - margin), high - margin, x)
+        x = np.where((x >= low) & (x < low + self.margin), low + self.margin, x)
+        return np.where((x <= high) & (x > high - self.margin), high - self.margin, x)
 
     def restore(self, s: Any) -> FloatArray:
         """Standard units to the data's; whole-number columns become whole again."""
@@ -169,8 +170,11 @@ def learn_columns(
     names = tuple(str(name) for name in names)
     whole = _whole_columns(x, names, discrete)
     low, high = _bounds_arrays(x, names, bounds)
-    spread = x.std(axis=0)
-    span = np.ptp(x, axis=0)
+    with np.errstate(over="ignore"):
+        spread, span = x.std(axis=0), np.ptp(x, axis=0)
+    endless = [f"{names[i]!r}" for i in np.flatnonzero(~np.isfinite(spread) | ~np.isfinite(span))]
+    if endless:
+        raise ValueError(f"columns too large to square in double precision: {', '.join(endless)}; rescale them first")
     constant = (span == 0) & ~whole
     if constant.any():
         listed = ", ".join(f"{names[i]!r}" for i in np.flatnonzero(constant))
@@ -180,11 +184,11 @@ def learn_columns(
             + (", or declare them as whole numbers with discrete=[...]" if possible else "")
         )
     width = np.where(whole, 1.0, [_tie_width(x[:, i], spread[i]) for i in range(x.shape[1])])
-    shift = x.mean(axis=0) + np.where(whole, 0.5, 0)
     # no value may lie further out than FARTHEST units: rare large ones would swamp every gradient
     scale = np.maximum(np.sqrt(spread**2 + np.where(whole, width, 0) ** 2 / 12), span / FARTHEST)
+    shift, margin = _near_bounds(x, low, high, scale, x.mean(axis=0) + np.where(whole, 0.5, 0))
     zeros = np.zeros(len(names))
-    columns = Columns(names, whole, low, high, shift, scale, width, zeros, zeros + 1)
+    columns = Columns(names, whole, low, high, shift, scale, width, margin, zeros, zeros + 1)
     if not columns.bounded:
         return columns
     rng = np.random.default_rng(0)
@@ -194,6 +198,21 @@ def learn_columns(
     return dataclasses.replace(
         columns, inner_shift=unbounded.mean(axis=0), inner_scale=np.where(inner_scale > 0, inner_scale, 1.0)
     )
+
+
+def _near_bounds(
+    x: FloatArray, low: FloatArray, high: FloatArray, scale: FloatArray, centre: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Locations and margins of columns: a bound that values come near is the location.
+
+    Single precision holds small distances from zero, however many orders of magnitude they span, and from nothing else.
+    """
+    below, above = x.min(axis=0) - low, high - x.max(axis=0)
+    bound = np.where(below <= above, low, high)
+    shift = np.where(np.minimum(below, above) <= scale, bound, centre)
+    distance = np.minimum(x - low, high - x)
+    smallest = np.where(distance > 0, distance, np.inf).min(axis=0)
+    return shift, np.minimum(EDGE * scale, GAP * smallest)
 
 
 def column_number(name: Any, names: Sequence[str]) -> int:

@@ -81,6 +81,7 @@ class FlowEstimator(BaseEstimator):
         """Set the attributes that describe the columns."""
         if (x == x[0]).all():
             raise ValueError(f"all {len(x)} rows are the same, and one point has no density; give rows that differ")
+        self.settings_ = self._settings()
         self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=self.bounds, discrete=self.discrete)
         self.condition_columns_ = None
         if condition_table is not None:
@@ -90,10 +91,28 @@ class FlowEstimator(BaseEstimator):
     def _check_like_before(self, x: FloatArray) -> None:
         """Rows that a warm start goes on with must be of the kind that the columns were learned from."""
         _refuse_fractions(x, self.columns_)
+        self._refuse_beyond(x)
+        now = self._settings()
+        changed = [
+            f"{name}={now[name]} (was {before})" for name, before in self.settings_.items() if now[name] != before
+        ]
+        if changed:
+            raise ValueError(
+                f"a warm start goes on with the model of the last fit; changed since: {', '.join(changed)}; "
+                "set them back, or warm_start=False"
+            )
+
+    def _refuse_beyond(self, x: FloatArray) -> None:
+        """Rows outside the bounds have no place on the noise side."""
         beyond = ((x < self.columns_.low) | (x > self.columns_.high)).sum(axis=0)
         if beyond.any():
             listed = ", ".join(f"{self.columns_.names[i]!r} ({beyond[i]})" for i in np.flatnonzero(beyond))
-            raise ValueError(f"values beyond the bounds of the first fit in columns {listed}; drop those rows")
+            raise ValueError(f"values beyond the bounds of the fit in columns {listed}; drop those rows")
+
+    def _settings(self) -> dict[str, str]:
+        """What shapes the model, in words: parameters that a warm start may not change."""
+        names = ("flow", "n_layers", "hidden_sizes", "shared_layers", "posterior_hidden_sizes", "bounds", "discrete")
+        return {name: str(value) for name, value in self.get_params(deep=False).items() if name in names}
 
     # -- training ------------------------------------------------------------------------------------------
 
@@ -111,7 +130,8 @@ class FlowEstimator(BaseEstimator):
     def _count(self, name: str) -> int:
         value = getattr(self, name)
         if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}")
+            other = ' or "auto"' if name == "n_components" else ""
+            raise ValueError(f"{name} must be a whole number of at least 1{other}; got {value!r}")
         return int(value)
 
     def _spec(self, dim: int) -> FlowSpec:
@@ -196,8 +216,10 @@ class FlowEstimator(BaseEstimator):
             outputs = function(self._flow, _padded(s[part], size), None if c is None else _padded(c[part], size))
             yield [np.asarray(out, dtype=np.float64)[:n] for out in jax.tree.leaves(outputs)]
 
-    def _result(self, values: FloatArray) -> np.ndarray:
-        return values.astype(np.dtype(jnp.result_type(float)), copy=False)
+    def _result(self, values: FloatArray, X: Any = None) -> np.ndarray:
+        """Results in JAX's dtype, or in single precision where the rows are."""
+        single = getattr(X, "dtype", None) == np.float32
+        return values.astype(np.float32 if single else np.dtype(jnp.result_type(float)), copy=False)
 
     # -- model files ---------------------------------------------------------------------------------------
 
@@ -208,7 +230,8 @@ class FlowEstimator(BaseEstimator):
         for name in ("columns_", "condition_columns_"):
             fitted[name] = None if fitted[name] is None else fitted[name].to_state()
         params = self.get_params(deep=False)
-        params["random_state"] = params["random_state"] if isinstance(params["random_state"], int) else None
+        seed = params["random_state"]
+        params["random_state"] = int(seed) if isinstance(seed, int | np.integer) else None
         if isinstance(params["bounds"], Mapping):
             params["bounds"] = [[name, *ends] for name, ends in params["bounds"].items()]
         return {"params": params, "fitted": fitted}
@@ -321,7 +344,16 @@ def _condition_columns(table: FloatArray, names: Sequence[str]) -> Columns:
     spread, zeros = table.std(axis=0), np.zeros(table.shape[1])
     scale = np.where(spread > 0, spread, 1.0)
     return Columns(
-        tuple(names), zeros > 0, zeros - np.inf, zeros + np.inf, table.mean(axis=0), scale, zeros, zeros, zeros + 1
+        tuple(names),
+        zeros > 0,
+        zeros - np.inf,
+        zeros + np.inf,
+        table.mean(axis=0),
+        scale,
+        zeros,
+        zeros,
+        zeros,
+        zeros + 1,
     )
 
 
@@ -330,7 +362,7 @@ def _refuse_text(X: Any) -> None:
     dtypes = getattr(X, "dtypes", None)
     if dtypes is None or not hasattr(X, "columns"):
         return
-    numeric = ("int", "float", "uint", "bool", "decimal")
+    numeric = ("int", "float", "uint", "bool", "decimal", "double", "halffloat", "sparse[")
     text = [
         f"{name!r} ({dtype})"
         for name, dtype in zip(X.columns, list(dtypes), strict=True)

@@ -214,7 +214,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         draws = self._score_in_batches(_log_prob, X, condition)
         stacked = np.stack([draw[0] for draw in draws])
-        return self._result(logsumexp(stacked, axis=0) - np.log(len(stacked)) - self.columns_.log_scale)
+        return self._result(logsumexp(stacked, axis=0) - np.log(len(stacked)) - self.columns_.log_scale, X)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""
@@ -243,11 +243,12 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         check_is_fitted(self)
         x = self._check_rows(X, reset=False)
+        self._refuse_beyond(x)
         table = self._check_condition(condition, len(x), fitting=False)
         middle = np.where(self.columns_.whole, 0.5, 0) / self.columns_.scale
         c = self._standard_condition(table)
         parts = list(self._batches(_to_noise, self.columns_.standardize(x) + middle, c))
-        return self._result(np.concatenate([part[0] for part in parts]))
+        return self._result(np.concatenate([part[0] for part in parts]), X)
 
     def inverse_transform(self, Z: Any, condition: Any = None) -> np.ndarray:
         """Noise to rows, the inverse of `transform`.

@@ -50,12 +50,12 @@ class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
     def predict_proba(self, X: Any, condition: Any = None) -> np.ndarray:
         """The posterior network's q(k|x), shape (n, K)."""
         draws = self._score_in_batches(_logits, X, condition)
-        return self._result(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0))
+        return self._result(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0), X)
 
     def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:
         """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
         joint, _ = self._joint_and_posterior(X, condition)
-        return self._result(softmax(self._somewhere(joint), axis=1))
+        return self._result(softmax(self._somewhere(joint), axis=1), X)
 
     def _somewhere(self, joint: FloatArray) -> FloatArray:
         """`joint`, with log π where no component has any density: there a row tells nothing of k."""
@@ -67,7 +67,7 @@ class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
         density of the others given them) from a few fixed draws within each unit step.
         """
-        return self._result(logsumexp(self._joint_and_posterior(X, condition)[0], axis=1))
+        return self._result(logsumexp(self._joint_and_posterior(X, condition)[0], axis=1), X)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""
@@ -75,16 +75,16 @@ class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
 
     def elbo_samples(self, X: Any, condition: Any = None) -> np.ndarray:
         """The bound that is trained, Σ_k q(k|x) [log p(x, k) − log q(k|x)], of every row, shape (n,)."""
-        return self._result(_bound(*self._joint_and_posterior(X, condition)))
+        return self._result(_bound(*self._joint_and_posterior(X, condition)), X)
 
     def posterior_gap(self, X: Any, condition: Any = None) -> np.ndarray:
         """KL(q(k|x) ‖ p(k|x)) of every row in nats, shape (n,): how far the network is from the exact posterior."""
         joint, q = self._joint_and_posterior(X, condition)
         joint = self._somewhere(joint)
-        return self._result(np.maximum(logsumexp(joint, axis=1) - _bound(joint, q), 0))
+        return self._result(np.maximum(logsumexp(joint, axis=1) - _bound(joint, q), 0), X)
 
     def n_parameters(self) -> int:
-        """Trainable numbers of the generative model: components, shared layers, weights; not the posterior network's."""
+        """Trainable numbers of the generative part: components, shared layers, weights, not the posterior network's."""
         check_is_fitted(self)
         return trees.n_parameters((self._flow.groups, self._flow.shared, self._flow.raw_weights)) - int(
             bool(self.learn_weights)

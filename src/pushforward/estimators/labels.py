@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 
-def check_labels(y: Any, n: int, k: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The labels as component numbers, and those that occur.
+def check_labels(y: Any, n: int, k: int | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The labels as component numbers, and those that occur; `k` None for any number of components.
 
     Raises:
         ValueError: labels that are not whole numbers, of another length, or out of -1..K-1.
@@ -29,11 +29,12 @@ def check_labels(y: Any, n: int, k: int) -> tuple[np.ndarray | None, np.ndarray 
         ) from error
     if not (np.isfinite(label).all() and (label == np.round(label)).all()):
         raise ValueError("labels must be whole numbers, with -1 (not NaN) for unlabelled rows")
-    out = label[(label < -1) | (label >= k)]
+    out = label[(label < -1) | (label >= (n if k is None else k))]
     if len(out):
+        most = "as many as rows" if k is None else f"0..{k - 1}"
         raise ValueError(
-            f"labels out of range: {sorted({int(v) for v in out})[:10]}; with n_components={k} they must be "
-            f"-1 (unlabelled) or 0..{k - 1}"
+            f"labels out of range: {sorted({int(v) for v in out})[:10]}; with n_components={k or 'auto'} they must be "
+            f"-1 (unlabelled) or {most}"
         )
     component = label.astype(int)
     classes = np.unique(component[component >= 0])

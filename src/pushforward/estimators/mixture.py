@@ -23,6 +23,7 @@ from pushforward.estimators.base import (
     starting_scale,
 )
 from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, check_sizes, noise_side
+from pushforward.estimators.count import count_clusters
 from pushforward.estimators.density import unbounded
 from pushforward.estimators.draws import refine_posterior
 from pushforward.estimators.fitted_mixture import FittedMixture
@@ -42,7 +43,7 @@ class FlowMixture(FittedMixture):
     `responsibilities` are the exact posterior.
 
     Parameters:
-        n_components: K.
+        n_components: K; or "auto", as many as there are clusters that overlap little (`count_clusters`).
         flow: the components' recipe: "auto" chooses by the number of columns; or "spline_coupling", "real_nvp", "maf",
             "iaf", "nice", "spline_autoregressive".
         n_layers, hidden_sizes: of the recipe; None for its own choice.
@@ -54,8 +55,8 @@ class FlowMixture(FittedMixture):
         learn_weights: whether the components' weights train.
         refine_posterior: whether, at the end, the posterior network is fitted to the exact posterior on draws
             from the mixture.
-        init: "partition" starts every component on its part of the rows (by k-means++ and EM, or by the
-            labels spread over neighbours); "random" starts all of them in one place.
+        init: "partition" starts every component on its part of the rows (by spectral clustering of nearest
+            neighbours, or by the labels spread over them); "random" starts all of them in one place.
         n_likely: components evaluated at each row in training, those that the posterior network ranks first; None
             for all, or for 8 of 32 components and more. The bound is then one with the posterior kept to these.
         start_epochs: epochs of the start, in which each row trains its own part's component ("partition"),
@@ -76,6 +77,9 @@ class FlowMixture(FittedMixture):
 
     Attributes:
         model_: the fitted `MixtureOfFlows`, in the data's units.
+        n_components_: K.
+        confusion_: with n_components="auto", what speaks for K: for 2, 3, … clusters, the share of the most confused
+            pair that is taken for the other's; K is the largest number where it is below 0.025. Else None.
         weights_: π, shape (K,).
         classes_: the labels that components 0, 1, … stand for, if there were any; else None.
         labels_: the component of every row fitted on.
@@ -94,7 +98,7 @@ class FlowMixture(FittedMixture):
 
     def __init__(
         self,
-        n_components: int = 5,
+        n_components: int | str = 5,
         *,
         flow: str = "auto",
         n_layers: int | None = None,
@@ -179,16 +183,19 @@ class FlowMixture(FittedMixture):
         x = self._check_rows(X, reset=not going_on)
         table = self._check_condition(condition, len(x), fitting=not going_on)
         weight = check_weights(sample_weight, x)
-        classes, label = check_labels(y, len(x), self._count("n_components"))
+        asked = None if self.n_components == "auto" else self._count("n_components")
+        classes, label = check_labels(y, len(x), asked)
         if weight is not None:
             kept = weight > 0
             x, weight, label = x[kept], weight[kept], None if label is None else label[kept]
             table = None if table is None else table[kept]
-        check_components(self.n_components, len(x), self._flow.n_components if going_on else None)
+        before = self._flow.n_components if going_on else None
+        check_components(asked or before or 1, len(x), before)
         if going_on:
             self._check_like_before(x)
         else:
             self._learn(x, condition, table)
+            self.n_components_, self.confusion_ = self._n_components(x, asked, classes)
         self.classes_ = classes
         fit = self._train(x, table, label, weight, going_on, checkpoint)
         flow = fit.model
@@ -197,6 +204,15 @@ class FlowMixture(FittedMixture):
         self._keep(fit, flow)
         self.labels_ = self.predict(X, condition=condition)
         return self
+
+    def _n_components(
+        self, x: FloatArray, asked: int | None, classes: np.ndarray | None
+    ) -> tuple[int, np.ndarray | None]:
+        """K, as asked for or counted, and the evidence of the count."""
+        if asked is not None:
+            return asked, None
+        found, confusion = count_clusters(unbounded(self.columns_, self.columns_.standardize(x, training=True)), 0)
+        return (found if classes is None else max(found, int(classes.max()) + 1)), confusion
 
     def _train(
         self, x: FloatArray, table: Any, label: np.ndarray | None, weight: Any, going_on: bool, checkpoint: Any
@@ -264,12 +280,12 @@ class FlowMixture(FittedMixture):
 
     def _n_likely(self) -> int | None:
         if self.n_likely is None:
-            return None if self.n_components < MANY else FEW
+            return None if self.n_components_ < MANY else FEW
         return self._count("n_likely")
 
     def _start(self, rows: Any, label: np.ndarray | None, seed: int, n_init: int) -> tuple[Any, Array | None]:
         """The untrained mixture (with a restart axis if there are several), and the component each row starts."""
-        n, dim, k = int(rows.n), rows.x.shape[1], int(self.n_components)
+        n, dim, k = int(rows.n), rows.x.shape[1], self.n_components_
         z = unbounded(self.columns_, np.asarray(rows.x)[:n])
         key, seeds = jax.random.key(seed), np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
         shared_spec, spec = self._spec(dim).split(self.shared_layers)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
+
+from pushforward.estimators.graph import FEWEST_ROWS, spectral_partition
 
 FloatArray = NDArray[np.float64]
 MOST_ROWS = 10_000  # rows that are looked at; the others follow
+MOST_PARTS = 32  # that spectral clustering tells apart in little time
 
 
 def starting_parts(z: FloatArray, k: int, label: np.ndarray | None, seeds: np.ndarray, init: str) -> np.ndarray:
@@ -38,7 +38,7 @@ def starting_parts(z: FloatArray, k: int, label: np.ndarray | None, seeds: np.nd
 def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -> np.ndarray:
     """Assign every row a component to start.
 
-    Without labels: k-means, and a Gaussian mixture by EM from there where rows are plenty for its covariances.
+    Without labels: spectral clustering of the nearest neighbours; of few rows, or into many parts, k-means.
     With labels: every row takes the label that spreads to it over nearest neighbours; where some components
     have no label, k-means from the means of the labelled classes.
 
@@ -63,33 +63,30 @@ def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -
 
 def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
-    from sklearn.mixture import GaussianMixture
 
-    means = KMeans(k, n_init=10, random_state=seed).fit(z[looked])
-    if len(looked) < 10 * k * z.shape[1]:
-        found: np.ndarray = means.predict(z)
+    if k == 1:
+        return np.zeros(len(z), dtype=int)
+    if k > MOST_PARTS or len(looked) < max(FEWEST_ROWS, 5 * k):
+        found: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit(z[looked]).predict(z)
         return found
-    # one EM run from the best of ten k-means: EM's own likelihood prefers wide Gaussians that span several clusters
-    mixture = GaussianMixture(k, means_init=means.cluster_centers_, reg_covar=1e-3, random_state=seed, max_iter=200)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not have converged
-        found = mixture.fit(z[looked]).predict(z)
+    return _follow(z, looked, spectral_partition(z[looked], k, seed))
+
+
+def _follow(z: FloatArray, looked: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """The parts of all rows: of those not looked at, the one of their nearest neighbours."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    if len(looked) == len(z):
+        return part
+    found: np.ndarray = KNeighborsClassifier(min(5, len(looked))).fit(z[looked], part).predict(z)
     return found
 
 
 def _spread_labels(z: FloatArray, looked: np.ndarray, label: np.ndarray) -> np.ndarray:
-    from sklearn.neighbors import KNeighborsClassifier
     from sklearn.semi_supervised import LabelSpreading
 
-    neighbours = min(10, len(looked) - 1)
-    spread = LabelSpreading(kernel="knn", n_neighbors=neighbours, alpha=0.2, max_iter=200)
-    spread.fit(z[looked], label[looked])
-    if len(looked) == len(z):
-        found: np.ndarray = spread.transduction_
-        return found
-    nearest = KNeighborsClassifier(min(5, neighbours)).fit(z[looked], spread.transduction_)
-    found = nearest.predict(z)
-    return found
+    spread = LabelSpreading(kernel="knn", n_neighbors=min(10, len(looked) - 1), alpha=0.2, max_iter=200)
+    return _follow(z, looked, spread.fit(z[looked], label[looked]).transduction_)
 
 
 def _seeded_means(z: FloatArray, looked: np.ndarray, k: int, label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -143,7 +140,7 @@ def moments(
         locations.append(w @ mine / count if count > 0 else centre)
         spread = np.sqrt(w)[:, None] * (mine - locations[-1])
         if dense:
-            prior = 0.1 * (dim + 1.0)
+            prior = dim * (dim + 1.0) / 30  # rows: a fifteenth of one for each number of a covariance
             covariance = (spread.T @ spread + prior * np.diag(overall)) / (count + prior)
             covariance += _shrinkage(mine / np.sqrt(overall)) * (np.diag(np.diagonal(covariance)) - covariance)
             factors.append(np.linalg.cholesky(covariance + 1e-4 * np.diag(overall)))

@@ -25,6 +25,7 @@ from pushforward.bijections import (
     Stack,
 )
 from pushforward.distributions import Normal, Pushforward
+from pushforward.flows._checks import checked
 from pushforward.flows._transformers import affine, quick
 from pushforward.networks import MADE, BlockTriangular
 
@@ -55,6 +56,7 @@ def _autoregressive_stack(
     return Stack(eqx.tree_at(where, trees.repeat(one, n_layers), (networks, orders, orders)))
 
 
+@checked
 def maf(
     key: PRNGKeyArray,
     dim: int,
@@ -89,6 +91,7 @@ def maf(
     return Pushforward(Normal.standard((dim,)), layers)
 
 
+@checked
 def iaf(
     key: PRNGKeyArray,
     dim: int,
@@ -124,6 +127,7 @@ def iaf(
     return Pushforward(Normal.standard((dim,)), quick(layers, "density", "sampling"))
 
 
+@checked
 def spline_autoregressive(
     key: PRNGKeyArray,
     dim: int,
@@ -159,6 +163,7 @@ def spline_autoregressive(
     return Pushforward(Normal.standard((dim,)), quick(layers, "density", fast))
 
 
+@checked
 def naf(
     key: PRNGKeyArray,
     dim: int,
@@ -194,6 +199,7 @@ def naf(
     return Pushforward(Normal.standard((dim,)), quick(layers, "density", fast))
 
 
+@checked
 def bnaf(
     key: PRNGKeyArray,
     dim: int,

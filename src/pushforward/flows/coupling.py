@@ -13,6 +13,7 @@ from pushforward import trees
 from pushforward.bijections import AbstractBijection, Affine, Chain, RationalQuadraticSpline, Shift, Stack
 from pushforward.bijections.coupling import coupling_masks, stacked_couplings
 from pushforward.distributions import AbstractDistribution, Logistic, Normal, Pushforward
+from pushforward.flows._checks import checked
 from pushforward.flows._transformers import affine
 from pushforward.networks import MLP
 
@@ -39,6 +40,7 @@ def _coupling_stack(
     return Stack(stacked_couplings(masks, networks, transformer, cond_dim))
 
 
+@checked
 def real_nvp(
     key: PRNGKeyArray,
     dim: int,
@@ -75,6 +77,7 @@ def real_nvp(
     return Pushforward(Normal.standard((dim,)), layers)
 
 
+@checked
 def nice(
     key: PRNGKeyArray,
     dim: int,
@@ -123,6 +126,7 @@ def nice(
     return Pushforward(bases[prior]((dim,)), Chain([scaling, layers]))
 
 
+@checked
 def spline_coupling(
     key: PRNGKeyArray,
     dim: int,

@@ -26,6 +26,7 @@ from pushforward.bijections import (
     Sylvester,
 )
 from pushforward.distributions import Normal, Pushforward
+from pushforward.flows._checks import checked
 from pushforward.flows._transformers import quick
 from pushforward.networks import MLP, LinearChain
 
@@ -59,6 +60,7 @@ def _amortized(
     return Amortized(bijection, network, (cond_dim,))
 
 
+@checked
 def planar(
     key: PRNGKeyArray,
     dim: int,
@@ -92,6 +94,7 @@ def planar(
     return _repeated(key, lambda k: Planar.init(k, dim), dim, cond_dim, n_layers, hidden_sizes, fast)
 
 
+@checked
 def radial(
     key: PRNGKeyArray,
     dim: int,
@@ -119,6 +122,7 @@ def radial(
     return _repeated(key, lambda k: Radial.init(k, dim), dim, cond_dim, n_layers, hidden_sizes)
 
 
+@checked
 def sylvester(
     key: PRNGKeyArray,
     dim: int,
@@ -173,6 +177,7 @@ def sylvester(
     return Pushforward(Normal.standard((dim,)), quick(whole, "sampling", fast))
 
 
+@checked
 def householder(
     key: PRNGKeyArray,
     dim: int,
@@ -208,6 +213,7 @@ def householder(
     return Pushforward(Normal.standard((dim,)), Chain([scale, turn]))
 
 
+@checked
 def convex_combination_iaf(
     key: PRNGKeyArray,
     dim: int,

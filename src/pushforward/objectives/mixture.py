@@ -36,6 +36,10 @@ class MixtureBound(eqx.Module):
     noise: Array | None = None
     n_likely: int | None = eqx.field(static=True, default=None)
 
+    def __check_init__(self) -> None:
+        if self.n_likely is not None and (not isinstance(self.n_likely, int) or self.n_likely < 1):
+            raise ValueError(f"n_likely must be a whole number of at least 1, or None; got {self.n_likely!r}")
+
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
         x = add_noise(batch.x, self.noise, key)
         target = self._target(batch)

@@ -1,0 +1,119 @@
+"""Maps that are made of other maps, for the registry."""
+
+import jax
+import jax.numpy as jnp
+
+from pushforward.bijections import (
+    PLU,
+    Affine,
+    BatchNorm,
+    BlockAutoregressive,
+    Chain,
+    Exp,
+    Fixed,
+    Gated,
+    Invert,
+    MaskedAutoregressive,
+    Permute,
+    Planar,
+    Scale,
+    Shift,
+    Stack,
+    Triangular,
+)
+from pushforward.networks import MADE, MLP, BlockTriangular
+from tests.bijections.entries import (
+    Entry,
+    amortized,
+    autoregressive,
+    block_autoregressive,
+    coupling,
+    deep_sigmoid,
+    floats,
+    layers,
+    scalar_affine,
+    spline,
+)
+
+COMPOSED = [
+    Entry(
+        "chain",
+        lambda key, dim: Chain([Triangular.init(key, dim), spline(key, (dim,)), Permute.init(key, dim)]),
+        bad={
+            "at least one": lambda: Chain([]),
+            "share one event shape": lambda: Chain([Exp((2,)), Exp((3,))]),
+        },
+    ),
+    Entry(
+        "stack",
+        lambda key, dim: layers(key, dim, 3),
+        bad={"share their first axis": lambda: Stack(Shift(floats(0)[0]))},
+    ),
+    Entry("stack_deep", lambda key, dim: layers(key, dim, 10), dims=(3,)),
+    Entry(
+        "amortized",
+        lambda key, dim: amortized(key, Chain([Triangular.init(key, dim), layers(key, dim, 2)])),
+        bad={
+            r"the network gives shape \(3,\).*ask for \(2,\)": lambda: amortized(
+                jax.random.key(0), Affine(floats(0), floats(1)), n_out=3
+            ),
+            "Permute has no trainable numbers": lambda: amortized(jax.random.key(0), Permute([1, 0])),
+            r"takes a condition of shape \(1,\), not \(2,\)": lambda: amortized(
+                jax.random.key(0), coupling(jax.random.key(0), 2, scalar_affine(), 1)
+            ),
+        },
+    ),
+    # the inner map sees the condition too
+    Entry("amortized_coupling", lambda key, dim: amortized(key, coupling(key, dim, scalar_affine(), 2)), dims=(3,)),
+    Entry("amortized_planar", lambda key, dim: amortized(key, Planar.init(key, dim)), reach=(10.0, 1e4)),
+    Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
+    Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
+    Entry(
+        "coupling",
+        lambda key, dim: coupling(key, dim, scalar_affine(), 2),
+        bad={"scalar": lambda: coupling(jax.random.key(0), 2, Exp((2,)), None)},
+    ),
+    # far out the network's bins are so uneven that rounding in a knot shows; values stay finite
+    Entry("coupling_spline", lambda key, dim: coupling(key, dim, spline(key, ()), None), dims=(3,), reach=(1.0, 50.0)),
+    Entry(
+        "autoregressive",
+        lambda key, dim: autoregressive(key, dim, scalar_affine(), 2),
+        bad={
+            "permutation": lambda: MaskedAutoregressive(
+                MADE.init(jax.random.key(0), 2, 2, (4,)), scalar_affine(), [0, 0]
+            )
+        },
+    ),
+    Entry("autoregressive_spline", lambda key, dim: autoregressive(key, dim, spline(key, ()), None), reach=(1.0, 50.0)),
+    Entry(
+        "autoregressive_deep_sigmoid",
+        lambda key, dim: autoregressive(key, dim, Invert(deep_sigmoid(key, ())), 2),
+        dims=(3,),
+        reach=(1.0, 10.0),
+    ),
+    Entry(
+        "gated_iaf",
+        lambda key, dim: Invert(autoregressive(key, dim, Invert(Gated(floats(0)[0], floats(0.8)[0])), 2)),
+        dims=(3,),
+    ),
+    Entry(
+        "block_autoregressive",
+        lambda key, dim: block_autoregressive(key, dim, 2),
+        reach=(10.0, 1e4),
+        bad={
+            "network must be a BlockTriangular": lambda: BlockAutoregressive(MLP.init(jax.random.key(0), 2, 2, ())),
+            "at least one hidden layer": lambda: BlockTriangular.init(jax.random.key(0), 2, ()),
+        },
+    ),
+    Entry(
+        "coupling_multiplicative",
+        lambda key, dim: coupling(key, dim, Scale(jnp.ones(()), bound=2.0), None),
+        dims=(3,),
+    ),
+    Entry(
+        "coupling_deep_sigmoid",
+        lambda key, dim: coupling(key, dim, deep_sigmoid(key, ()), None),
+        dims=(3,),
+        reach=(1.0, 10.0),
+    ),
+]
