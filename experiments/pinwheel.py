@@ -34,7 +34,12 @@ PUBLISHED: dict[str, Any] = {
     "validation_fraction": 0.0,
     "training": {"schedule": "constant", "averaging": 0.0, "clip_norm": math.inf},
 }
-SETTINGS: dict[str, dict[str, Any]] = {"published": PUBLISHED, "defaults": {}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "published": PUBLISHED,
+    "defaults": {},
+    "auto": {"n_components": "auto"},  # nobody says how many wings there are
+    "shared": {"shared_layers": 4},  # of six layers
+}
 
 
 def best_gaussian_mixture(X: np.ndarray, seed: int) -> GaussianMixture:
@@ -55,7 +60,9 @@ def main() -> None:
             truth = float(pinwheel_log_prob(fresh).mean())
             row["ari_bayes"] = adjusted_rand_score(wing, pinwheel_posterior(fresh).argmax(axis=1))
             options = SETTINGS[settings] | ({} if asked.epochs is None else {"max_epochs": asked.epochs})
-            mixture = FlowMixture(5, random_state=seed, **options).fit(X)
+            mixture = FlowMixture(**({"n_components": 5} | options), random_state=seed).fit(X)
+            row["components"] = mixture.n_components_
+            row["parameters"] = mixture.n_parameters()
             row["ari_predict"] = adjusted_rand_score(wing, mixture.predict(fresh))
             row["ari_responsibilities"] = adjusted_rand_score(wing, mixture.responsibilities(fresh).argmax(axis=1))
             row["log_likelihood"] = mixture.score(fresh)
@@ -86,6 +93,8 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any) -> None:
         "ari_responsibilities": True,
         "below_truth": False,
         "posterior_gap": False,
+        "components": False,
+        "parameters": False,
         "gaussian_mixture_below_truth": False,
         "fit_seconds": False,
     }

@@ -25,6 +25,8 @@ NAMES = {
     "gaussian_mixture_below_truth": "the same for a Gaussian mixture whose size BIC chose",
     "log_likelihood": "mean log-density, nats",
     "bits_per_dimension": "bits per dimension",
+    "components": "components",
+    "parameters": "numbers that train in the generative part",
     "posterior_gap": "mean KL(q‖p(k\\|x)), nats",
     "fit_seconds": "seconds of a fit (the worst with compilation)",
 }

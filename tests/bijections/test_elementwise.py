@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import scipy.special
 
 from pushforward import trees
-from pushforward.bijections import Bounded, Exp, PReLU, Sigmoid, Softplus, Tanh
+from pushforward.bijections import Bounded, Exp, Planar, PReLU, Shift, Sigmoid, Softplus, Tanh
 
 Z = np.array([-30.0, -3.0, -0.5, 0.0, 0.5, 3.0, 15.0])
 FORMULAS = [
@@ -60,3 +61,28 @@ def test_prelu_takes_one_slope_for_all_or_one_each() -> None:
     assert x.tolist() == [-1.0, 2.0, -2.0]
     assert log_det.item() == pytest.approx(2 * np.log(0.25))
     assert trees.n_parameters(PReLU(jnp.ones(3), (3,))) == 3
+
+
+@pytest.mark.parametrize("kind", [Exp, Sigmoid, Softplus, Tanh])
+def test_shapes_are_of_whole_numbers(kind: Any) -> None:
+    with pytest.raises(ValueError, match=r"shape must be a tuple of whole numbers, \(\) for a scalar; got \(-1,\)"):
+        kind((-1,))
+
+
+def test_what_is_no_array_is_refused() -> None:
+    with pytest.raises(ValueError, match="shift must be a floating array; got 'a'"):
+        Shift("a")
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-5, 1e-7, 1e-9])
+def test_a_planar_map_of_small_w_is_the_one_asked_for(size: float) -> None:
+    w, u = jnp.array([size, 0.0]), jnp.array([0.3, 0.7])
+    np.testing.assert_allclose(Planar(w, u, jnp.array(1.0)).u, u, rtol=1e-5)
+
+
+@pytest.mark.parametrize("along", [-0.999, -0.5, 0.0, 0.5, 2.0, 50.0, 1e4])
+def test_planar_directions_come_back_over_their_whole_range(along: float) -> None:
+    planar = Planar(jnp.array([1.0, 0.0]), jnp.array([along, 0.3]), jnp.array(0.0))
+    np.testing.assert_allclose(planar.u, [along, 0.3], rtol=1e-5, atol=1e-6)
+    gradient = jax.grad(lambda raw: eqx.tree_at(lambda p: p.raw_u, planar, raw).u.sum())(planar.raw_u)
+    assert jnp.isfinite(gradient).all()

@@ -184,3 +184,22 @@ def test_checkpoints_are_neither_missed_nor_lost(work):
     shutil.rmtree("t.checkpoint")
     run(*fit, "--checkpoint", 0)
     assert not Path("t.checkpoint").exists()
+
+
+def test_columns_and_values_given_twice(work):
+    assert "column 'x' is listed twice" in refused("fit", "table.parquet", "--columns", "x,x", "--out", "twice")
+    run("fit", "table.parquet", "--columns", "x", "--given", "y", "--out", "given", *QUICK)
+    assert "write --given y=VALUE" in refused("sample", "given", "-n", 5, "--given", "y=1,y=2", "--out", "drawn.csv")
+
+
+def test_a_column_called_component_is_not_written_over(work):
+    rows = "\n".join(f"{i / 7},{(i * 37 % 11) / 3}" for i in range(60))
+    write("named.csv", "a,component\n" + rows)
+    run("fit", "named.csv", "--components", 2, "--out", "named", *QUICK)
+    message = refused("sample", "named", "-n", 5, "--out", "drawn.csv")
+    assert "has a column 'component', which draws need for their own" in message
+
+
+def test_components_are_a_number_or_auto(work):
+    message = refused("fit", "table.parquet", "--columns", "x,y", "--components", "some", "--out", "no")
+    assert "--components some: give a whole number of at least 1, or auto" in message

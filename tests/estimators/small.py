@@ -21,7 +21,7 @@ def density(**options: Any) -> pf.FlowDensity:
     return pf.FlowDensity(**{**SMALL, **options})
 
 
-def mixture(n_components: int = 3, **options: Any) -> pf.FlowMixture:
+def mixture(n_components: int | str = 3, **options: Any) -> pf.FlowMixture:
     small = {**SMALL, "posterior_hidden_sizes": (8,), "refine_posterior": False}
     return pf.FlowMixture(n_components, **{**small, **options})
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -252,3 +253,28 @@ def test_a_second_fit_of_like_shaped_data_compiles_nothing(fitted: pf.FlowDensit
         other.score_samples(X)
         other.transform(X)
     assert compiled == []
+
+
+@pytest.mark.parametrize("sigma", [1.0, 5.0])
+def test_a_bounded_column_over_orders_of_magnitude_is_a_density(sigma: float) -> None:
+    x = np.exp(sigma * np.random.default_rng(0).normal(size=(1000, 1)))
+    model = density(bounds=(0, None), discrete="none", flow="auto", max_epochs=30).fit(x)
+    t = np.linspace(-8 * sigma, 8 * sigma, 4001)
+    assert np.trapezoid(np.exp(model.score_samples(np.exp(t)[:, None]) + t), t) == pytest.approx(1, abs=1e-3)
+    drawn = np.log(model.sample(2000)[:, 0])
+    np.testing.assert_allclose(np.quantile(drawn, [0.25, 0.5, 0.75]) / sigma, [-0.67, 0, 0.67], atol=0.25)
+
+
+def test_rows_beyond_the_bounds_have_no_noise() -> None:
+    model = density(bounds=(0, 1)).fit(np.random.default_rng(0).uniform(size=(60, 2)))
+    with pytest.raises(ValueError, match=r"beyond the bounds of the fit in columns 'x1' \(1\)"):
+        model.transform([[0.5, 2.0]])
+    assert model.score_samples([[0.5, 2.0]])[0] == -np.inf
+
+
+def test_results_are_in_the_precision_of_the_rows() -> None:
+    model = density().fit(X)
+    assert model.score_samples(X.astype(np.float32)).dtype == np.float32
+    with jax.enable_x64(True):
+        assert model.score_samples(X.astype(np.float32)).dtype == np.float32
+        assert model.score_samples(X).dtype == np.float64

@@ -1,6 +1,7 @@
 """What the estimators refuse: each message says what is wrong, where, and what to do; nothing is lost."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -346,3 +347,21 @@ def test_whole_number_columns_must_stay_whole() -> None:
     counts[5, 1] += 0.5
     with pytest.raises(ValueError, match="held whole numbers only .* hold others now: 'x1'; round them, or fit with"):
         model.score_samples(counts)
+
+
+@pytest.mark.parametrize("dtype", ["double[pyarrow]", "Float32"])
+def test_pandas_numbers_of_any_backing_are_numbers(dtype: str) -> None:
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    model = density().fit(frame.astype(dtype))
+    np.testing.assert_allclose(model.score_samples(frame), density().fit(frame).score_samples(frame), atol=1e-4)
+
+
+def test_numbers_too_large_to_square_are_named() -> None:
+    with pytest.raises(ValueError, match="columns too large to square in double precision: 'x0', 'x1'; rescale"):
+        density().fit(X * 1e200)
+
+
+def test_seeds_of_numpy_are_saved(tmp_path: Path) -> None:
+    model = density(random_state=np.int64(3)).fit(X)
+    model.save(tmp_path / "model")
+    assert pf.load(tmp_path / "model").random_state == 3

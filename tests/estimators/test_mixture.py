@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score
 
 import pushforward as pf
+from pushforward.data.toy import two_circles
 from tests.compilations import compilations
 from tests.estimators.small import CENTRES, blobs, mixture
 
@@ -186,3 +188,52 @@ def test_a_second_fit_of_like_shaped_data_compiles_nothing(fitted: pf.FlowMixtur
     with compilations() as compiled:
         fit(2 * X[:70] + 1, max_epochs=5, learning_rate=0.01, weight_decay=0.1, temperature=2.0, random_state=3)
     assert compiled == []
+
+
+def test_components_are_counted_where_nobody_says() -> None:
+    model = mixture("auto", max_epochs=10).fit(X)
+    assert model.n_components_ == 3 and model.weights_.shape == (3,)
+    assert (model.confusion_[:2] < 0.025).all()
+    assert adjusted_rand_score(FRESH_Y, model.predict(FRESH)) == 1
+    labelled = mixture("auto").fit(X, np.where(np.arange(90) < 2, 4, -1))
+    assert labelled.n_components_ == 5, "as many as the labels need"
+    asked = mixture().fit(X)
+    assert asked.n_components_ == 3 and asked.confusion_ is None
+
+
+def test_two_circles_are_told_apart_without_labels() -> None:
+    rings, _ = two_circles(1024, seed=0)
+    fresh, fresh_ring = two_circles(2000, seed=1)
+    model = pf.FlowMixture(2, max_epochs=120, refine_posterior=False, random_state=0).fit(rings)
+    assert adjusted_rand_score(fresh_ring, model.predict(fresh)) > 0.9
+
+
+def test_a_shared_stack_lies_under_all_components() -> None:
+    private, shared, gaussians = (mixture(n_layers=2, shared_layers=n).fit(X) for n in (0, 1, 2))
+    assert gaussians.n_parameters() < shared.n_parameters() < private.n_parameters()
+    for model in (shared, gaussians):
+        assert adjusted_rand_score(FRESH_Y, model.predict(FRESH)) == 1
+        rows, _ = model.sample(50)
+        assert np.isfinite(model.score_samples(rows)).all()
+        z = model.model_.shared.inverse(jnp.asarray(FRESH[0], dtype=float))
+        np.testing.assert_allclose(model.model_.shared.forward(z), FRESH[0], atol=1e-4)
+    several = mixture(shared_layers=1, n_init=2, bounds=(-20, 20)).fit(X)
+    assert adjusted_rand_score(FRESH_Y, several.predict(FRESH)) == 1
+    with pytest.raises(ValueError, match=r"shared_layers must be a whole number in 0..2, all layers; got 3"):
+        mixture(shared_layers=3).fit(X)
+
+
+def test_a_shared_stack_is_conditioned_too() -> None:
+    shift = np.random.default_rng(0).normal(size=(90, 1))
+    model = mixture(shared_layers=1).fit(X + shift, condition=shift)
+    assert np.isfinite(model.score_samples(FRESH, condition=np.zeros((90, 1)))).all()
+
+
+def test_of_many_components_the_likely_ones_are_evaluated() -> None:
+    few, every = mixture(n_likely=2, max_epochs=10).fit(X), mixture(max_epochs=10).fit(X)
+    assert adjusted_rand_score(FRESH_Y, few.predict(FRESH)) == 1
+    assert few.score(FRESH) > every.score(FRESH) - 0.5
+    with pytest.raises(ValueError, match="n_likely must be a whole number of at least 1; got 0"):
+        mixture(n_likely=0).fit(X)
+    many = mixture(40, max_epochs=2).fit(np.random.default_rng(0).normal(size=(400, 2)))
+    assert many.n_components_ == 40 and np.isfinite(many.score_samples(X)).all()
