@@ -1,16 +1,39 @@
-"""The pages of docs cover what there is."""
+"""The pages of docs cover what there is, and are what their generators make of the committed results."""
 
 import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
 
+import pytest
+
+from benchmarks.report import render
 from conftest import ROOT
 
 
-def test_every_map_is_on_the_page_of_maps() -> None:
-    spec = importlib.util.spec_from_file_location("maps", ROOT / "docs" / "maps.py")
+def load(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A script outside of the package, with its neighbours in reach."""
+    monkeypatch.syspath_prepend(str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
-    maps = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(maps)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_map_is_on_the_page_of_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = load(ROOT / "docs" / "maps.py", monkeypatch)
     assert maps.undescribed() == set()
     page = (ROOT / "docs" / "maps.md").read_text()
     for name in maps.MAPS:
         assert f"## {name}\n" in page and (ROOT / "docs" / "images" / "maps" / f"{name}.png").is_file()
+
+
+def test_the_page_of_experiments_is_that_of_the_committed_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = load(ROOT / "experiments" / "report.py", monkeypatch)
+    assert (ROOT / "docs" / "experiments.md").read_text() == report.page()
+
+
+def test_the_page_of_benchmarks_is_that_of_the_committed_results() -> None:
+    assert (ROOT / "benchmarks" / "RESULTS.md").read_text() == render(ROOT / "benchmarks" / "results")
