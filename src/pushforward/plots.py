@@ -191,7 +191,7 @@ def data_and_samples(
     """
     data, drawn = _plane("X", X), _plane("samples", samples)
     component = np.asarray(components).astype(int)
-    figure = _figure(9.0, 4.5)
+    figure = _figure(9.0, 4.9)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     low, high = _window(np.concatenate([data, drawn]))
     k = int(component.max(initial=0)) + 1

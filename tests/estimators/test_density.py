@@ -255,10 +255,10 @@ def test_a_second_fit_of_like_shaped_data_compiles_nothing(fitted: pf.FlowDensit
     assert compiled == []
 
 
-@pytest.mark.parametrize("sigma", [1.0, 5.0])
-def test_a_bounded_column_over_orders_of_magnitude_is_a_density(sigma: float) -> None:
+def test_a_bounded_column_over_orders_of_magnitude_is_a_density() -> None:
+    sigma = 5.0
     x = np.exp(sigma * np.random.default_rng(0).normal(size=(1000, 1)))
-    model = density(bounds=(0, None), discrete="none", flow="auto", max_epochs=30).fit(x)
+    model = density(bounds=(0, None), discrete="none", **ONE | {"max_epochs": 30}).fit(x)
     t = np.linspace(-8 * sigma, 8 * sigma, 4001)
     assert np.trapezoid(np.exp(model.score_samples(np.exp(t)[:, None]) + t), t) == pytest.approx(1, abs=1e-3)
     drawn = np.log(model.sample(2000)[:, 0])
