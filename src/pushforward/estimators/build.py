@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from pushforward import flows, trees
 from pushforward.bijections import AbstractBijection, Affine, Identity, Triangular
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
+from pushforward.flows.checks import check_sizes, is_whole
 from pushforward.networks import MLP
 
 DENSE_UP_TO = 128  # columns up to which clusters start from full covariances; diagonal beyond
@@ -52,7 +52,7 @@ class FlowSpec(NamedTuple):
             n_layers = (6 if smooth else 1 if dim == 1 else 4) if n_layers is None else n_layers
             least = 32 if alone and dim > 1 else 0
             hidden_sizes = (min(64, max(least, 4 * dim)),) if hidden_sizes is None else hidden_sizes
-        if n_layers is not None and (not _whole(n_layers) or n_layers < 1):
+        if n_layers is not None and not is_whole(n_layers, 1):
             raise ValueError(f"n_layers must be a whole number of at least 1; got {n_layers!r}")
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
         return cls(flow, dim, cond_dim, n_layers, hidden)
@@ -65,7 +65,7 @@ class FlowSpec(NamedTuple):
         """
         default = inspect.signature(flows.recipe(self.flow)).parameters["n_layers"].default
         n_layers = default if self.n_layers is None else self.n_layers
-        if not _whole(n_shared) or not 0 <= n_shared <= n_layers:
+        if not is_whole(n_shared, 0) or n_shared > n_layers:
             raise ValueError(f"shared_layers must be a whole number in 0..{n_layers}, all layers; got {n_shared!r}")
         if n_shared == 0:
             return None, self
@@ -81,21 +81,6 @@ class FlowSpec(NamedTuple):
         if self.hidden_sizes is not None:
             options["hidden_sizes"] = self.hidden_sizes
         return flows.recipe(self.flow)(key, self.dim, **options)
-
-
-def check_sizes(name: str, sizes: Any) -> tuple[int, ...]:
-    """Sizes of hidden layers.
-
-    Raises:
-        ValueError: they are not a sequence of whole numbers of at least 1.
-    """
-    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not all(_whole(h) and h >= 1 for h in sizes):
-        raise ValueError(f"{name} must be a sequence of whole numbers of at least 1, such as (64, 64); got {sizes!r}")
-    return tuple(int(h) for h in sizes)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _place(location: Array, factor: Array) -> AbstractBijection:

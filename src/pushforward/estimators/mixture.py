@@ -22,13 +22,14 @@ from pushforward.estimators.base import (
     default_settings,
     starting_scale,
 )
-from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, check_sizes, noise_side
+from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, noise_side
 from pushforward.estimators.count import count_clusters
 from pushforward.estimators.density import unbounded
 from pushforward.estimators.draws import refine_posterior
 from pushforward.estimators.fitted_mixture import FittedMixture
 from pushforward.estimators.labels import check_labels
 from pushforward.estimators.partition import moments, starting_parts
+from pushforward.flows.checks import check_sizes
 from pushforward.objectives import MixtureBound
 from pushforward.training import Checkpoint, Rows, train
 

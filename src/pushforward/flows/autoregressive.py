@@ -25,8 +25,8 @@ from pushforward.bijections import (
     Stack,
 )
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._checks import checked
 from pushforward.flows._transformers import affine, quick
+from pushforward.flows.checks import checked
 from pushforward.networks import MADE, BlockTriangular
 
 OPEN_GATE = 2.0  # logit of a gate that lets most of the point pass, where training starts

@@ -13,8 +13,8 @@ from pushforward import trees
 from pushforward.bijections import AbstractBijection, Affine, Chain, RationalQuadraticSpline, Shift, Stack
 from pushforward.bijections.coupling import coupling_masks, stacked_couplings
 from pushforward.distributions import AbstractDistribution, Logistic, Normal, Pushforward
-from pushforward.flows._checks import checked
 from pushforward.flows._transformers import affine
+from pushforward.flows.checks import checked
 from pushforward.networks import MLP
 
 

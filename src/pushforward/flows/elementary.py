@@ -26,8 +26,8 @@ from pushforward.bijections import (
     Sylvester,
 )
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._checks import checked
 from pushforward.flows._transformers import quick
+from pushforward.flows.checks import checked
 from pushforward.networks import MLP, LinearChain
 
 

@@ -1,4 +1,4 @@
-"""Checks that all recipes share."""
+"""Checks of sizes, which all recipes share."""
 
 from __future__ import annotations
 
@@ -24,18 +24,26 @@ def checked(recipe: Callable[P, T]) -> Callable[P, T]:
         given: dict[str, Any] = {"dim": args[1] if len(args) > 1 else options.get("dim", 1), **options}
         for name in ("dim", "n_layers", "cond_dim"):
             value = given.get(name, 1)
-            if not (_counts(value) or (value is None and name == "cond_dim")):
+            if not (is_whole(value, 1) or (value is None and name == "cond_dim")):
                 none = ", or None" if name == "cond_dim" else ""
                 raise ValueError(f"{name} must be a whole number of at least 1{none}; got {value!r}")
-        sizes = given.get("hidden_sizes", ())
-        if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not all(_counts(size) for size in sizes):
-            raise ValueError(
-                f"hidden_sizes must be a sequence of whole numbers of at least 1, such as (64, 64); got {sizes!r}"
-            )
+        check_sizes("hidden_sizes", given.get("hidden_sizes", ()))
         return recipe(*args, **options)
 
     return checking
 
 
-def _counts(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
+def check_sizes(name: str, sizes: Any) -> tuple[int, ...]:
+    """Sizes of hidden layers.
+
+    Raises:
+        ValueError: they are not a sequence of whole numbers of at least 1.
+    """
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not all(is_whole(size, 1) for size in sizes):
+        raise ValueError(f"{name} must be a sequence of whole numbers of at least 1, such as (64, 64); got {sizes!r}")
+    return tuple(int(size) for size in sizes)
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Whether a value is a whole number, and no truth value, of at least so much."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
