@@ -57,7 +57,7 @@ def section(report: dict[str, Any]) -> list[str]:
     lines = ["", f"### {report['settings'].replace('-', ', ')}", ""]
     lines += ["| figure | median | worst |", "|---|---|---|"]
     lines += [
-        f"| {NAMES[name]} | {values['median']:.4f} | {values['worst']:.4f} |"
+        f"| {NAMES[name]} | {figure(values['median'])} | {figure(values['worst'])} |"
         for name, values in report["summary"].items()
     ]
     lines += [
@@ -68,6 +68,11 @@ def section(report: dict[str, Any]) -> list[str]:
     for picture in report["pictures"]:
         lines += ["", f"![{Path(picture).stem}]({picture})"]
     return lines
+
+
+def figure(value: float) -> str:
+    """Counts as they are, all else to four places."""
+    return f"{value:.0f}" if value == int(value) else f"{value:.4f}"
 
 
 def table(report: dict[str, Any]) -> list[str]:

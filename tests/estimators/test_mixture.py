@@ -196,6 +196,8 @@ def test_components_are_counted_where_nobody_says() -> None:
     assert adjusted_rand_score(FRESH_Y, model.predict(FRESH)) == 1
     labelled = mixture("auto").fit(X, np.where(np.arange(90) < 2, 4, -1))
     assert labelled.n_components_ == 5, "as many as the labels need"
+    with pytest.raises(ValueError, match=r"with n_components=auto they must be -1 \(unlabelled\) or 0..89"):
+        mixture("auto").fit(X, np.full(90, 90))
 
 
 def test_two_circles_are_told_apart_without_labels() -> None:

@@ -29,12 +29,12 @@ def check_labels(y: Any, n: int, k: int | None) -> tuple[np.ndarray | None, np.n
         ) from error
     if not (np.isfinite(label).all() and (label == np.round(label)).all()):
         raise ValueError("labels must be whole numbers, with -1 (not NaN) for unlabelled rows")
-    out = label[(label < -1) | (label >= (n if k is None else k))]
+    most = (n if k is None else k) - 1
+    out = label[(label < -1) | (label > most)]
     if len(out):
-        most = "as many as rows" if k is None else f"0..{k - 1}"
         raise ValueError(
             f"labels out of range: {sorted({int(v) for v in out})[:10]}; with n_components={k or 'auto'} they must be "
-            f"-1 (unlabelled) or {most}"
+            f"-1 (unlabelled) or 0..{most}"
         )
     component = label.astype(int)
     classes = np.unique(component[component >= 0])

@@ -212,7 +212,8 @@ class FlowMixture(FittedMixture):
         """K, as asked for or counted, and the evidence of the count."""
         if asked is not None:
             return asked, None
-        found, confusion = count_clusters(unbounded(self.columns_, self.columns_.standardize(x, training=True)), 0)
+        z = unbounded(self.columns_, self.columns_.standardize(x, training=True))
+        found, confusion = count_clusters(z, self._seed())
         return (found if classes is None else max(found, int(classes.max()) + 1)), confusion
 
     def _train(
