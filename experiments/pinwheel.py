@@ -4,7 +4,7 @@ Published settings: 2560 points, Adam 1e-3, batch 512, 400 epochs, posterior MLP
 have 8 hidden units each (here one network with 16 gives both). The thesis does not state the temperature (here 10,
 falling exponentially to 1 over the first half) nor the bound on s (here a soft bound of 3 on log-scales).
 As everywhere in this package, a trainable linear map under each component places it where the data are.
-"auto" is the defaults without the number of wings, "shared" has four of the six layers in one stack under all components.
+"auto" is the defaults without the number of wings; "shared" has four of six layers in one stack under all components.
 """
 
 from __future__ import annotations
