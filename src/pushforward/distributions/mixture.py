@@ -29,8 +29,10 @@ class MixtureOfFlows(AbstractDistribution):
         components: K flows of one event shape, or one `Pushforward` whose leaves carry a component axis.
         posterior: a module from a point (and its condition after it) to K logits.
         log_weights: log π, shape (K,); normalised here. Uniform if None.
-        shared: a map under all components, on the data side; the posterior reads its noise side.
+        shared: a map under all components, on the data side.
         learn_weights: whether π trains.
+        view: a map, not trained, whose noise side the posterior reads, such as the pixels of an image; that of
+            `shared` if None.
 
     Raises:
         ValueError: no component, or shapes that disagree.
@@ -50,6 +52,7 @@ class MixtureOfFlows(AbstractDistribution):
     posterior: Callable[[Array], Array]
     raw_weights: Array | Frozen[Array]
     shared: AbstractBijection
+    view: Frozen[AbstractBijection] | None
     places: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -59,7 +62,9 @@ class MixtureOfFlows(AbstractDistribution):
         log_weights: Any = None,
         shared: AbstractBijection | None = None,
         learn_weights: bool = True,
+        view: AbstractBijection | None = None,
     ):
+        self.view = None if view is None else Frozen(view)
         self.groups, self.places = _group(components)
         n = len(self.places)
         raw = jnp.zeros(n) if log_weights is None else jnp.asarray(log_weights)
@@ -108,9 +113,18 @@ class MixtureOfFlows(AbstractDistribution):
     def _inner(self, x: Array, condition: Array | None) -> tuple[Array, Array]:
         return self.shared.inverse_and_log_det(x, None if self.shared.cond_shape is None else condition)
 
-    def _logits(self, z: Array, condition: Array | None) -> Array:
-        z = z.reshape(-1)
-        return self.posterior(z if condition is None else jnp.concatenate([z, condition.reshape(-1)]))
+    def _view(self, x: Array, z: Array) -> Array:
+        """What the posterior network reads of a point x whose place on the noise side of the shared map is z."""
+        return z if self.view is None else self.view.value.inverse(x)
+
+    def seen(self, x: Array, condition: Array | None = None) -> Array:
+        """What the posterior network reads of a single point, of the point's shape."""
+        return self._inner(x, condition)[0] if self.view is None else self.view.value.inverse(x)
+
+    def seen_logits(self, seen: Array, condition: Array | None = None) -> Array:
+        """The posterior network's logits, shape (K,), where it reads `seen`."""
+        seen = seen.reshape(-1)
+        return self.posterior(seen if condition is None else jnp.concatenate([seen, condition.reshape(-1)]))
 
     def _joint(self, z: Array, condition: Array | None) -> Array:
         """log π_k + log p_k(z) for every k, on the noise side of the shared map."""
@@ -120,7 +134,7 @@ class MixtureOfFlows(AbstractDistribution):
     def _joint_and_logits(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         """log p(x, k) for every k, and the posterior network's logits; both of shape (K,)."""
         z, log_det = self._inner(x, condition)
-        return self._joint(z, condition) + log_det, self._logits(z, condition)
+        return self._joint(z, condition) + log_det, self.seen_logits(self._view(x, z), condition)
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
         z, log_det = self._inner(x, condition)
@@ -180,7 +194,8 @@ class MixtureOfFlows(AbstractDistribution):
         """
         for_shared = None if self.shared.cond_shape is None else condition
         shared, z, log_det = self.shared.calibrate(x, for_shared, weights)
-        logits = jax.vmap(self._logits, in_axes=(0, None if condition is None else 0))(z, condition)
+        seen = jax.vmap(self._view)(x, z)
+        logits = jax.vmap(self.seen_logits, in_axes=(0, None if condition is None else 0))(seen, condition)
         row_weights = _component_weights(logits, weights)
         groups, found = [], []
         for group, ks in self._members():
@@ -217,7 +232,7 @@ class MixtureOfFlows(AbstractDistribution):
             raise ValueError("components evaluated only where they are likely must be alike and read no data")
         axis = None if condition is None else 0
         z, log_det = jax.vmap(self._inner, in_axes=(0, axis))(x, condition)
-        logits = jax.vmap(self._logits, in_axes=(0, axis))(z, condition)
+        logits = jax.vmap(self.seen_logits, in_axes=(0, axis))(jax.vmap(self._view)(x, z), condition)
         ranked = logits
         if wanted is not None:
             ranked = jnp.where(jax.nn.one_hot(wanted, self.n_components, dtype=bool), jnp.inf, logits)
@@ -304,7 +319,7 @@ def _joint_and_logits(mixture: MixtureOfFlows, x: Array, condition: Array | None
 @eqx.filter_jit
 def _network_logits(mixture: MixtureOfFlows, x: Array, condition: Array | None) -> Array:
     def one(x: Array, condition: Array | None) -> Array:
-        return mixture._logits(mixture._inner(x, condition)[0], condition)
+        return mixture.seen_logits(mixture.seen(x, condition), condition)
 
     return jax.vmap(one, in_axes=(0, None if condition is None else 0))(x, condition)
 

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
 
 from pushforward.bijections import AbstractBijection, Chain
-from pushforward.data.columns import Columns, as_float, learn_columns
+from pushforward.data.columns import Bounds, Columns, as_float, learn_columns
 from pushforward.estimators.build import DENSE_UP_TO, FlowSpec
 from pushforward.training import Checkpoint, Fit, Rows, Settings, make_rows
 from pushforward.training.rows import bucket
@@ -82,11 +82,16 @@ class FlowEstimator(BaseEstimator):
         if (x == x[0]).all():
             raise ValueError(f"all {len(x)} rows are the same, and one point has no density; give rows that differ")
         self.settings_ = self._settings()
-        self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=self.bounds, discrete=self.discrete)
+        self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=self._bounds(x), discrete=self.discrete)
         self.condition_columns_ = None
         if condition_table is not None:
             names = _column_names(condition) or _numbered(condition_table.shape[1])
             self.condition_columns_ = _condition_columns(condition_table, names)
+
+    def _bounds(self, x: FloatArray) -> Bounds | None:
+        """What columns keep to."""
+        bounds: Bounds | None = self.bounds
+        return bounds
 
     def _check_like_before(self, x: FloatArray) -> None:
         """Rows that a warm start goes on with must be of the kind that the columns were learned from."""

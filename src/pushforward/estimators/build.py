@@ -16,7 +16,7 @@ from pushforward import flows, trees
 from pushforward.bijections import AbstractBijection, Affine, Identity, Triangular
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
 from pushforward.flows.checks import check_sizes, is_whole
-from pushforward.networks import MLP
+from pushforward.networks import MLP, Convolutional
 
 DENSE_UP_TO = 128  # columns up to which clusters start from full covariances; diagonal beyond
 
@@ -51,7 +51,8 @@ class FlowSpec(NamedTuple):
             flow = "real_nvp" if smooth else "spline_coupling"
             n_layers = (6 if smooth else 1 if dim == 1 else 4) if n_layers is None else n_layers
             least = 32 if alone and dim > 1 else 0
-            hidden_sizes = (min(64, max(least, 4 * dim)),) if hidden_sizes is None else hidden_sizes
+            width = 256 if dim > DENSE_UP_TO else min(64, max(least, 4 * dim))
+            hidden_sizes = (width,) if hidden_sizes is None else hidden_sizes
         if n_layers is not None and not is_whole(n_layers, 1):
             raise ValueError(f"n_layers must be a whole number of at least 1; got {n_layers!r}")
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
@@ -123,7 +124,30 @@ def noise_side(stacks: AbstractBijection, z: Array, condition: Array | None) -> 
     return found
 
 
-@partial(jax.jit, static_argnames=("spec", "posterior_hidden_sizes", "learn_weights"))
+def read_network(
+    key: Array,
+    n_in: int,
+    n_out: int,
+    hidden_sizes: tuple[int, ...],
+    image_shape: tuple[int, ...] | None,
+    n_given: int = 0,
+) -> MLP | Convolutional:
+    """A network that reads rows: convolutional where they are images.
+
+    Arguments:
+        key: a JAX random key.
+        n_in: columns.
+        n_out: outputs.
+        hidden_sizes: of the perceptron, which of images comes after the convolutions.
+        image_shape: of rows that are images; None for a table.
+        n_given: numbers that follow a row.
+    """
+    if image_shape is None:
+        return MLP.init(key, n_in + n_given, n_out, hidden_sizes, "silu")
+    return Convolutional.init(key, image_shape, n_out, n_given, hidden_sizes=hidden_sizes)
+
+
+@partial(jax.jit, static_argnames=("spec", "posterior_hidden_sizes", "learn_weights", "image_shape"))
 def build_mixtures(
     keys: Array,
     spec: FlowSpec,
@@ -132,6 +156,7 @@ def build_mixtures(
     log_weights: Array,
     posterior_hidden_sizes: tuple[int, ...],
     learn_weights: bool,
+    image_shape: tuple[int, ...] | None = None,
 ) -> MixtureOfFlows:
     """R mixtures with a restart axis (one without, if R = 1), each component started at a place of its own.
 
@@ -143,6 +168,7 @@ def build_mixtures(
         log_weights: shape (R, K).
         posterior_hidden_sizes: hidden layers of the posterior network.
         learn_weights: whether the weights train.
+        image_shape: of rows that are images, which the posterior network reads by convolutions; None for a table.
     """
 
     def one(key: Array, locations: Array, factors: Array, log_weights: Array) -> MixtureOfFlows:
@@ -151,8 +177,9 @@ def build_mixtures(
         components = eqx.filter_vmap(lambda key, at, by: spec.draw(key).then(_place(at, by)))(
             jnp.stack(keys), locations, factors
         )
-        n_in = spec.dim + (spec.cond_dim or 0)
-        posterior = MLP.init(posterior_key, n_in, k, posterior_hidden_sizes, "silu")
+        posterior = read_network(
+            posterior_key, spec.dim, k, posterior_hidden_sizes, image_shape, n_given=spec.cond_dim or 0
+        )
         return MixtureOfFlows(components, posterior, log_weights, learn_weights=learn_weights)
 
     made: MixtureOfFlows = eqx.filter_vmap(one)(keys, locations, factors, log_weights)

@@ -17,6 +17,7 @@ from pushforward.distributions import MixtureOfFlows
 from pushforward.estimators.base import FloatArray, FlowEstimator
 from pushforward.estimators.density import sampling_inputs
 from pushforward.estimators.draws import draw_rows
+from pushforward.trees import Frozen
 
 
 class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
@@ -26,8 +27,10 @@ class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
     def model_(self) -> MixtureOfFlows:
         """The fitted distribution, in the data's units (a condition in standard units)."""
         check_is_fitted(self)
-        shared = Chain([self._flow.shared, self.columns_.units_map()])
-        model: MixtureOfFlows = eqx.tree_at(lambda m: m.shared, self._flow, shared)
+        units = self.columns_.units_map()
+        model: MixtureOfFlows = eqx.tree_at(lambda m: m.shared, self._flow, Chain([self._flow.shared, units]))
+        if model.view is not None:
+            model = eqx.tree_at(lambda m: m.view, model, Frozen(Chain([model.view.value, units])))
         return model
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import equinox as eqx
@@ -19,21 +21,29 @@ from pushforward.estimators.base import (
     bind,
     check_components,
     check_weights,
+    default_epochs,
     default_settings,
     starting_scale,
 )
-from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, noise_side
+from pushforward.estimators.build import DENSE_UP_TO, FlowSpec, build_mixtures, build_stacks, noise_side
 from pushforward.estimators.count import count_clusters
 from pushforward.estimators.density import unbounded
 from pushforward.estimators.draws import refine_posterior
+from pushforward.estimators.embedding import embed, nearest_rows
 from pushforward.estimators.fitted_mixture import FittedMixture
+from pushforward.estimators.graph import FEWEST_ROWS
+from pushforward.estimators.images import check_image, image_bounds, pixels
 from pushforward.estimators.labels import check_labels
-from pushforward.estimators.partition import moments, starting_parts
+from pushforward.estimators.partition import moments, partition_rows
 from pushforward.flows.checks import check_sizes
-from pushforward.objectives import MixtureBound
-from pushforward.training import Checkpoint, Rows, train
+from pushforward.objectives import ImageViews, MixtureBound, PosteriorStart
+from pushforward.training import Checkpoint, Rows, Settings, train, with_neighbours
+from pushforward.trees import Frozen
 
 MANY, FEW = 32, 8  # from so many components on, so few are evaluated at each row
+MOST_SPECTRAL = 8  # columns up to which parts are found by spectral clustering; embedding first beyond
+INITS = ("auto", "spectral", "embedding", "random")
+STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
 
 
 class FlowMixture(FittedMixture):
@@ -108,8 +118,10 @@ class FlowMixture(FittedMixture):
         posterior_hidden_sizes: Sequence[int] = (128, 128),
         temperature: float = 1.0,
         learn_weights: bool = True,
-        refine_posterior: bool = True,
-        init: str = "partition",
+        refine_posterior: bool | None = None,
+        init: str = "auto",
+        consistency: float = 0.0,
+        image_shape: Sequence[int] | None = None,
         n_likely: int | None = None,
         start_epochs: int | None = None,
         max_epochs: int | None = None,
@@ -136,6 +148,8 @@ class FlowMixture(FittedMixture):
         self.learn_weights = learn_weights
         self.refine_posterior = refine_posterior
         self.init = init
+        self.consistency = consistency
+        self.image_shape = image_shape
         self.n_likely = n_likely
         self.start_epochs = start_epochs
         self.max_epochs = max_epochs
@@ -200,11 +214,18 @@ class FlowMixture(FittedMixture):
         self.classes_ = classes
         fit = self._train(x, table, label, weight, going_on, checkpoint)
         flow = fit.model
-        if self.refine_posterior and not fit.interrupted:
+        refines = self.columns_.n <= DENSE_UP_TO if self.refine_posterior is None else self.refine_posterior
+        if refines and not fit.interrupted:
             flow = refine_posterior(flow, len(x), self._standard_condition(table), self._seed(), self.max_epochs)
         self._keep(fit, flow)
         self.labels_ = self.predict(X, condition=condition)
         return self
+
+    def _bounds(self, x: FloatArray) -> Bounds | None:
+        if self.image_shape is None or self.bounds is not None:
+            return self.bounds
+        check_image(self.image_shape, x.shape[1])
+        return image_bounds(x)
 
     def _n_components(
         self, x: FloatArray, asked: int | None, classes: np.ndarray | None
@@ -239,12 +260,14 @@ class FlowMixture(FittedMixture):
             )
 
         training = rows(train_index, n_leading)
-        defaults = default_settings(len(train_index), learning_rate=1e-2)
+        rate = 1e-3 if self.columns_.n > DENSE_UP_TO else 1e-2
+        defaults = default_settings(len(train_index), learning_rate=rate)
         settings = self._training_settings(len(train_index), defaults)
         n_init = 1 if going_on else self._count("n_init")
         start_epochs, model, start = 0, self._flow if going_on else None, None
         if model is None:
-            model, start = self._start(training, None if label is None else label[train_index], seed, n_init)
+            labels = None if label is None else label[train_index]
+            model, start, training = self._start(training, labels, seed, n_init)
             start_epochs = self._start_epochs(settings.max_epochs, label)
         leading = start_epochs if self.init == "random" and n_leading else 0
         settings = self._training_settings(
@@ -266,34 +289,65 @@ class FlowMixture(FittedMixture):
     def _start_epochs(self, max_epochs: int, label: np.ndarray | None) -> int:
         if self.start_epochs is not None:
             return min(int(self.start_epochs), max_epochs - 1)
-        return max_epochs // 10 if self.init == "partition" or label is not None else 0
+        return max_epochs // 10 if self.init != "random" or label is not None else 0
 
     def _loss(self, max_epochs: int, start_epochs: int) -> MixtureBound:
         if not self.temperature >= 1:
             raise ValueError(f"temperature must be at least 1; got {self.temperature!r}")
-        noise = self.columns_.noise
+        strength = self._consistency()
         return MixtureBound(
             temperature=as_float(self.temperature),
             anneal_epochs=as_float((max_epochs - start_epochs) // 2),
             start_epochs=as_float(start_epochs),
-            noise=None if noise is None else as_float(noise),
+            noise=self._noise(),
             n_likely=self._n_likely(),
+            consistency=as_float(strength * self.columns_.n) if strength > 0 else None,
+            views=self._views(),
         )
 
-    def _n_likely(self) -> int | None:
-        if self.n_likely is None:
-            return None if self.n_components_ < MANY else FEW
-        return self._count("n_likely")
+    def _consistency(self) -> float:
+        if not (isinstance(self.consistency, int | float) and 0 <= self.consistency < np.inf):
+            raise ValueError(f"consistency must be a number of at least 0; got {self.consistency!r}")
+        return float(self.consistency)
 
-    def _start(self, rows: Any, label: np.ndarray | None, seed: int, n_init: int) -> tuple[Any, Array | None]:
-        """The untrained mixture (with a restart axis if there are several), and the component each row starts."""
+    def _noise(self) -> Array | None:
+        noise = self.columns_.noise
+        return None if noise is None else as_float(noise)
+
+    def _views(self) -> ImageViews | None:
+        return None if self.image_shape is None else ImageViews(check_image(self.image_shape, self.columns_.n))
+
+    def _n_likely(self) -> int | None:
+        if self.n_likely is not None:
+            return self._count("n_likely")
+        if self.columns_.n > DENSE_UP_TO:
+            return 1
+        return None if self.n_components_ < MANY else FEW
+
+    def _embeds(self) -> bool:
+        """Whether the rows are embedded before they are parted."""
+        if self.init not in INITS:
+            raise ValueError(f"init must be one of {INITS}; got {self.init!r}")
+        wide = self.image_shape is not None or self.columns_.n > MOST_SPECTRAL
+        return self.n_components_ > 1 and (self.init == "embedding" or (self.init == "auto" and wide))
+
+    def _start(self, rows: Rows, label: np.ndarray | None, seed: int, n_init: int) -> tuple[Any, Array | None, Rows]:
+        """The untrained mixture (with a restart axis if there are several), the part each row starts, and the rows."""
         n, dim, k = int(rows.n), rows.x.shape[1], self.n_components_
-        z = unbounded(self.columns_, np.asarray(rows.x)[:n])
-        key, seeds = jax.random.key(seed), np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
+        x, view = np.asarray(rows.x)[:n], None
+        z = seen = unbounded(self.columns_, x)
+        if self.image_shape is not None:
+            view = pixels(self.columns_, x)
+            seen = np.asarray(jax.vmap(view.inverse)(rows.x[:n]), dtype=np.float64)
+        embeds = self._embeds() and n >= FEWEST_ROWS
+        if k > 1 and n >= FEWEST_ROWS and (embeds or self._consistency() > 0):
+            rows = with_neighbours(rows, nearest_rows(seen, seed))
+        seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
+        parts = [self._part(int(s), z, seen, rows, label, embeds) for s in seeds]
+        key = jax.random.key(seed)
         shared_spec, spec = self._spec(dim).split(self.shared_layers)
         shared, inner = self._shared(shared_spec, jax.random.fold_in(key, 1), rows, z, n_init)
-        parts = starting_parts(z, k, label, seeds, self.init)
-        parted = parts if self.init == "partition" else np.full_like(parts, -1)
+        parted = np.full_like(parts, -1) if self.init == "random" else np.stack(parts)
         dense, weight = starting_scale(dim), np.asarray(rows.weight)[:n]
         where = [moments(z, part, k, dense, weight) for z, part in zip(inner, parted, strict=True)]
         locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
@@ -305,13 +359,48 @@ class FlowMixture(FittedMixture):
             as_float(np.log(shares)),
             check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes),
             bool(self.learn_weights),
+            None if self.image_shape is None else tuple(self.image_shape),
         )
         if shared is not None:
             model = eqx.tree_at(lambda m: m.shared, model, shared)
+        if view is not None:
+            view = trees.repeat(view, n_init) if n_init > 1 else view
+            model = eqx.tree_at(lambda m: m.view, model, Frozen(view), is_leaf=lambda leaf: leaf is None)
         if self.init == "random" and label is None:
-            return model, None
-        padded = np.pad(parts, ((0, 0), (0, len(rows.x) - n)), constant_values=-1).astype(np.int32)
-        return model, jax.device_put(padded[0] if n_init == 1 else padded)
+            return model, None, rows
+        padded = np.pad(np.stack(parts), ((0, 0), (0, len(rows.x) - n)), constant_values=-1).astype(np.int32)
+        start = jax.device_put(padded[0] if n_init == 1 else padded)
+        if embeds and n_init == 1:
+            model = self._start_posterior(model, rows, start, seed)
+        elif embeds:
+            each = [self._start_posterior(trees.unstack(model, i), rows, start[i], seed + i) for i in range(n_init)]
+            model = trees.stack(each)
+        return model, start, rows
+
+    def _part(
+        self, seed: int, z: FloatArray, seen: FloatArray, rows: Rows, label: np.ndarray | None, embeds: bool
+    ) -> np.ndarray:
+        """The component that each row starts, -1 for none."""
+        if self.init == "random":
+            return np.full(len(z), -1) if label is None else label
+        if embeds:
+            sizes = check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes)
+            image = None if self.image_shape is None else tuple(self.image_shape)
+            z = embed(seen, np.asarray(rows.neighbours)[: len(z)], sizes, image, seed)
+        return partition_rows(z, self.n_components_, label, seed, embeds)
+
+    def _start_posterior(self, model: Any, rows: Rows, start: Array, seed: int) -> Any:
+        """The mixture with its posterior network fitted to the parts."""
+        epochs = default_epochs(int(rows.n), STARTING.batch_size, steps=300, least=3)
+        return train(
+            model,
+            PosteriorStart(self._noise(), self._views()),
+            rows,
+            key=jax.random.key(seed),
+            settings=replace(STARTING, max_epochs=epochs),
+            start=start,
+            where=operator.attrgetter("posterior"),
+        ).model
 
     def _shared(
         self, spec: FlowSpec | None, key: Array, rows: Any, z: FloatArray, n_init: int

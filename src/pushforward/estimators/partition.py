@@ -12,41 +12,20 @@ MOST_ROWS = 10_000  # rows that are looked at; the others follow
 MOST_PARTS = 32  # that spectral clustering tells apart in little time
 
 
-def starting_parts(z: FloatArray, k: int, label: np.ndarray | None, seeds: np.ndarray, init: str) -> np.ndarray:
-    """The component that each row starts, in every restart.
-
-    Arguments:
-        z: rows in standard units, shape (n, D).
-        k: components.
-        label: component of labelled rows, -1 elsewhere, shape (n,); or None.
-        seeds: of each restart.
-        init: "partition", or "random" for all components in one place.
-
-    Returns:
-        Components or -1 for none, shape (restarts, n).
-
-    Raises:
-        ValueError: init is neither.
-    """
-    if init == "partition":
-        return np.stack([partition_rows(z, k, label, int(seed)) for seed in seeds])
-    if init != "random":
-        raise ValueError(f"init must be 'partition' or 'random'; got {init!r}")
-    return np.stack([np.full(len(z), -1) if label is None else label] * len(seeds))
-
-
-def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -> np.ndarray:
+def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int, round_clusters: bool) -> np.ndarray:
     """Assign every row a component to start.
 
-    Without labels: spectral clustering of the nearest neighbours; of few rows, or into many parts, k-means.
+    Without labels: k-means of clusters that are round; of others spectral clustering of the nearest neighbours, but
+    of few rows, or into many parts, k-means again.
     With labels: every row takes the label that spreads to it over nearest neighbours; where some components
     have no label, k-means from the means of the labelled classes.
 
     Arguments:
-        z: rows in standard units, shape (n, D).
+        z: rows in standard units or embedded, shape (n, D).
         k: components.
         label: component of labelled rows, -1 elsewhere, shape (n,); or None.
         seed: of everything random.
+        round_clusters: whether clusters are round, as in an embedding.
 
     Returns:
         Components, shape (n,).
@@ -54,19 +33,19 @@ def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int) -
     rng = np.random.default_rng(seed)
     looked = np.arange(len(z)) if len(z) <= MOST_ROWS else np.sort(rng.choice(len(z), MOST_ROWS, replace=False))
     if label is None or not (label >= 0).any():
-        return _fit_predict(z, looked, k, seed)
+        return _fit_predict(z, looked, k, seed, round_clusters)
     looked = np.union1d(looked, np.flatnonzero(label >= 0))
     if len(np.unique(label[label >= 0])) == k:
         return _spread_labels(z, looked, label)
     return _seeded_means(z, looked, k, label, rng)
 
 
-def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int) -> np.ndarray:
+def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int, round_clusters: bool) -> np.ndarray:
     from sklearn.cluster import KMeans
 
     if k == 1:
         return np.zeros(len(z), dtype=int)
-    if k > MOST_PARTS or len(looked) < max(FEWEST_ROWS, 5 * k):
+    if round_clusters or k > MOST_PARTS or len(looked) < max(FEWEST_ROWS, 5 * k):
         found: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit(z[looked]).predict(z)
         return found
     return _follow(z, looked, spectral_partition(z[looked], k, seed))

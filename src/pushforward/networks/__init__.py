@@ -1,8 +1,9 @@
-"""What parameterises maps: plain and masked networks."""
+"""What parameterises maps: plain, masked and convolutional networks."""
 
 from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
+from pushforward.networks.convolutional import Convolutional
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.made import MADE
 from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear
 
-__all__ = ["ACTIVATIONS", "MADE", "MLP", "BlockLinear", "BlockTriangular", "Linear", "LinearChain"]
+__all__ = ["ACTIVATIONS", "MADE", "MLP", "BlockLinear", "BlockTriangular", "Convolutional", "Linear", "LinearChain"]

@@ -1,15 +1,22 @@
 """Pure losses: (model, batch, key) -> scalar."""
 
+from pushforward.objectives.agreement import Contrast, Embedding, shared_information
 from pushforward.objectives.batch import Batch, add_noise
 from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnosticLikelihood, weighted_mean
-from pushforward.objectives.mixture import MixtureBound, PosteriorFit
+from pushforward.objectives.mixture import MixtureBound, PosteriorFit, PosteriorStart
+from pushforward.objectives.views import ImageViews
 
 __all__ = [
     "Batch",
+    "Contrast",
+    "Embedding",
+    "ImageViews",
     "MixtureBound",
     "NegativeLogLikelihood",
     "OrderAgnosticLikelihood",
     "PosteriorFit",
+    "PosteriorStart",
     "add_noise",
+    "shared_information",
     "weighted_mean",
 ]

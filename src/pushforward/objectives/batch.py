@@ -18,6 +18,7 @@ class Batch(NamedTuple):
         start: component that a row helps to start, -1 for none, shape (n,), integer; or None.
         weight: non-negative, zero for padding, shape (n,).
         epoch: epochs done, a scalar; infinite when the loss is evaluated rather than trained.
+        partner: of each row another one near it, shape (n, D); or None.
     """
 
     x: Array
@@ -26,6 +27,7 @@ class Batch(NamedTuple):
     start: Array | None
     weight: Array
     epoch: Array
+    partner: Array | None = None
 
 
 def add_noise(x: Array, width: Array | None, key: PRNGKeyArray) -> Array:

@@ -9,8 +9,10 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import MixtureOfFlows
 from pushforward.distributions.mixture import bound
+from pushforward.objectives.agreement import shared_information
 from pushforward.objectives.batch import Batch, add_noise
 from pushforward.objectives.likelihood import weighted_mean
+from pushforward.objectives.views import ImageViews
 
 
 class MixtureBound(eqx.Module):
@@ -28,6 +30,9 @@ class MixtureBound(eqx.Module):
         noise: width of uniform noise on each column, shape (D,), or None.
         n_likely: components evaluated at each row, those that the posterior network ranks first: the bound with q
             kept to them, still below log p(x); None for all.
+        consistency: weight, in nats, of the information that the components of a row and of its partner should share
+            (`shared_information`), where rows have partners; None for no such term.
+        views: random moves of partners that are images; None for partners as they are.
     """
 
     temperature: Array
@@ -35,13 +40,16 @@ class MixtureBound(eqx.Module):
     start_epochs: Array
     noise: Array | None = None
     n_likely: int | None = eqx.field(static=True, default=None)
+    consistency: Array | None = None
+    views: ImageViews | None = None
 
     def __check_init__(self) -> None:
         if self.n_likely is not None and (not isinstance(self.n_likely, int) or self.n_likely < 1):
             raise ValueError(f"n_likely must be a whole number of at least 1, or None; got {self.n_likely!r}")
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
-        x = add_noise(batch.x, self.noise, key)
+        key_x, key_partner = jax.random.split(key)
+        x = add_noise(batch.x, self.noise, key_x)
         target = self._target(batch)
         if self.n_likely is None or self.n_likely >= model.n_components:
             _, joint, logits = model.calibrate(x, batch.condition, batch.weight)
@@ -51,12 +59,19 @@ class MixtureBound(eqx.Module):
             ranked = jnp.where(jnp.isneginf(joint), -jnp.inf, logits)
         left = jnp.clip(1 - (batch.epoch - self.start_epochs) / jnp.maximum(self.anneal_epochs, 1), 0, 1)
         unlabelled = -bound(joint, ranked / self.temperature**left)
+        disagreement = self._disagreement(model, batch, logits, key_partner)
         if target is None:
-            return weighted_mean(unlabelled, batch.weight)
+            return weighted_mean(unlabelled, batch.weight) + disagreement
         chosen = jax.nn.one_hot(target, logits.shape[-1], dtype=bool)
         labelled = -jnp.where(chosen, joint + jax.nn.log_softmax(logits), 0).sum(-1)
         left_out = jnp.where((batch.epoch < self.start_epochs) & (target < 0), 0, batch.weight)
-        return weighted_mean(jnp.where(target >= 0, labelled, unlabelled), left_out)
+        return weighted_mean(jnp.where(target >= 0, labelled, unlabelled), left_out) + disagreement
+
+    def _disagreement(self, model: MixtureOfFlows, batch: Batch, logits: Array, key: PRNGKeyArray) -> Array | float:
+        if self.consistency is None or batch.partner is None:
+            return 0.0
+        others = nearby_logits(model, batch.partner, batch.condition, self.noise, self.views, key)
+        return -self.consistency * shared_information(logits, others, batch.weight)
 
     def _target(self, batch: Batch) -> Array | None:
         """The component that each row trains, -1 where the posterior network decides; None if it always does."""
@@ -69,6 +84,43 @@ class MixtureBound(eqx.Module):
             nobody if batch.start is None else batch.start,
             nobody if batch.label is None else batch.label,
         )
+
+
+def nearby_logits(
+    model: MixtureOfFlows,
+    x: Array,
+    condition: Array | None,
+    noise: Array | None,
+    views: ImageViews | None,
+    key: PRNGKeyArray,
+) -> Array:
+    """The posterior network's logits, shape (n, K), of rows with noise added, moved a little where they are images."""
+    key_noise, key_view = jax.random.split(key)
+    axis = None if condition is None else 0
+    seen = jax.vmap(model.seen, in_axes=(0, axis))(add_noise(x, noise, key_noise), condition)
+    if views is not None:
+        seen = views(seen, key_view)
+    logits: Array = jax.vmap(model.seen_logits, in_axes=(0, axis))(seen, condition)
+    return logits
+
+
+class PosteriorStart(eqx.Module):
+    """The cross-entropy of the posterior network on the components that rows start.
+
+    Arguments:
+        noise: width of uniform noise on each column, shape (D,), or None.
+        views: random moves of rows that are images; None for rows as they are.
+    """
+
+    noise: Array | None = None
+    views: ImageViews | None = None
+
+    def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
+        if batch.start is None:
+            raise ValueError("a start needs the component that each row starts")
+        logits = nearby_logits(model, batch.x, batch.condition, self.noise, self.views, key)
+        chosen = jax.nn.one_hot(batch.start, logits.shape[-1])  # of -1, for no component, zeros
+        return weighted_mean(-(chosen * jax.nn.log_softmax(logits)).sum(-1), batch.weight)
 
 
 class PosteriorFit(eqx.Module):

@@ -2,7 +2,7 @@
 
 from pushforward.training.checkpoint import Checkpoint, CheckpointError
 from pushforward.training.engine import Fit, TrainingWarning, train
-from pushforward.training.rows import Rows, make_rows
+from pushforward.training.rows import Rows, make_rows, with_neighbours
 from pushforward.training.settings import Settings, TrainingError
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "TrainingWarning",
     "make_rows",
     "train",
+    "with_neighbours",
 ]

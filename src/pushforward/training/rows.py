@@ -17,7 +17,8 @@ SMALLEST = 64
 class Rows(NamedTuple):
     """A table for training: `n` real rows, then padding of weight zero.
 
-    The first `n_leading` rows (the labelled ones) are visited first in every epoch.
+    The first `n_leading` rows (the labelled ones) are visited first in every epoch. `neighbours` are for each row the
+    numbers of some rows near it.
     """
 
     x: Array
@@ -26,6 +27,7 @@ class Rows(NamedTuple):
     weight: Array
     n: Array
     n_leading: Array
+    neighbours: Array | None = None
 
 
 def bucket(n: int) -> int:
@@ -80,6 +82,13 @@ def make_rows(
     )
 
 
+def with_neighbours(rows: Rows, neighbours: Any) -> Rows:
+    """The table with the numbers of some rows near each real one, shape (n, m)."""
+    neighbours = np.asarray(neighbours, np.int32)
+    rest = np.zeros((len(rows.x) - len(neighbours), neighbours.shape[1]), np.int32)
+    return rows._replace(neighbours=jax.device_put(np.concatenate([neighbours, rest])))
+
+
 def shuffled(rows: Rows, key: PRNGKeyArray, batch_size: int) -> Array:
     """Row numbers in random order, leading rows first and padding last, with room for a last short batch."""
     places = jnp.arange(rows.x.shape[0])
@@ -106,4 +115,8 @@ def take_batch(rows: Rows, start: Array | None, order: Array, i: Array, batch_si
         return None if a is None else a.at[index].get(mode="promise_in_bounds")
 
     weight = jnp.where(inside, rows.weight.at[index].get(mode="promise_in_bounds"), 0)
-    return Batch(pick(rows.x), pick(rows.condition), pick(rows.label), pick(start), weight, epoch)
+    partner = None
+    if rows.neighbours is not None:
+        turn = (i + jnp.where(jnp.isfinite(epoch), epoch, 0).astype(i.dtype)) % rows.neighbours.shape[1]
+        partner = rows.x.at[rows.neighbours[index, turn]].get(mode="promise_in_bounds")
+    return Batch(pick(rows.x), pick(rows.condition), pick(rows.label), pick(start), weight, epoch, partner)

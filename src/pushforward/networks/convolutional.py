@@ -1,0 +1,91 @@
+"""A convolutional network on one image, for posteriors of image-shaped rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pushforward.networks.mlp import MLP, activation
+
+SIDE = 3  # of every kernel; with a stride of 2 each layer halves the image
+
+
+class Convolutional(eqx.Module):
+    """Convolutions of stride 2, then a perceptron, on one image that comes as a flat row.
+
+    Numbers that follow the pixels (a condition) join in at the perceptron.
+
+    Arguments (of `init`):
+        key: a JAX random key.
+        image_shape: (height, width) or (height, width, channels); rows run through it in C order.
+        n_out: outputs.
+        n_given: numbers that follow the pixels.
+        channels: of each convolution.
+        hidden_sizes: of the perceptron.
+
+    Raises:
+        ValueError: image_shape is not two or three positive whole numbers.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import Convolutional
+        >>> Convolutional.init(jax.random.key(0), (8, 8), 5)(jnp.ones(64)).shape
+        (5,)
+    """
+
+    kernels: tuple[Float[Array, "patch n_out"], ...]
+    biases: tuple[Float[Array, " n_out"], ...]
+    head: MLP
+    image_shape: tuple[int, ...] = eqx.field(static=True)
+
+    @classmethod
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        image_shape: Sequence[int],
+        n_out: int,
+        n_given: int = 0,
+        channels: Sequence[int] = (16, 32),
+        hidden_sizes: Sequence[int] = (128,),
+    ) -> Convolutional:
+        """Draw a network to train."""
+        shape = tuple(image_shape)
+        if len(shape) not in (2, 3) or not all(isinstance(n, int) and n > 0 for n in shape):
+            raise ValueError(f"image_shape must be (height, width) or (height, width, channels); got {image_shape!r}")
+        height, width, n_channels = (*shape, 1)[:3]
+        sizes = [n_channels, *channels]
+        key_head, *keys = jax.random.split(key, len(sizes))
+        kernels = tuple(
+            jax.random.normal(key, (SIDE**2 * n_in, n_out)) * (2 / (SIDE**2 * n_in)) ** 0.5
+            for key, n_in, n_out in zip(keys, sizes[:-1], sizes[1:], strict=True)
+        )
+        for _ in channels:
+            height, width = -(-height // 2), -(-width // 2)
+        head = MLP.init(key_head, height * width * sizes[-1] + n_given, n_out, hidden_sizes)
+        return cls(kernels, tuple(jnp.zeros(n) for n in channels), head, shape)
+
+    def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        n_pixels, act = math.prod(self.image_shape), activation(self.head.activation)
+        image = x[:n_pixels].reshape((*self.image_shape, 1)[:3])
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            patches = _patches(image)
+            flat = patches.reshape(-1, patches.shape[-1]) @ kernel + bias
+            image = act(flat).reshape(*patches.shape[:-1], -1)
+        return self.head(jnp.concatenate([image.reshape(-1), x[n_pixels:]]))
+
+
+def _patches(image: Float[Array, "h w c"]) -> Float[Array, "h2 w2 patch"]:
+    """The 3 x 3 patch around every second pixel, zeros outside; a product with them is a convolution of stride 2.
+
+    On a CPU this is two to three times as fast as XLA's own convolution with few channels.
+    """
+    height, width = (-(-n // 2) for n in image.shape[:2])
+    pads = [(max(2 * (out - 1) + SIDE - n, 0) // 2, SIDE) for out, n in zip((height, width), image.shape, strict=False)]
+    padded = jnp.pad(image, [*pads, (0, 0)])
+    corners = [(i, j) for i in range(SIDE) for j in range(SIDE)]
+    return jnp.concatenate([padded[i : i + 2 * height : 2, j : j + 2 * width : 2] for i, j in corners], axis=-1)

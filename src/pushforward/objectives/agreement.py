@@ -1,0 +1,82 @@
+"""What pairs of rows that belong together teach: an embedding, and posteriors that agree on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pushforward.objectives.batch import Batch
+from pushforward.objectives.likelihood import weighted_mean
+from pushforward.objectives.views import ImageViews
+
+
+class Embedding(eqx.Module):
+    """A network from a point to the unit sphere.
+
+    Arguments:
+        network: from a point to a vector.
+    """
+
+    network: Callable[[Array], Array]
+
+    @property
+    def reads_data(self) -> bool:
+        """No part of it reads parameters off data."""
+        return False
+
+    def __call__(self, rows: Float[Array, "n d"]) -> Float[Array, "n e"]:
+        found = jax.vmap(self.network)(rows)
+        return found / jnp.maximum(jnp.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+
+
+class Contrast(eqx.Module):
+    """How hard it is to tell, in an embedding, a row's partner from all other rows (InfoNCE, van den Oord et al. 2018).
+
+    Partners are near rows, moved a little where they are images (Dwibedi et al. 2021). What lies between rows that are
+    neighbours of neighbours draws together, and clusters become round.
+
+    Arguments:
+        views: random moves of images; None for rows as they are.
+        temperature: what cosines are divided by.
+    """
+
+    views: ImageViews | None = None
+    temperature: float = eqx.field(static=True, default=0.5)
+
+    def __call__(self, model: Embedding, batch: Batch, key: PRNGKeyArray) -> Array:
+        if batch.partner is None:
+            raise ValueError("contrast needs rows with neighbours; see `make_rows`")
+        n, rows = len(batch.x), jnp.concatenate([batch.x, batch.partner])
+        found = model(rows if self.views is None else self.views(rows, key))
+        real = jnp.tile(batch.weight > 0, 2)
+        alike = jnp.where(real & ~jnp.eye(2 * n, dtype=bool), found @ found.T / self.temperature, -jnp.inf)
+        partner = (jnp.arange(2 * n) + n) % (2 * n)
+        picked = jnp.take_along_axis(alike, partner[:, None], axis=1)[:, 0]
+        lost = jnp.where(real, jax.nn.logsumexp(alike, axis=1) - jnp.where(real, picked, 0), 0)
+        return weighted_mean(lost, jnp.tile(batch.weight, 2))
+
+
+def shared_information(
+    logits: Float[Array, "n k"], others: Float[Array, "n k"], weight: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """The mutual information, in nats, between the components of a row and of its partner (Ji et al. 2019).
+
+    It is highest, log K, where partners always share a component, each is certain, and all are equally common: so it
+    asks for consistency and for balance at once.
+
+    Arguments:
+        logits: of each row.
+        others: of each row's partner.
+        weight: not negative.
+    """
+    q, p = jax.nn.softmax(logits), jax.nn.softmax(others)
+    joint = jnp.einsum("n,nk,nl->kl", weight / jnp.maximum(weight.sum(), 1e-12), q, p)
+    joint = (joint + joint.T) / 2
+    marginal = joint.sum(axis=0)
+    tiny = 1e-30  # an empty pair gives nothing
+    ratio = jnp.log(joint + tiny) - jnp.log(marginal + tiny)[:, None] - jnp.log(marginal + tiny)
+    return (joint * ratio).sum()
