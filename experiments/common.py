@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import platform
@@ -52,6 +53,17 @@ def data_folder() -> Path:
     if not folder.is_dir():
         raise SystemExit(f"the data are not at {folder}; point PUSHFORWARD_DATA at them")
     return folder
+
+
+def digits(part: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """MNIST images (n, 784) in 0..255 and labels of the first so many digits; part is "train" or "t10k"."""
+    folder = data_folder() / "mnist"
+    with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as file:
+        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)
+    with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)
+    chosen = labels < classes
+    return images[chosen].astype(np.float64), labels[chosen].astype(int)
 
 
 def timed(seeds: int) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,12 +10,10 @@ the pixels' bounds, which this package does not choose for images yet, and leave
 
 from __future__ import annotations
 
-import gzip
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, clustering_accuracy, data_folder, picture, summary, timed, write
+from common import arguments, clustering_accuracy, digits, picture, summary, timed, write
 from sklearn.metrics import adjusted_rand_score
 
 from pushforward import FlowMixture, plots
@@ -30,6 +28,7 @@ FLOW: dict[str, Any] = {
 PUBLISHED: dict[str, Any] = FLOW | {
     "temperature": 10.0,
     "refine_posterior": False,
+    "consistency": 0.0,
     "init": "random",
     "max_epochs": 100,
     "batch_size": 100,
@@ -41,22 +40,11 @@ PUBLISHED: dict[str, Any] = FLOW | {
 SETTINGS: dict[str, dict[str, Any]] = {"published": PUBLISHED, "defaults": FLOW | {"max_epochs": 20, "batch_size": 128}}
 
 
-def digits(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 784) in 0..255 and labels of digits 0 to 4."""
-    with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)
-    with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(), np.uint8, offset=8)
-    chosen = labels <= 4
-    return images[chosen].astype(np.float64), labels[chosen].astype(int)
-
-
 def main() -> None:
     """Run it."""
     asked = arguments(__doc__ or "", list(SETTINGS), seeds=1)
-    folder = data_folder() / "mnist"
-    train, _ = digits(folder, "train")
-    test, label = digits(folder, "t10k")
+    train, _ = digits("train", 5)
+    test, label = digits("t10k", 5)
     for settings in asked.settings:
         print(settings)
         rows, first = [], None

@@ -27,6 +27,7 @@ PUBLISHED: dict[str, Any] = {
     "posterior_hidden_sizes": (3,),
     "temperature": 10.0,
     "refine_posterior": False,
+    "consistency": 0.0,
     "init": "random",
     "max_epochs": 400,
     "batch_size": 512,

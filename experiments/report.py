@@ -11,7 +11,8 @@ HERE = Path(__file__).resolve().parent
 TITLES = {
     "pinwheel": "Pinwheel",
     "two_circles": "Two circles",
-    "mnist_0_4": "MNIST digits 0 to 4",
+    "mnist_0_4": "MNIST digits 0 to 4, as published",
+    "mnist": "MNIST, defaults for images",
     "round_trip": "Round trips",
     "depth": "Depth and compile time",
 }
@@ -27,6 +28,8 @@ NAMES = {
     "bits_per_dimension": "bits per dimension",
     "components": "components",
     "parameters": "numbers that train in the generative part",
+    "k_means_accuracy": "accuracy of k-means",
+    "gaussian_mixture_accuracy": "accuracy of a Gaussian mixture",
     "posterior_gap": "mean KL(q‖p(k\\|x)), nats",
     "fit_seconds": "seconds of a fit (the worst with compilation)",
 }

@@ -27,6 +27,7 @@ PUBLISHED: dict[str, Any] = {
     "posterior_hidden_sizes": (16, 16),
     "temperature": 10.0,
     "refine_posterior": False,
+    "consistency": 0.0,
     "init": "random",
     "batch_size": 128,
     "learning_rate": 1e-3,

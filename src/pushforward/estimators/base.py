@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import jax
@@ -77,21 +77,13 @@ class FlowEstimator(BaseEstimator):
         checked: FloatArray = table
         return checked
 
-    def _learn(self, x: FloatArray, condition: Any, condition_table: FloatArray | None) -> None:
+    def _learn(self, x: FloatArray, condition: Any, condition_table: FloatArray | None, bounds: Bounds | None) -> None:
         """Set the attributes that describe the columns."""
         if (x == x[0]).all():
             raise ValueError(f"all {len(x)} rows are the same, and one point has no density; give rows that differ")
         self.settings_ = self._settings()
-        self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=self._bounds(x), discrete=self.discrete)
-        self.condition_columns_ = None
-        if condition_table is not None:
-            names = _column_names(condition) or _numbered(condition_table.shape[1])
-            self.condition_columns_ = _condition_columns(condition_table, names)
-
-    def _bounds(self, x: FloatArray) -> Bounds | None:
-        """What columns keep to."""
-        bounds: Bounds | None = self.bounds
-        return bounds
+        self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=bounds, discrete=self.discrete)
+        self.condition_columns_ = None if condition_table is None else _condition_columns(condition_table, condition)
 
     def _check_like_before(self, x: FloatArray) -> None:
         """Rows that a warm start goes on with must be of the kind that the columns were learned from."""
@@ -116,7 +108,8 @@ class FlowEstimator(BaseEstimator):
 
     def _settings(self) -> dict[str, str]:
         """What shapes the model, in words: parameters that a warm start may not change."""
-        names = ("flow", "n_layers", "hidden_sizes", "shared_layers", "posterior_hidden_sizes", "bounds", "discrete")
+        names = {"flow", "n_layers", "hidden_sizes", "shared_layers", "posterior_hidden_sizes", "bounds", "discrete"}
+        names |= {"image_shape"}
         return {name: str(value) for name, value in self.get_params(deep=False).items() if name in names}
 
     # -- training ------------------------------------------------------------------------------------------
@@ -344,8 +337,9 @@ def _far_out(x: FloatArray) -> NDArray[np.bool_]:
     return found
 
 
-def _condition_columns(table: FloatArray, names: Sequence[str]) -> Columns:
+def _condition_columns(table: FloatArray, condition: Any) -> Columns:
     """Conditions are only shifted and scaled; a constant one is harmless."""
+    names = _column_names(condition) or _numbered(table.shape[1])
     spread, zeros = table.std(axis=0), np.zeros(table.shape[1])
     scale = np.where(spread > 0, spread, 1.0)
     return Columns(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
-MOST_ROWS = 3_000
-MOST_COLUMNS = 10  # more are projected onto so many principal components
+from pushforward.estimators.partition import MOST_COLUMNS, MOST_FITTED, fitted_gaussians
+
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40)
 CONFUSED = 0.025  # two clusters are one if so large a share of either is taken for the other (Hennig 2010)
 
@@ -31,7 +28,7 @@ def count_clusters(z: np.ndarray, seed: int) -> tuple[int, np.ndarray]:
     from sklearn.decomposition import PCA
 
     rng = np.random.default_rng(seed)
-    rows = z if len(z) <= MOST_ROWS else z[rng.choice(len(z), MOST_ROWS, replace=False)]
+    rows = z if len(z) <= MOST_FITTED else z[rng.choice(len(z), MOST_FITTED, replace=False)]
     if rows.shape[1] > MOST_COLUMNS:
         rows = PCA(min(MOST_COLUMNS, len(rows)), random_state=seed).fit_transform(rows)
     shares = _cover(rows, seed)
@@ -49,15 +46,11 @@ def count_clusters(z: np.ndarray, seed: int) -> tuple[int, np.ndarray]:
 
 def _cover(rows: np.ndarray, seed: int) -> np.ndarray:
     """Responsibilities of the Gaussian mixture with the lowest BIC."""
-    from sklearn.mixture import GaussianMixture
-
     best, lowest = None, np.inf
     for kind in ("full", "diag"):
         for size in (size for size in SIZES if 5 * size <= len(rows)):
-            mixture = GaussianMixture(size, covariance_type=kind, reg_covar=1e-3, random_state=seed)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # what has not converged has the higher BIC
-                bic = mixture.fit(rows).bic(rows)
+            mixture = fitted_gaussians(rows, size, seed, kind)
+            bic = mixture.bic(rows)
             if bic < lowest:
                 best, lowest = mixture, bic
     found: np.ndarray = np.ones((len(rows), 1)) if best is None else best.predict_proba(rows)

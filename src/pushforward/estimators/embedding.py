@@ -16,7 +16,7 @@ NEIGHBOURS = 10  # of each row
 MOST_COLUMNS = 40  # more are projected onto so many principal components before neighbours are looked for
 MOST_ROWS = 60_000  # that are given neighbours; others are their own
 SIZE = 32  # dimensions of the embedding
-BATCH, STEPS = 512, 1000
+BATCH, STEPS = 512, 700
 SCORED = 4096  # rows embedded in one call
 
 

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
-import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array
 
-from pushforward import trees
-from pushforward.bijections import AbstractBijection, Chain
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, as_float
-from pushforward.estimators.base import (
-    FloatArray,
-    bind,
-    check_components,
-    check_weights,
-    default_epochs,
-    default_settings,
-    starting_scale,
-)
-from pushforward.estimators.build import DENSE_UP_TO, FlowSpec, build_mixtures, build_stacks, noise_side
+from pushforward.estimators.base import FloatArray, bind, check_components, check_weights, default_settings
+from pushforward.estimators.build import DENSE_UP_TO
 from pushforward.estimators.count import count_clusters
 from pushforward.estimators.density import unbounded
 from pushforward.estimators.draws import refine_posterior
-from pushforward.estimators.embedding import embed, nearest_rows
-from pushforward.estimators.fitted_mixture import FittedMixture
-from pushforward.estimators.graph import FEWEST_ROWS
-from pushforward.estimators.images import check_image, image_bounds, pixels
+from pushforward.estimators.images import check_image, image_bounds
 from pushforward.estimators.labels import check_labels
-from pushforward.estimators.partition import moments, partition_rows
-from pushforward.flows.checks import check_sizes
-from pushforward.objectives import ImageViews, MixtureBound, PosteriorStart
-from pushforward.training import Checkpoint, Rows, Settings, train, with_neighbours
-from pushforward.trees import Frozen
+from pushforward.estimators.starting import StartedMixture
+from pushforward.objectives import MixtureBound
+from pushforward.training import Checkpoint, Rows, train
 
 MANY, FEW = 32, 8  # from so many components on, so few are evaluated at each row
-MOST_SPECTRAL = 8  # columns up to which parts are found by spectral clustering; embedding first beyond
-INITS = ("auto", "spectral", "embedding", "random")
-STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
 
 
-class FlowMixture(FittedMixture):
+class FlowMixture(StartedMixture):
     """A variational mixture of normalizing flows: clusters, classifies with few labels, estimates density.
 
     Every component is a flow of its own; a network gives the posterior over components, trained together
@@ -61,17 +39,24 @@ class FlowMixture(FittedMixture):
         shared_layers: how many of the layers lie in one stack under all components; with all of them the components
             are Gaussians under one flow.
         posterior_hidden_sizes: hidden layers of the posterior network.
+        image_shape: (height, width) or (height, width, channels) of rows that are images. The posterior network then
+            reads them by convolutions, and pairs of neighbours are moved a little (turned, stretched, shifted).
+        consistency: how much, in nats for each column, components of a row and of its nearest neighbours have to agree.
+        balance: from 0 to 1, how much agreement prefers components of equal size; 0.5 guards against empty ones.
         temperature: what the posterior's logits are divided by at first; it decays exponentially to 1 over
             the first half of training.
         learn_weights: whether the components' weights train.
         refine_posterior: whether, at the end, the posterior network is fitted to the exact posterior on draws
-            from the mixture.
-        init: "partition" starts every component on its part of the rows (by spectral clustering of nearest
-            neighbours, or by the labels spread over them); "random" starts all of them in one place.
+            from the mixture; None for so up to 128 columns.
+        init: "spectral" starts every component on its part of the rows by spectral clustering of nearest neighbours,
+            "embedding" by k-means in an embedding learned from neighbours by contrast, "random" all of them in one
+            place. "auto" starts on a Gaussian mixture's parts where BIC says that the rows are K Gaussians, else
+            takes "spectral" up to 8 columns and "embedding" for more and for images. Labels spread over neighbours.
         n_likely: components evaluated at each row in training, those that the posterior network ranks first; None
-            for all, or for 8 of 32 components and more. The bound is then one with the posterior kept to these.
-        start_epochs: epochs of the start, in which each row trains its own part's component ("partition"),
-            or in which only the labelled rows train ("random"); None for a choice by the table.
+            for all, but for 8 of 32 components and more, and 1 beyond 128 columns. The bound is then one with the
+            posterior kept to these.
+        start_epochs: epochs of the start, in which each row trains its own part's component,
+            or in which only the labelled rows train (init="random"); None for a choice by the table.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
             variance 0.4 on every parameter.
@@ -120,7 +105,8 @@ class FlowMixture(FittedMixture):
         learn_weights: bool = True,
         refine_posterior: bool | None = None,
         init: str = "auto",
-        consistency: float = 0.0,
+        consistency: float = 0.3,
+        balance: float = 0.5,
         image_shape: Sequence[int] | None = None,
         n_likely: int | None = None,
         start_epochs: int | None = None,
@@ -149,6 +135,7 @@ class FlowMixture(FittedMixture):
         self.refine_posterior = refine_posterior
         self.init = init
         self.consistency = consistency
+        self.balance = balance
         self.image_shape = image_shape
         self.n_likely = n_likely
         self.start_epochs = start_epochs
@@ -209,7 +196,7 @@ class FlowMixture(FittedMixture):
         if going_on:
             self._check_like_before(x)
         else:
-            self._learn(x, condition, table)
+            self._learn(x, condition, table, self._image_bounds(x))
             self.n_components_, self.confusion_ = self._n_components(x, asked, classes)
         self.classes_ = classes
         fit = self._train(x, table, label, weight, going_on, checkpoint)
@@ -221,11 +208,10 @@ class FlowMixture(FittedMixture):
         self.labels_ = self.predict(X, condition=condition)
         return self
 
-    def _bounds(self, x: FloatArray) -> Bounds | None:
-        if self.image_shape is None or self.bounds is not None:
-            return self.bounds
-        check_image(self.image_shape, x.shape[1])
-        return image_bounds(x)
+    def _image_bounds(self, x: FloatArray) -> Bounds | None:
+        if self.image_shape is not None:
+            check_image(self.image_shape, x.shape[1])
+        return image_bounds(x) if self.image_shape is not None and self.bounds is None else self.bounds
 
     def _n_components(
         self, x: FloatArray, asked: int | None, classes: np.ndarray | None
@@ -259,7 +245,7 @@ class FlowMixture(FittedMixture):
                 n_leading=n_leading,
             )
 
-        training = rows(train_index, n_leading)
+        training = self._paired(rows(train_index, n_leading), seed)
         rate = 1e-3 if self.columns_.n > DENSE_UP_TO else 1e-2
         defaults = default_settings(len(train_index), learning_rate=rate)
         settings = self._training_settings(len(train_index), defaults)
@@ -267,7 +253,7 @@ class FlowMixture(FittedMixture):
         start_epochs, model, start = 0, self._flow if going_on else None, None
         if model is None:
             labels = None if label is None else label[train_index]
-            model, start, training = self._start(training, labels, seed, n_init)
+            model, start = self._start(training, labels, seed, n_init)
             start_epochs = self._start_epochs(settings.max_epochs, label)
         leading = start_epochs if self.init == "random" and n_leading else 0
         settings = self._training_settings(
@@ -291,10 +277,17 @@ class FlowMixture(FittedMixture):
             return min(int(self.start_epochs), max_epochs - 1)
         return max_epochs // 10 if self.init != "random" or label is not None else 0
 
+    def _n_likely(self) -> int | None:
+        if self.n_likely is not None:
+            return self._count("n_likely")
+        if self.columns_.n > DENSE_UP_TO:
+            return 1
+        return None if self.n_components_ < MANY else FEW
+
     def _loss(self, max_epochs: int, start_epochs: int) -> MixtureBound:
         if not self.temperature >= 1:
             raise ValueError(f"temperature must be at least 1; got {self.temperature!r}")
-        strength = self._consistency()
+        strength = self._within("consistency", np.inf)
         return MixtureBound(
             temperature=as_float(self.temperature),
             anneal_epochs=as_float((max_epochs - start_epochs) // 2),
@@ -303,116 +296,5 @@ class FlowMixture(FittedMixture):
             n_likely=self._n_likely(),
             consistency=as_float(strength * self.columns_.n) if strength > 0 else None,
             views=self._views(),
+            balance=as_float(self._within("balance", 1)),
         )
-
-    def _consistency(self) -> float:
-        if not (isinstance(self.consistency, int | float) and 0 <= self.consistency < np.inf):
-            raise ValueError(f"consistency must be a number of at least 0; got {self.consistency!r}")
-        return float(self.consistency)
-
-    def _noise(self) -> Array | None:
-        noise = self.columns_.noise
-        return None if noise is None else as_float(noise)
-
-    def _views(self) -> ImageViews | None:
-        return None if self.image_shape is None else ImageViews(check_image(self.image_shape, self.columns_.n))
-
-    def _n_likely(self) -> int | None:
-        if self.n_likely is not None:
-            return self._count("n_likely")
-        if self.columns_.n > DENSE_UP_TO:
-            return 1
-        return None if self.n_components_ < MANY else FEW
-
-    def _embeds(self) -> bool:
-        """Whether the rows are embedded before they are parted."""
-        if self.init not in INITS:
-            raise ValueError(f"init must be one of {INITS}; got {self.init!r}")
-        wide = self.image_shape is not None or self.columns_.n > MOST_SPECTRAL
-        return self.n_components_ > 1 and (self.init == "embedding" or (self.init == "auto" and wide))
-
-    def _start(self, rows: Rows, label: np.ndarray | None, seed: int, n_init: int) -> tuple[Any, Array | None, Rows]:
-        """The untrained mixture (with a restart axis if there are several), the part each row starts, and the rows."""
-        n, dim, k = int(rows.n), rows.x.shape[1], self.n_components_
-        x, view = np.asarray(rows.x)[:n], None
-        z = seen = unbounded(self.columns_, x)
-        if self.image_shape is not None:
-            view = pixels(self.columns_, x)
-            seen = np.asarray(jax.vmap(view.inverse)(rows.x[:n]), dtype=np.float64)
-        embeds = self._embeds() and n >= FEWEST_ROWS
-        if k > 1 and n >= FEWEST_ROWS and (embeds or self._consistency() > 0):
-            rows = with_neighbours(rows, nearest_rows(seen, seed))
-        seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
-        parts = [self._part(int(s), z, seen, rows, label, embeds) for s in seeds]
-        key = jax.random.key(seed)
-        shared_spec, spec = self._spec(dim).split(self.shared_layers)
-        shared, inner = self._shared(shared_spec, jax.random.fold_in(key, 1), rows, z, n_init)
-        parted = np.full_like(parts, -1) if self.init == "random" else np.stack(parts)
-        dense, weight = starting_scale(dim), np.asarray(rows.weight)[:n]
-        where = [moments(z, part, k, dense, weight) for z, part in zip(inner, parted, strict=True)]
-        locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
-        model = build_mixtures(
-            jax.random.split(key, n_init),
-            spec,
-            as_float(locations),
-            as_float(factors),
-            as_float(np.log(shares)),
-            check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes),
-            bool(self.learn_weights),
-            None if self.image_shape is None else tuple(self.image_shape),
-        )
-        if shared is not None:
-            model = eqx.tree_at(lambda m: m.shared, model, shared)
-        if view is not None:
-            view = trees.repeat(view, n_init) if n_init > 1 else view
-            model = eqx.tree_at(lambda m: m.view, model, Frozen(view), is_leaf=lambda leaf: leaf is None)
-        if self.init == "random" and label is None:
-            return model, None, rows
-        padded = np.pad(np.stack(parts), ((0, 0), (0, len(rows.x) - n)), constant_values=-1).astype(np.int32)
-        start = jax.device_put(padded[0] if n_init == 1 else padded)
-        if embeds and n_init == 1:
-            model = self._start_posterior(model, rows, start, seed)
-        elif embeds:
-            each = [self._start_posterior(trees.unstack(model, i), rows, start[i], seed + i) for i in range(n_init)]
-            model = trees.stack(each)
-        return model, start, rows
-
-    def _part(
-        self, seed: int, z: FloatArray, seen: FloatArray, rows: Rows, label: np.ndarray | None, embeds: bool
-    ) -> np.ndarray:
-        """The component that each row starts, -1 for none."""
-        if self.init == "random":
-            return np.full(len(z), -1) if label is None else label
-        if embeds:
-            sizes = check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes)
-            image = None if self.image_shape is None else tuple(self.image_shape)
-            z = embed(seen, np.asarray(rows.neighbours)[: len(z)], sizes, image, seed)
-        return partition_rows(z, self.n_components_, label, seed, embeds)
-
-    def _start_posterior(self, model: Any, rows: Rows, start: Array, seed: int) -> Any:
-        """The mixture with its posterior network fitted to the parts."""
-        epochs = default_epochs(int(rows.n), STARTING.batch_size, steps=300, least=3)
-        return train(
-            model,
-            PosteriorStart(self._noise(), self._views()),
-            rows,
-            key=jax.random.key(seed),
-            settings=replace(STARTING, max_epochs=epochs),
-            start=start,
-            where=operator.attrgetter("posterior"),
-        ).model
-
-    def _shared(
-        self, spec: FlowSpec | None, key: Array, rows: Any, z: FloatArray, n_init: int
-    ) -> tuple[AbstractBijection | None, Any]:
-        """The map under all components (with a restart axis if there are several), and the rows on its noise side."""
-        bounds = self.columns_.bounds_map() if self.columns_.bounded else None
-        if bounds is not None and n_init > 1:
-            bounds = trees.repeat(bounds, n_init)
-        if spec is None:
-            return bounds, [z] * n_init
-        stacks = build_stacks(jax.random.split(key, n_init), spec)
-        condition = None if rows.condition is None else rows.condition[: len(z)]
-        inner = np.asarray(noise_side(stacks, as_float(z), condition), dtype=np.float64)
-        stack = trees.unstack(stacks, 0) if n_init == 1 else stacks
-        return (stack if bounds is None else Chain([stack, bounds])), inner

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from pushforward.estimators.graph import FEWEST_ROWS, spectral_partition
 
 FloatArray = NDArray[np.float64]
 MOST_ROWS = 10_000  # rows that are looked at; the others follow
 MOST_PARTS = 32  # that spectral clustering tells apart in little time
+MOST_FITTED, MOST_COLUMNS = 3_000, 10  # rows and columns that Gaussian mixtures are fitted to
 
 
 def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int, round_clusters: bool) -> np.ndarray:
@@ -49,6 +54,60 @@ def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int, round_clu
         found: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit(z[looked]).predict(z)
         return found
     return _follow(z, looked, spectral_partition(z[looked], k, seed))
+
+
+def gaussian_partition(z: FloatArray, k: int, seed: int) -> np.ndarray | None:
+    """The parts of a Gaussian mixture, where it says by BIC that the rows are k Gaussians rather than more or fewer.
+
+    It is right where clusters overlap or differ in size, which a cut through a graph of neighbours is not.
+
+    Arguments:
+        z: rows in standard units, shape (n, D).
+        k: components.
+        seed: of everything random.
+
+    Returns:
+        Parts, shape (n,), or None where other sizes are better.
+    """
+    from sklearn.decomposition import PCA
+
+    rng = np.random.default_rng(seed)
+    looked = z if len(z) <= MOST_FITTED else z[rng.choice(len(z), MOST_FITTED, replace=False)]
+    if k == 1 or len(looked) < max(FEWEST_ROWS, 20 * k):
+        return None
+    if z.shape[1] > MOST_COLUMNS:
+        projection = PCA(MOST_COLUMNS, random_state=seed).fit(looked)
+        looked, z = projection.transform(looked), projection.transform(z)
+    sizes = sorted({k - 1, k, k + 1, k + 2, 2 * k})
+    fits = [fitted_gaussians(looked, size, seed, kind) for size in sizes for kind in ("full", "diag")]
+    best = min(fits, key=lambda mixture: mixture.bic(looked))
+    found: np.ndarray | None = best.predict(z) if best.n_components == k else None
+    return found
+
+
+def conductance(part: np.ndarray, neighbours: np.ndarray) -> float:
+    """Of the part that hangs together least, the share of its links to neighbours that leave it.
+
+    Arguments:
+        part: of each row, shape (n,).
+        neighbours: numbers of rows near each, shape (n, m).
+    """
+    theirs, worst = part[neighbours], 0.0
+    for k in np.unique(part):
+        inside = (part == k)[:, None]
+        crossing, all_links = (inside != (theirs == k)).sum(), inside.sum() * theirs.shape[1] + (theirs == k).sum()
+        worst = max(worst, float(crossing / all_links))
+    return worst
+
+
+def fitted_gaussians(rows: FloatArray, size: int, seed: int, kind: str) -> Any:
+    """A Gaussian mixture of that size; one that has not converged says nothing, as its BIC is the higher for it."""
+    from sklearn.mixture import GaussianMixture
+
+    mixture = GaussianMixture(size, covariance_type=kind, reg_covar=1e-3, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return mixture.fit(rows)
 
 
 def _follow(z: FloatArray, looked: np.ndarray, part: np.ndarray) -> np.ndarray:

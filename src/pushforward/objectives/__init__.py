@@ -1,6 +1,6 @@
 """Pure losses: (model, batch, key) -> scalar."""
 
-from pushforward.objectives.agreement import Contrast, Embedding, shared_information
+from pushforward.objectives.agreement import Contrast, Embedding, agreement
 from pushforward.objectives.batch import Batch, add_noise
 from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnosticLikelihood, weighted_mean
 from pushforward.objectives.mixture import MixtureBound, PosteriorFit, PosteriorStart
@@ -17,6 +17,6 @@ __all__ = [
     "PosteriorFit",
     "PosteriorStart",
     "add_noise",
-    "shared_information",
+    "agreement",
     "weighted_mean",
 ]

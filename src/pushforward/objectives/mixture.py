@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import MixtureOfFlows
 from pushforward.distributions.mixture import bound
-from pushforward.objectives.agreement import shared_information
+from pushforward.objectives.agreement import agreement
 from pushforward.objectives.batch import Batch, add_noise
 from pushforward.objectives.likelihood import weighted_mean
 from pushforward.objectives.views import ImageViews
@@ -30,8 +30,9 @@ class MixtureBound(eqx.Module):
         noise: width of uniform noise on each column, shape (D,), or None.
         n_likely: components evaluated at each row, those that the posterior network ranks first: the bound with q
             kept to them, still below log p(x); None for all.
-        consistency: weight, in nats, of the information that the components of a row and of its partner should share
-            (`shared_information`), where rows have partners; None for no such term.
+        consistency: weight of the `agreement` of the components of a row and of its partner, where rows have partners;
+            None for no such term.
+        balance: of the agreement, how much components of equal size are preferred.
         views: random moves of partners that are images; None for partners as they are.
     """
 
@@ -42,6 +43,7 @@ class MixtureBound(eqx.Module):
     n_likely: int | None = eqx.field(static=True, default=None)
     consistency: Array | None = None
     views: ImageViews | None = None
+    balance: float | Array = 0.5
 
     def __check_init__(self) -> None:
         if self.n_likely is not None and (not isinstance(self.n_likely, int) or self.n_likely < 1):
@@ -71,7 +73,7 @@ class MixtureBound(eqx.Module):
         if self.consistency is None or batch.partner is None:
             return 0.0
         others = nearby_logits(model, batch.partner, batch.condition, self.noise, self.views, key)
-        return -self.consistency * shared_information(logits, others, batch.weight)
+        return -self.consistency * agreement(logits, others, batch.weight, self.balance)
 
     def _target(self, batch: Batch) -> Array | None:
         """The component that each row trains, -1 where the posterior network decides; None if it always does."""

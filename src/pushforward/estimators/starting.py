@@ -1,0 +1,170 @@
+"""How a mixture of flows starts: rows looked at, parted, and a model placed on the parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+import operator
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from pushforward import trees
+from pushforward.bijections import AbstractBijection, Chain
+from pushforward.data.columns import as_float
+from pushforward.estimators.base import FloatArray, default_epochs, starting_scale
+from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, noise_side
+from pushforward.estimators.density import unbounded
+from pushforward.estimators.embedding import embed, nearest_rows
+from pushforward.estimators.fitted_mixture import FittedMixture
+from pushforward.estimators.graph import FEWEST_ROWS
+from pushforward.estimators.images import check_image, pixels
+from pushforward.estimators.partition import conductance, gaussian_partition, moments, partition_rows
+from pushforward.flows.checks import check_sizes
+from pushforward.objectives import ImageViews, PosteriorStart
+from pushforward.training import Rows, Settings, train, with_neighbours
+from pushforward.trees import Frozen
+
+INITS = ("auto", "spectral", "embedding", "random")
+MOST_SPECTRAL = 8  # columns up to which parts are found by spectral clustering; embedding first beyond
+SLACK = 1.5  # how much more than embedded parts those of Gaussians may cut through neighbours
+STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
+STEPS = 300  # of the posterior network on the parts
+
+
+class StartedMixture(FittedMixture):
+    """The methods of `FlowMixture` that make a mixture to train."""
+
+    def _within(self, name: str, most: float) -> float:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= most:
+            raise ValueError(f"{name} must be a number from 0 to {most:g}; got {value!r}")
+        return float(value)
+
+    def _noise(self) -> Array | None:
+        noise = self.columns_.noise
+        return None if noise is None else as_float(noise)
+
+    def _image(self) -> tuple[int, ...] | None:
+        return None if self.image_shape is None else check_image(self.image_shape, self.columns_.n)
+
+    def _views(self) -> ImageViews | None:
+        image = self._image()
+        return None if image is None else ImageViews(image)
+
+    def _embeds(self, n: int) -> bool:
+        """Whether the rows are embedded before they are parted."""
+        if self.init not in INITS:
+            raise ValueError(f"init must be one of {INITS}; got {self.init!r}")
+        wide = self.image_shape is not None or self.columns_.n > MOST_SPECTRAL
+        wanted = self.init == "embedding" or (self.init == "auto" and wide)
+        return wanted and self.n_components_ > 1 and n >= FEWEST_ROWS
+
+    def _seen(self, rows: Rows) -> FloatArray:
+        """The rows as the posterior network reads them: pixels, or unbounded standard units."""
+        x = np.asarray(rows.x)[: int(rows.n)]
+        if self.image_shape is None:
+            return unbounded(self.columns_, x)
+        return np.asarray(jax.vmap(pixels(self.columns_, x).inverse)(as_float(x)), dtype=np.float64)
+
+    def _paired(self, rows: Rows, seed: int) -> Rows:
+        """The rows with their neighbours, where anything asks for them."""
+        n = int(rows.n)
+        wanted = self._embeds(n) or self._within("consistency", np.inf) > 0
+        if not wanted or self.n_components_ == 1 or n < FEWEST_ROWS:
+            return rows
+        return with_neighbours(rows, nearest_rows(self._seen(rows), seed))
+
+    def _start(self, rows: Rows, label: np.ndarray | None, seed: int, n_init: int) -> tuple[Any, Array | None]:
+        """The untrained mixture (with a restart axis if there are several), and the part that each row starts."""
+        n = int(rows.n)
+        z = unbounded(self.columns_, np.asarray(rows.x)[:n])
+        seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
+        parts = np.stack([self._part(int(s), z, rows, label) for s in seeds])
+        model = self._placed(parts, z, rows, seed)
+        if self.init == "random" and label is None:
+            return model, None
+        padded = np.pad(parts, ((0, 0), (0, len(rows.x) - n)), constant_values=-1).astype(np.int32)
+        start = jax.device_put(padded[0] if n_init == 1 else padded)
+        if not self._embeds(n):
+            return model, start
+        if n_init == 1:
+            return self._start_posterior(model, rows, start, seed), start
+        each = [self._start_posterior(trees.unstack(model, i), rows, start[i], seed + i) for i in range(n_init)]
+        return trees.stack(each), start
+
+    def _part(self, seed: int, z: FloatArray, rows: Rows, label: np.ndarray | None) -> np.ndarray:
+        """The component that each row starts, -1 for none."""
+        if self.init == "random":
+            return np.full(len(z), -1) if label is None else label
+        k, gaussian = self.n_components_, None
+        if label is None and self.init == "auto" and self.image_shape is None:
+            gaussian = gaussian_partition(z, k, seed)
+        if not self._embeds(len(z)):
+            return partition_rows(z, k, label, seed, False) if gaussian is None else gaussian
+        neighbours = np.asarray(rows.neighbours)[: len(z)]
+        sizes = check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes)
+        embedded = embed(self._seen(rows), neighbours, sizes, self._image(), seed)
+        found = partition_rows(embedded, k, label, seed, True)
+        if gaussian is None or conductance(gaussian, neighbours) > SLACK * conductance(found, neighbours):
+            return found
+        return gaussian
+
+    def _placed(self, parts: np.ndarray, z: FloatArray, rows: Rows, seed: int) -> Any:
+        """Mixtures whose components lie where the parts are, or all in one place."""
+        n_init, n = parts.shape
+        key, dim, k = jax.random.key(seed), z.shape[1], self.n_components_
+        shared_spec, spec = self._spec(dim).split(self.shared_layers)
+        shared, inner = self._shared(shared_spec, jax.random.fold_in(key, 1), rows, z, n_init)
+        parted = np.full_like(parts, -1) if self.init == "random" else parts
+        dense, weight = starting_scale(dim), np.asarray(rows.weight)[:n]
+        where = [moments(z, part, k, dense, weight) for z, part in zip(inner, parted, strict=True)]
+        locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
+        model = build_mixtures(
+            jax.random.split(key, n_init),
+            spec,
+            as_float(locations),
+            as_float(factors),
+            as_float(np.log(shares)),
+            check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes),
+            bool(self.learn_weights),
+            self._image(),
+        )
+        if shared is not None:
+            model = eqx.tree_at(lambda m: m.shared, model, shared)
+        if self.image_shape is None:
+            return model
+        view = pixels(self.columns_, np.asarray(rows.x)[:n])
+        view = trees.repeat(view, n_init) if n_init > 1 else view
+        return eqx.tree_at(lambda m: m.view, model, Frozen(view), is_leaf=lambda leaf: leaf is None)
+
+    def _start_posterior(self, model: Any, rows: Rows, start: Array, seed: int) -> Any:
+        """The mixture with its posterior network fitted to the parts."""
+        epochs = default_epochs(int(rows.n), STARTING.batch_size, steps=STEPS, least=3)
+        return train(
+            model,
+            PosteriorStart(self._noise(), self._views()),
+            rows,
+            key=jax.random.key(seed),
+            settings=dataclasses.replace(STARTING, max_epochs=epochs),
+            start=start,
+            where=operator.attrgetter("posterior"),
+        ).model
+
+    def _shared(
+        self, spec: FlowSpec | None, key: Array, rows: Rows, z: FloatArray, n_init: int
+    ) -> tuple[AbstractBijection | None, Any]:
+        """The map under all components (with a restart axis if there are several), and the rows on its noise side."""
+        bounds = self.columns_.bounds_map() if self.columns_.bounded else None
+        if bounds is not None and n_init > 1:
+            bounds = trees.repeat(bounds, n_init)
+        if spec is None:
+            return bounds, [z] * n_init
+        stacks = build_stacks(jax.random.split(key, n_init), spec)
+        condition = None if rows.condition is None else rows.condition[: len(z)]
+        inner = np.asarray(noise_side(stacks, as_float(z), condition), dtype=np.float64)
+        stack = trees.unstack(stacks, 0) if n_init == 1 else stacks
+        return (stack if bounds is None else Chain([stack, bounds])), inner
