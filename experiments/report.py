@@ -13,6 +13,7 @@ TITLES = {
     "two_circles": "Two circles",
     "mnist_0_4": "MNIST digits 0 to 4, as published",
     "mnist": "MNIST, defaults for images",
+    "tables": "Real tables",
     "round_trip": "Round trips",
     "depth": "Depth and compile time",
 }
@@ -60,7 +61,7 @@ def section(report: dict[str, Any]) -> list[str]:
     lines = ["", f"### {report['settings'].replace('-', ', ')}", ""]
     lines += ["| figure | median | worst |", "|---|---|---|"]
     lines += [
-        f"| {NAMES[name]} | {figure(values['median'])} | {figure(values['worst'])} |"
+        f"| {NAMES.get(name, name)} | {figure(values['median'])} | {figure(values['worst'])} |"
         for name, values in report["summary"].items()
     ]
     lines += [

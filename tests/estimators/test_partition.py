@@ -7,7 +7,7 @@ from sklearn.datasets import make_circles
 from sklearn.metrics import accuracy_score, adjusted_rand_score
 
 from pushforward.estimators import partition
-from pushforward.estimators.partition import moments, partition_rows
+from pushforward.estimators.partition import conductance, gaussian_partition, moments, partition_rows
 from tests.estimators.small import CENTRES, blobs
 
 X, Y = blobs(300)
@@ -107,3 +107,26 @@ def test_covariances_of_few_rows_in_many_columns_shrink_to_their_diagonal() -> N
         score = multivariate_normal(locations[0], factors[0] @ factors[0].T).logpdf(fresh).mean()
         bare = multivariate_normal(z.mean(axis=0), np.cov(z.T)).logpdf(fresh).mean()
         assert score > bare + at_least - 0.5
+
+
+def test_gaussians_are_taken_for_gaussians_whatever_their_sizes() -> None:
+    rng = np.random.default_rng(1)
+    y = (rng.uniform(size=1500) < 0.1).astype(int)
+    z = rng.normal(size=(1500, 2)) + np.array([5.0, 0.0]) * y[:, None]
+    part = gaussian_partition(z, 2, 0)
+    assert part is not None
+    assert adjusted_rand_score(y, part) > 0.9
+    assert gaussian_partition(z, 4, 0) is None
+
+
+def test_what_is_no_gaussian_is_not_taken_for_one() -> None:
+    angle, radius = np.random.default_rng(2).uniform(0, 2 * np.pi, 800), np.repeat([1.0, 3.0], 400)
+    rings = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    assert gaussian_partition(rings + np.random.default_rng(3).normal(0, 0.1, rings.shape), 2, 0) is None
+
+
+def test_conductance_by_hand() -> None:
+    neighbours = np.array([[1], [0], [3], [2]])
+    assert conductance(np.array([0, 0, 1, 1]), neighbours) == 0
+    assert conductance(np.array([0, 1, 1, 1]), neighbours) == 1  # row 0's only neighbour is elsewhere
+    assert conductance(np.array([0, 0, 0, 1]), neighbours) == 1

@@ -13,7 +13,7 @@ import scipy.stats
 from pushforward.bijections import Shift
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
 from pushforward.networks import Linear
-from pushforward.objectives import Batch, MixtureBound
+from pushforward.objectives import Batch, MixtureBound, agreement
 
 PI = np.array([0.25, 0.75])
 X = np.array([[0.5], [-1.0], [3.0], [2.0]])
@@ -110,3 +110,16 @@ def test_the_gradient_of_a_labelled_row_reaches_only_its_own_component(float64: 
     assert shifts[0] == pytest.approx(-(WEIGHT * X[:, 0]).sum() / WEIGHT.sum(), rel=1e-12)
     assert shifts[1] == 0
     assert np.any(gradient.posterior.weight)
+
+
+def test_disagreement_of_partners_adds_to_the_bound() -> None:
+    partner, balance = X[[1, 0, 3, 2]], 0.25
+    agreeing = MixtureBound(
+        jnp.array(1.0), jnp.array(10.0), jnp.array(0.0), consistency=jnp.array(3.0), balance=jnp.array(balance)
+    )
+    batch = Batch(jnp.asarray(X), None, None, None, jnp.asarray(WEIGHT), jnp.asarray(0.0))
+    logits = partner @ np.array([[2.0, -1.0]]) + np.array([0.5, 0.0])
+    expected = -3.0 * float(agreement(*map(jnp.asarray, (LOGITS, logits, WEIGHT)), balance))
+    without, with_partner = run(agreeing, batch), run(agreeing, batch._replace(partner=jnp.asarray(partner)))
+    assert float(without) == pytest.approx(float(mean(minus_elbo()).expected), rel=1e-6)
+    assert float(with_partner - without) == pytest.approx(expected, rel=1e-6)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pushforward.training import make_rows
+from pushforward.training import make_rows, with_neighbours
 from pushforward.training.rows import Rows, bucket, n_batches, shuffled, take_batch
 
 
@@ -74,3 +74,16 @@ def test_every_epoch_has_an_order_of_its_own() -> None:
     np.testing.assert_array_equal(orders[0], orders[1])
     assert not np.array_equal(orders[0], orders[2])
     assert not np.array_equal(np.sort(orders[0].ravel()), orders[0].ravel())
+
+
+def test_partners_are_neighbours_and_take_turns() -> None:
+    x = np.arange(10.0)[:, None]
+    neighbours = np.stack([(np.arange(10) + 1) % 10, (np.arange(10) + 2) % 10], axis=1)
+    rows = with_neighbours(make_rows(x), neighbours)
+    order = jnp.arange(20)
+    steps = []
+    for epoch in (0.0, 1.0, np.inf):
+        batch = take_batch(rows, None, order, jnp.asarray(0), 10, jnp.asarray(epoch))
+        assert batch.partner is not None
+        steps.append(((batch.partner - batch.x)[:, 0] % 10).tolist())
+    assert steps == [[1.0] * 10, [2.0] * 10, [1.0] * 10]

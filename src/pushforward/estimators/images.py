@@ -36,7 +36,7 @@ def image_bounds(x: NDArray[np.float64]) -> Bounds | None:
     return (0, 255) if low >= 0 and 16 < high <= 255 and bool((x == np.round(x)).all()) else None
 
 
-def pixels(columns: Columns, s: NDArray[np.float64]) -> Affine:
+def pixels(columns: Columns, s: NDArray[np.floating]) -> Affine:
     """From pixels in common units, about 0 to 1, to standard units.
 
     Arguments:

@@ -51,7 +51,7 @@ class FlowMixture(StartedMixture):
         init: "spectral" starts every component on its part of the rows by spectral clustering of nearest neighbours,
             "embedding" by k-means in an embedding learned from neighbours by contrast, "random" all of them in one
             place. "auto" starts on a Gaussian mixture's parts where BIC says that the rows are K Gaussians, else
-            takes "spectral" up to 8 columns and "embedding" for more and for images. Labels spread over neighbours.
+            takes "spectral" up to 8 columns or where its parts are clearly apart, else "embedding". Labels spread.
         n_likely: components evaluated at each row in training, those that the posterior network ranks first; None
             for all, but for 8 of 32 components and more, and 1 beyond 128 columns. The bound is then one with the
             posterior kept to these.
@@ -296,5 +296,5 @@ class FlowMixture(StartedMixture):
             n_likely=self._n_likely(),
             consistency=as_float(strength * self.columns_.n) if strength > 0 else None,
             views=self._views(),
-            balance=as_float(self._within("balance", 1)),
+            balance=as_float(self._within("balance", 1.0)),
         )

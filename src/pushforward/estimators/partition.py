@@ -17,7 +17,9 @@ MOST_PARTS = 32  # that spectral clustering tells apart in little time
 MOST_FITTED, MOST_COLUMNS = 3_000, 10  # rows and columns that Gaussian mixtures are fitted to
 
 
-def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int, round_clusters: bool) -> np.ndarray:
+def partition_rows(
+    z: FloatArray, k: int, label: np.ndarray | None, seed: int, round_clusters: bool = False
+) -> np.ndarray:
     """Assign every row a component to start.
 
     Without labels: k-means of clusters that are round; of others spectral clustering of the nearest neighbours, but
@@ -45,7 +47,7 @@ def partition_rows(z: FloatArray, k: int, label: np.ndarray | None, seed: int, r
     return _seeded_means(z, looked, k, label, rng)
 
 
-def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int, round_clusters: bool) -> np.ndarray:
+def _fit_predict(z: FloatArray, looked: np.ndarray, k: int, seed: int, round_clusters: bool = False) -> np.ndarray:
     from sklearn.cluster import KMeans
 
     if k == 1:

@@ -30,7 +30,8 @@ from pushforward.trees import Frozen
 
 INITS = ("auto", "spectral", "embedding", "random")
 MOST_SPECTRAL = 8  # columns up to which parts are found by spectral clustering; embedding first beyond
-SLACK = 1.5  # how much more than embedded parts those of Gaussians may cut through neighbours
+SLACK = 1.5  # how much more than spectral parts those of Gaussians may cut through neighbours
+CLEAR = 2 / 3  # how much of what embedded parts cut through spectral ones may, to be preferred
 STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
 STEPS = 300  # of the posterior network on the parts
 
@@ -100,18 +101,21 @@ class StartedMixture(FittedMixture):
         """The component that each row starts, -1 for none."""
         if self.init == "random":
             return np.full(len(z), -1) if label is None else label
-        k, gaussian = self.n_components_, None
-        if label is None and self.init == "auto" and self.image_shape is None:
-            gaussian = gaussian_partition(z, k, seed)
-        if not self._embeds(len(z)):
-            return partition_rows(z, k, label, seed, False) if gaussian is None else gaussian
+        k, embeds, chooses = self.n_components_, self._embeds(len(z)), label is None and self.init == "auto"
+        gaussian = gaussian_partition(z, k, seed) if chooses and self.image_shape is None else None
+        if not embeds:
+            return partition_rows(z, k, label, seed) if gaussian is None else gaussian
         neighbours = np.asarray(rows.neighbours)[: len(z)]
+        spectral, cut = None, np.inf
+        if chooses and self.image_shape is None:
+            spectral = partition_rows(z, k, None, seed)
+            cut = conductance(spectral, neighbours)
+        if gaussian is not None and conductance(gaussian, neighbours) <= SLACK * cut:
+            return gaussian
         sizes = check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes)
         embedded = embed(self._seen(rows), neighbours, sizes, self._image(), seed)
         found = partition_rows(embedded, k, label, seed, True)
-        if gaussian is None or conductance(gaussian, neighbours) > SLACK * conductance(found, neighbours):
-            return found
-        return gaussian
+        return found if spectral is None or cut > CLEAR * conductance(found, neighbours) else spectral
 
     def _placed(self, parts: np.ndarray, z: FloatArray, rows: Rows, seed: int) -> Any:
         """Mixtures whose components lie where the parts are, or all in one place."""

@@ -38,8 +38,8 @@ class Convolutional(eqx.Module):
         (5,)
     """
 
-    kernels: tuple[Float[Array, "patch n_out"], ...]
-    biases: tuple[Float[Array, " n_out"], ...]
+    kernels: tuple[Float[Array, "_ _"], ...]
+    biases: tuple[Float[Array, " _"], ...]
     head: MLP
     image_shape: tuple[int, ...] = eqx.field(static=True)
 

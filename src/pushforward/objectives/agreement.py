@@ -36,8 +36,8 @@ class Embedding(eqx.Module):
 class Contrast(eqx.Module):
     """How hard it is to tell, in an embedding, a row's partner from all other rows (InfoNCE, van den Oord et al. 2018).
 
-    Partners are near rows, moved a little where they are images (Dwibedi et al. 2021). What lies between rows that are
-    neighbours of neighbours draws together, and clusters become round.
+    Partners are near rows, moved a little where they are images (Dwibedi et al. 2021). Neighbours of
+    neighbours draw together, which parts clusters that straight distances do not.
 
     Arguments:
         views: random moves of images; None for rows as they are.
@@ -78,7 +78,7 @@ def agreement(
     Example:
         >>> import jax.numpy as jnp
         >>> sure = 50 * jnp.eye(2)
-        >>> float(agreement(sure, sure, jnp.ones(2), balance=1.0).round(4))
+        >>> round(float(agreement(sure, sure, jnp.ones(2), balance=1.0)), 4)
         0.6931
     """
     q, p = jax.nn.softmax(logits), jax.nn.softmax(others)
