@@ -26,7 +26,7 @@ def test_bent_wings_are_each_one(seed: int) -> None:
 
 
 def test_many_columns_and_rows_are_looked_at_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(count, "MOST_ROWS", 200)
+    monkeypatch.setattr(count, "MOST_FITTED", 200)
     rng = np.random.default_rng(0)
     y = np.arange(1000) % 4
     X = 8 * rng.normal(size=(4, 30))[y] + rng.normal(size=(1000, 30))

@@ -32,4 +32,4 @@ def test_clusters_part_that_distances_do_not() -> None:
     plain, embedded = (
         adjusted_rand_score(y[y < 5], KMeans(5, n_init=5, random_state=0).fit_predict(z)) for z in (rows, found)
     )
-    assert plain < 0.8 < 0.9 < embedded
+    assert embedded > max(0.85, plain + 0.05)

@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import pushforward as pf
 from pushforward.data.columns import learn_columns
+from pushforward.estimators import embedding
 from pushforward.estimators.images import check_image, image_bounds, pixels
 
 
@@ -49,6 +50,8 @@ def test_pixels_are_shares_of_one_range(bounds: Any) -> None:
 def fitted() -> tuple[pf.FlowMixture, np.ndarray, np.ndarray]:
     X, y = load_digits(return_X_y=True)
     X, y = X[y < 3], y[y < 3]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(embedding, "STEPS", 200)
     mixture = pf.FlowMixture(
         3,
         image_shape=(8, 8),
@@ -59,7 +62,9 @@ def fitted() -> tuple[pf.FlowMixture, np.ndarray, np.ndarray]:
         refine_posterior=False,
         random_state=0,
     )
-    return mixture.fit(X), X, y
+    mixture.fit(X)
+    patch.undo()
+    return mixture, X, y
 
 
 def test_images_are_clustered(fitted: Any) -> None:

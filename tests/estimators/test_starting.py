@@ -8,10 +8,16 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from pushforward import FlowMixture
+from pushforward.estimators import embedding
 from pushforward.estimators.embedding import nearest_rows
 from pushforward.objectives import agreement
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "STEPS", 100)
 
 
 def blobs(n: int, dim: int, share: float, apart: float) -> tuple[np.ndarray, np.ndarray]:

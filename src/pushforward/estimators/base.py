@@ -25,7 +25,7 @@ from pushforward.training.rows import bucket
 
 FloatArray = NDArray[np.float64]
 SCORE_ROWS = 4096  # rows of one scoring call
-PRIOR_PRECISION = 2.5
+PRIOR_PRECISION, MOST_PRECISION = 2.5, 10.0  # of few columns; how much higher for many
 FEWEST_TO_VALIDATE = 50  # below, every row trains
 FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not held out
 
@@ -266,11 +266,11 @@ def starting_scale(dim: int) -> bool:
     return dim <= DENSE_UP_TO
 
 
-def default_settings(n: int, learning_rate: float = 5e-3) -> dict[str, Any]:
-    """Training settings for n rows.
+def default_settings(n: int, dim: int, learning_rate: float = 5e-3) -> dict[str, Any]:
+    """Training settings for n rows of so many columns.
 
-    The L2 penalty is a Gaussian prior of variance 1/PRIOR_PRECISION on every parameter, so its weight in the
-    mean loss falls with n.
+    The L2 penalty is a Gaussian prior on every parameter, so its weight in the mean loss falls with n. Its precision
+    grows with the columns, as more weights meet in every unit: without that few rows of many columns are overfitted.
     """
     batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
     max_epochs = default_epochs(n, batch_size, steps=4000, least=20)
@@ -281,7 +281,7 @@ def default_settings(n: int, learning_rate: float = 5e-3) -> dict[str, Any]:
         "schedule": "cosine",
         "clip_norm": 10.0,
         "averaging": 0.998,
-        "weight_decay": PRIOR_PRECISION / n,
+        "weight_decay": PRIOR_PRECISION * min(max(1.0, (dim / 4) ** 2), MOST_PRECISION) / n,
     }
 
 

@@ -59,7 +59,7 @@ class FlowMixture(StartedMixture):
             or in which only the labelled rows train (init="random"); None for a choice by the table.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
-            variance 0.4 on every parameter.
+            variance 0.4 on every parameter up to four columns, less for more.
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of the unlabelled rows held out to stop early and keep the best weights.
@@ -247,7 +247,7 @@ class FlowMixture(StartedMixture):
 
         training = self._paired(rows(train_index, n_leading), seed)
         rate = 1e-3 if self.columns_.n > DENSE_UP_TO else 1e-2
-        defaults = default_settings(len(train_index), learning_rate=rate)
+        defaults = default_settings(len(train_index), self.columns_.n, learning_rate=rate)
         settings = self._training_settings(len(train_index), defaults)
         n_init = 1 if going_on else self._count("n_init")
         start_epochs, model, start = 0, self._flow if going_on else None, None
