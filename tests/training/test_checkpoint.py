@@ -192,6 +192,13 @@ def test_a_crash_while_writing_leaves_the_last_checkpoint(stopped: Path, monkeyp
     assert file.read_bytes() == before and os.listdir(file.parent) == [file.name]
 
 
+def test_discarding_removes_what_a_killed_writer_left(stopped: Path) -> None:
+    kept = keep(stopped)
+    kept._partial.write_bytes(b"half a stat")
+    kept.discard()
+    assert not kept.file.parent.exists()
+
+
 def test_discarding_removes_the_folder_unless_others_use_it(stopped: Path) -> None:
     kept = keep(stopped)
     other = kept.file.parent / "notes.txt"

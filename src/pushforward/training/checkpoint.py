@@ -123,6 +123,7 @@ class Checkpoint:
     def discard(self) -> None:
         """Remove the kept state, once training is complete."""
         self.file.unlink(missing_ok=True)
+        self._partial.unlink(missing_ok=True)  # of a process that was killed while it wrote
         with contextlib.suppress(OSError):  # somebody keeps other things there
             self.file.parent.rmdir()
 
