@@ -1,8 +1,8 @@
 """MNIST as a user would cluster it: digits 0 to 4 and all ten, without labels and with ten labels a class.
 
-The rows are said to be images; beyond that only the number of epochs and the size of a step are chosen, for time. All
-training images are fitted; every figure is of test images (bits and the gap of the first 1,000). Beside it k-means and
-Gaussian mixtures with full covariances, both on 40 principal components of the same images.
+The rows are said to be images; beyond that only the number of epochs is chosen, for time, and with so few a shorter
+average. All training images are fitted; every figure is of test images (bits and the gap of the first 1,000). Beside
+it k-means and Gaussian mixtures with full covariances, both on 40 principal components of the same images.
 """
 
 from __future__ import annotations

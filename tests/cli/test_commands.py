@@ -12,6 +12,7 @@ import pytest
 
 import pushforward as pf
 from pushforward.data import read_table
+from pushforward.estimators import embedding
 from tests.cli.helpers import QUICK, columns, invoke, refused, run, snapshot, write
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -247,6 +248,7 @@ def test_help_teaches():
 
 def test_demo_finds_the_digits_and_leaves_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(embedding, "STEPS", 150)  # in the tests as quick as it may be
     said = run("demo")
     folder = Path("pushforward-demo")
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -12,8 +12,6 @@ from pushforward.estimators import embedding
 from pushforward.estimators.embedding import nearest_rows
 from pushforward.objectives import agreement
 
-RNG = np.random.default_rng(0)
-
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,8 +19,9 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def blobs(n: int, dim: int, share: float, apart: float) -> tuple[np.ndarray, np.ndarray]:
-    y = (RNG.uniform(size=n) < share).astype(int)
-    X = RNG.normal(size=(n, dim))
+    rng = np.random.default_rng(0)
+    y = (rng.uniform(size=n) < share).astype(int)
+    X = rng.normal(size=(n, dim))
     X[:, 0] += apart * y
     return X, y
 
@@ -33,9 +32,10 @@ def small(k: int, **options: Any) -> FlowMixture:
 
 
 def test_arms_in_a_wide_table_are_found() -> None:
-    angle, y = RNG.uniform(0, 3, 600), np.repeat([0, 1, 2], 200)
-    arcs = np.stack([np.cos(angle), np.sin(angle), 1.5 * y - 1.5], axis=1) + RNG.normal(0, 0.05, (600, 3))
-    X = arcs @ RNG.normal(size=(3, 12)) + RNG.normal(0, 0.05, (600, 12))
+    rng = np.random.default_rng(0)
+    angle, y = rng.uniform(0, 3, 600), np.repeat([0, 1, 2], 200)
+    arcs = np.stack([np.cos(angle), np.sin(angle), 1.5 * y - 1.5], axis=1) + rng.normal(0, 0.05, (600, 3))
+    X = arcs @ rng.normal(size=(3, 12)) + rng.normal(0, 0.05, (600, 12))
     assert adjusted_rand_score(y, small(3).fit(X).labels_) > 0.95
 
 
@@ -67,9 +67,10 @@ def test_consistency_keeps_neighbours_together() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"consistency": -1.0}, "consistency must be a number from 0 to inf; got -1.0"),
-        ({"consistency": float("nan")}, "consistency must be a number from 0 to inf; got nan"),
-        ({"balance": 2.0}, "balance must be a number from 0 to 1; got 2.0"),
+        ({"consistency": -1.0}, "consistency must be a number, finite, and at least 0; got -1.0"),
+        ({"consistency": float("nan")}, "consistency must be a number, finite, and at least 0; got nan"),
+        ({"consistency": float("inf")}, "consistency must be a number, finite, and at least 0; got inf"),
+        ({"balance": 2.0}, "balance must be a number, at least 0 and at most 1; got 2.0"),
         ({"image_shape": (3, 3)}, r"image_shape \(3, 3\) makes 9 pixels, and a row has 2 columns"),
     ],
 )

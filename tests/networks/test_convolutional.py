@@ -31,7 +31,7 @@ def test_numbers_beside_the_image_count() -> None:
     assert not np.allclose(first, second, rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(8,), (8, 8, 1, 1), (0, 8)])
+@pytest.mark.parametrize("shape", [(8,), (8, 8, 1, 1), (0, 8), (True, 8)])
 def test_shapes_that_are_no_image_are_named(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="image_shape must be"):
         Convolutional.init(jax.random.key(0), shape, 2)

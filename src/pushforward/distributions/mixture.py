@@ -119,7 +119,7 @@ class MixtureOfFlows(AbstractDistribution):
 
     def seen(self, x: Array, condition: Array | None = None) -> Array:
         """What the posterior network reads of a single point, of the point's shape."""
-        return self._inner(x, condition)[0] if self.view is None else self.view.value.inverse(x)
+        return self._view(x, self._inner(x, condition)[0])  # compiled, what is not read is not computed
 
     def seen_logits(self, seen: Array, condition: Array | None = None) -> Array:
         """The posterior network's logits, shape (K,), where it reads `seen`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -11,21 +10,19 @@ from numpy.typing import NDArray
 
 from pushforward.bijections import Affine
 from pushforward.data.columns import Bounds, Columns, as_float
-from pushforward.flows.checks import is_whole
+from pushforward.networks import image_sides
 
 
-def check_image(image_shape: Any, n_columns: int) -> tuple[int, ...]:
-    """The shape of images as a tuple.
+def check_image(image_shape: Any, n_columns: int) -> tuple[int, int, int]:
+    """Height, width and channels of rows that are images.
 
     Raises:
         ValueError: it is not two or three positive whole numbers, or their product is not the number of columns.
     """
-    sides = tuple(image_shape) if isinstance(image_shape, Sequence) and not isinstance(image_shape, str) else ()
-    if len(sides) not in (2, 3) or not all(is_whole(side, 1) for side in sides):
-        raise ValueError(f"image_shape must be (height, width) or (height, width, channels); got {image_shape!r}")
+    sides = image_sides(image_shape)
     if prod(sides) != n_columns:
-        raise ValueError(f"image_shape {sides} makes {prod(sides)} pixels, and a row has {n_columns} columns")
-    return tuple(int(side) for side in sides)
+        raise ValueError(f"image_shape {image_shape!r} makes {prod(sides)} pixels, and a row has {n_columns} columns")
+    return sides
 
 
 def image_bounds(x: NDArray[np.float64]) -> Bounds | None:

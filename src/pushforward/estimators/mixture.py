@@ -245,7 +245,9 @@ class FlowMixture(StartedMixture):
                 n_leading=n_leading,
             )
 
-        training = self._paired(rows(train_index, n_leading), seed)
+        training = rows(train_index, n_leading)
+        seen = self._seen(training)
+        training = self._paired(training, seen, seed)
         rate = 1e-3 if self.columns_.n > DENSE_UP_TO else 1e-2
         defaults = default_settings(len(train_index), self.columns_.n, learning_rate=rate)
         settings = self._training_settings(len(train_index), defaults)
@@ -253,7 +255,7 @@ class FlowMixture(StartedMixture):
         start_epochs, model, start = 0, self._flow if going_on else None, None
         if model is None:
             labels = None if label is None else label[train_index]
-            model, start = self._start(training, labels, seed, n_init)
+            model, start = self._start(training, seen, labels, seed, n_init)
             start_epochs = self._start_epochs(settings.max_epochs, label)
         leading = start_epochs if self.init == "random" and n_leading else 0
         settings = self._training_settings(

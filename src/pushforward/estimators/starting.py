@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import operator
 from typing import Any
@@ -41,8 +42,10 @@ class StartedMixture(FittedMixture):
 
     def _within(self, name: str, most: float) -> float:
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= most:
-            raise ValueError(f"{name} must be a number from 0 to {most:g}; got {value!r}")
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not number or not 0 <= float(value) <= most or math.isinf(value):
+            limit = "finite, and at least 0" if math.isinf(most) else f"at least 0 and at most {most:g}"
+            raise ValueError(f"{name} must be a number, {limit}; got {value!r}")
         return float(value)
 
     def _noise(self) -> Array | None:
@@ -71,20 +74,22 @@ class StartedMixture(FittedMixture):
             return unbounded(self.columns_, x)
         return np.asarray(jax.vmap(pixels(self.columns_, x).inverse)(as_float(x)), dtype=np.float64)
 
-    def _paired(self, rows: Rows, seed: int) -> Rows:
+    def _paired(self, rows: Rows, seen: FloatArray, seed: int) -> Rows:
         """The rows with their neighbours, where anything asks for them."""
         n = int(rows.n)
         wanted = self._embeds(n) or self._within("consistency", np.inf) > 0
         if not wanted or self.n_components_ == 1 or n < FEWEST_ROWS:
             return rows
-        return with_neighbours(rows, nearest_rows(self._seen(rows), seed))
+        return with_neighbours(rows, nearest_rows(seen, seed))
 
-    def _start(self, rows: Rows, label: np.ndarray | None, seed: int, n_init: int) -> tuple[Any, Array | None]:
+    def _start(
+        self, rows: Rows, seen: FloatArray, label: np.ndarray | None, seed: int, n_init: int
+    ) -> tuple[Any, Array | None]:
         """The untrained mixture (with a restart axis if there are several), and the part that each row starts."""
         n = int(rows.n)
-        z = unbounded(self.columns_, np.asarray(rows.x)[:n])
+        z = seen if self.image_shape is None else unbounded(self.columns_, np.asarray(rows.x)[:n])
         seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
-        parts = np.stack([self._part(int(s), z, rows, label) for s in seeds])
+        parts = np.stack([self._part(int(s), z, seen, rows, label) for s in seeds])
         model = self._placed(parts, z, rows, seed)
         if self.init == "random" and label is None:
             return model, None
@@ -97,7 +102,7 @@ class StartedMixture(FittedMixture):
         each = [self._start_posterior(trees.unstack(model, i), rows, start[i], seed + i) for i in range(n_init)]
         return trees.stack(each), start
 
-    def _part(self, seed: int, z: FloatArray, rows: Rows, label: np.ndarray | None) -> np.ndarray:
+    def _part(self, seed: int, z: FloatArray, seen: FloatArray, rows: Rows, label: np.ndarray | None) -> np.ndarray:
         """The component that each row starts, -1 for none."""
         if self.init == "random":
             return np.full(len(z), -1) if label is None else label
@@ -113,7 +118,7 @@ class StartedMixture(FittedMixture):
         if gaussian is not None and conductance(gaussian, neighbours) <= SLACK * cut:
             return gaussian
         sizes = check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes)
-        embedded = embed(self._seen(rows), neighbours, sizes, self._image(), seed)
+        embedded = embed(seen, neighbours, sizes, self._image(), seed)
         found = partition_rows(embedded, k, label, seed, True)
         return found if spectral is None or cut > CLEAR * conductance(found, neighbours) else spectral
 

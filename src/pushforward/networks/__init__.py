@@ -1,9 +1,19 @@
 """What parameterises maps: plain, masked and convolutional networks."""
 
 from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
-from pushforward.networks.convolutional import Convolutional
+from pushforward.networks.convolutional import Convolutional, image_sides
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.made import MADE
 from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear
 
-__all__ = ["ACTIVATIONS", "MADE", "MLP", "BlockLinear", "BlockTriangular", "Convolutional", "Linear", "LinearChain"]
+__all__ = [
+    "ACTIVATIONS",
+    "MADE",
+    "MLP",
+    "BlockLinear",
+    "BlockTriangular",
+    "Convolutional",
+    "Linear",
+    "LinearChain",
+    "image_sides",
+]

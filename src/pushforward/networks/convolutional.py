@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pushforward.networks.mlp import MLP, activation
@@ -41,7 +43,7 @@ class Convolutional(eqx.Module):
     kernels: tuple[Float[Array, "_ _"], ...]
     biases: tuple[Float[Array, " _"], ...]
     head: MLP
-    image_shape: tuple[int, ...] = eqx.field(static=True)
+    sides: tuple[int, int, int] = eqx.field(static=True)
 
     @classmethod
     def init(
@@ -54,10 +56,7 @@ class Convolutional(eqx.Module):
         hidden_sizes: Sequence[int] = (128,),
     ) -> Convolutional:
         """Draw a network to train."""
-        shape = tuple(image_shape)
-        if len(shape) not in (2, 3) or not all(isinstance(n, int) and n > 0 for n in shape):
-            raise ValueError(f"image_shape must be (height, width) or (height, width, channels); got {image_shape!r}")
-        height, width, n_channels = (*shape, 1)[:3]
+        height, width, n_channels = image_sides(image_shape)
         sizes = [n_channels, *channels]
         key_head, *keys = jax.random.split(key, len(sizes))
         kernels = tuple(
@@ -67,16 +66,30 @@ class Convolutional(eqx.Module):
         for _ in channels:
             height, width = -(-height // 2), -(-width // 2)
         head = MLP.init(key_head, height * width * sizes[-1] + n_given, n_out, hidden_sizes)
-        return cls(kernels, tuple(jnp.zeros(n) for n in channels), head, shape)
+        return cls(kernels, tuple(jnp.zeros(n) for n in channels), head, image_sides(image_shape))
 
     def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
-        n_pixels, act = math.prod(self.image_shape), activation(self.head.activation)
-        image = x[:n_pixels].reshape((*self.image_shape, 1)[:3])
+        n_pixels, act = math.prod(self.sides), activation(self.head.activation)
+        image = x[:n_pixels].reshape(self.sides)
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
             patches = _patches(image)
             flat = patches.reshape(-1, patches.shape[-1]) @ kernel + bias
             image = act(flat).reshape(*patches.shape[:-1], -1)
         return self.head(jnp.concatenate([image.reshape(-1), x[n_pixels:]]))
+
+
+def image_sides(image_shape: Any) -> tuple[int, int, int]:
+    """Height, width and channels of images, one channel where none are told.
+
+    Raises:
+        ValueError: it is not two or three positive whole numbers.
+    """
+    sides = tuple(image_shape) if isinstance(image_shape, Sequence) and not isinstance(image_shape, str) else ()
+    whole = all(isinstance(side, int | np.integer) and type(side) is not bool and side > 0 for side in sides)
+    if len(sides) not in (2, 3) or not whole:
+        raise ValueError(f"image_shape must be (height, width) or (height, width, channels); got {image_shape!r}")
+    height, width, channels = (*sides, 1)[:3]
+    return int(height), int(width), int(channels)
 
 
 def _patches(image: Float[Array, "h w c"]) -> Float[Array, "h2 w2 patch"]:

@@ -49,7 +49,7 @@ class Contrast(eqx.Module):
 
     def __call__(self, model: Embedding, batch: Batch, key: PRNGKeyArray) -> Array:
         if batch.partner is None:
-            raise ValueError("contrast needs rows with neighbours; see `make_rows`")
+            raise ValueError("contrast needs rows with neighbours; see `training.with_neighbours`")
         n, rows = len(batch.x), jnp.concatenate([batch.x, batch.partner])
         found = model(rows if self.views is None else self.views(rows, key))
         real = jnp.tile(batch.weight > 0, 2)

@@ -119,7 +119,7 @@ class PosteriorStart(eqx.Module):
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
         if batch.start is None:
-            raise ValueError("a start needs the component that each row starts")
+            raise ValueError("the posterior cannot start: the batch does not say which component each row starts")
         logits = nearby_logits(model, batch.x, batch.condition, self.noise, self.views, key)
         chosen = jax.nn.one_hot(batch.start, logits.shape[-1])  # of -1, for no component, zeros
         return weighted_mean(-(chosen * jax.nn.log_softmax(logits)).sum(-1), batch.weight)

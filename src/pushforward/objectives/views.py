@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pushforward.networks import image_sides
+
 ROTATION = 15.0  # degrees, to either side
 SCALE = 0.15  # logarithm of the stretch of either axis
 SHIFT = 0.07  # of the image's side
@@ -31,7 +33,7 @@ class ImageViews(eqx.Module):
     image_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, rows: Float[Array, "n pixels"], key: PRNGKeyArray) -> Float[Array, "n pixels"]:
-        height, width, channels = (*self.image_shape, 1)[:3]
+        height, width, channels = image_sides(self.image_shape)
         where = self._places(key, len(rows))
         corner = jnp.floor(where)
         fraction = where - corner
