@@ -88,6 +88,7 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any) -> None:
     pictures = [
         picture(drawn, f"pinwheel-{settings}"),
         picture(plots.density(mixture.score_samples, X), f"pinwheel-{settings}-density"),
+        picture(plots.posterior_gap(mixture.posterior_gap(X), mixture.labels_, X), f"pinwheel-{settings}-gap"),
     ]
     better = {
         "ari_bayes": True,

@@ -87,6 +87,7 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any) -> None:
     mixture, X = first
     samples, component = mixture.sample(1024, random_state=0)
     drawn = plots.data_and_samples(X, samples, component, posterior=mixture.predict_proba)
+    posteriors = {"posterior network": mixture.predict_proba, "responsibilities": mixture.responsibilities}
     better = dict.fromkeys(
         ("accuracy_predict", "accuracy_responsibilities", "ari_predict", "ari_responsibilities", "log_likelihood"), True
     ) | {"posterior_gap": False, "fit_seconds": False}
@@ -96,7 +97,10 @@ def report(settings: str, rows: list[dict[str, Any]], first: Any) -> None:
         mixture,
         rows,
         summary=summary(rows, better),
-        pictures=[picture(drawn, f"two-circles-{settings}")],
+        pictures=[
+            picture(drawn, f"two-circles-{settings}"),
+            picture(plots.regions(X, posteriors), f"two-circles-{settings}-regions"),
+        ],
     )
 
 

@@ -183,6 +183,13 @@ def test_arrays_are_scored_by_place(work):
     assert read_table(write("two.csv", "x0,x1,x2\n1,2,3\n4,5,6\n")).names == tuple(model.feature_names_in_)
 
 
+def test_images_are_declared(work, monkeypatch):
+    monkeypatch.setattr(embedding, "STEPS", 10)
+    np.save("pictures.npy", np.random.default_rng(0).uniform(0, 1, (60, 4)))
+    run("fit", "pictures.npy", "--out", "seen", "--image", "2x2", "--components", 2, *QUICK)
+    assert pf.load("seen").image_shape == (2, 2)
+
+
 def test_bounds_and_whole_numbers_are_declared(work):
     run("fit", "table.parquet", "--out", "bounded", "--columns", "x,n", "--bound", "n=0:4", "--bound", "x=-9:",
         "--discrete", "n", "--kind", "density", *QUICK)  # fmt: skip
@@ -206,6 +213,9 @@ def test_bounds_and_whole_numbers_are_declared(work):
         (["--discrete", "z"], "no modelled column 'z'"),
         (["--kind", "density", "--components", "3"], "--components needs --kind mixture"),
         (["--kind", "density", "--label-column", "side"], "--label-column needs --kind mixture"),
+        (["--kind", "density", "--image", "1x2"], "--image needs --kind mixture"),
+        (["--image", "2by1"], "--image 2by1: expected HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS"),
+        (["--image", "2x2"], "--image (2, 2) makes 4 pixels, and a row has 2 columns"),
         (["--given", "x"], "column 'x' is both modelled and conditioned on"),
         (["--flow", "nope"], "unknown flow 'nope'"),
         (["--columns", ","], "a list of columns is empty"),

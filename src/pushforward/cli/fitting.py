@@ -84,6 +84,15 @@ Bound = Annotated[
 Discrete = Annotated[
     str, typer.Option(metavar="auto|none|A,B,…", help="Which columns hold whole numbers; auto: those that do here.")
 ]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        help="Rows are images of so many pixels, 28x28 say, or 32x32x3 with colours last: clusters are found by what "
+        "they show.",
+        show_default=False,
+    ),
+]
 Flow = Annotated[
     str,
     typer.Option(
@@ -135,6 +144,7 @@ def fit(
     components: Components = None,
     bound: Bound = None,
     discrete: Discrete = "auto",
+    image: Image = None,
     flow: Flow = "auto",
     layers: Layers = None,
     epochs: Epochs = None,
@@ -150,9 +160,9 @@ def fit(
 
     Ctrl-C ends training and keeps the best model so far.
     """
-    if kind is Kind.density and (label_column or components):
-        option = "--label-column" if label_column else "--components"
-        raise ValueError(f"{option} needs --kind mixture; a density has no components")
+    for option, value in (("--label-column", label_column), ("--components", components), ("--image", image)):
+        if kind is Kind.density and value:
+            raise ValueError(f"{option} needs --kind mixture; a density has no components")
     _check_paths(out, checkpoint, resume, overwrite)
     from pushforward.cli.inputs import read_inputs
 
@@ -171,6 +181,7 @@ def fit(
     }
     if kind is Kind.mixture:
         options["n_components"] = _n_components(components, inputs, label_column)
+        options["image_shape"] = _image_shape(image)
     estimator = _train(kind, options, inputs, label_column, out, checkpoint, resume, overwrite)
     _report(estimator, inputs, data, out, checkpoint is not None or resume)
 
@@ -212,6 +223,14 @@ def _discrete(text: str, names: tuple[str, ...]) -> str | tuple[str, ...]:
     if unknown:
         raise ValueError(f"--discrete {text}: no modelled column {unknown[0]!r}; write auto, none or column names")
     return chosen
+
+
+def _image_shape(text: str | None) -> tuple[int, ...] | None:
+    """`HxW` as the estimator takes it, which checks it against the columns."""
+    sides = [] if text is None else text.lower().split("x")
+    if not all(side.isdecimal() for side in sides):
+        raise ValueError(f"--image {text}: expected HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS, such as 28x28")
+    return tuple(int(side) for side in sides) or None
 
 
 def _n_components(asked: str | None, inputs: Inputs, label_column: str | None) -> int | str:
@@ -290,6 +309,7 @@ def _in_options(message: str) -> str:
     renamed = {
         "n_components": "--components",
         "discrete=[...]": "--discrete",
+        "image_shape": "--image",
         "max_epochs must": "--epochs must",  # with the verb, as columns may have such names
         "batch_size must": "--batch-size must",
         "learning_rate must": "--learning-rate must",

@@ -151,3 +151,52 @@ def test_plots_need_no_display_and_load_matplotlib_only_when_drawing(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "t.png"], check=True, env={"MPLBACKEND": "TkAgg"})
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
+def signs(points: np.ndarray) -> np.ndarray:
+    return np.eye(2)[(points[:, 0] > 0).astype(int)]
+
+
+def test_regions_have_a_panel_for_each_posterior():
+    X = RNG.normal(size=(60, 2))
+    figure = plots.regions(X, {"network": signs, "exact": lambda P: signs(-P)}, classes=(X[:, 0] > 0).astype(int))
+    assert [axes.get_title() for axes in figure.axes] == ["network", "exact"]
+    left, right = (axes.images[0].get_array() for axes in figure.axes)
+    np.testing.assert_allclose(left[:, 0], right[:, -1])  # the colours of the two halves change places
+    assert not np.allclose(left[:, 0], right[:, 0])
+    drawn(figure)
+
+
+@pytest.mark.parametrize("k", [2, 3, 10])
+def test_a_map_keeps_components_apart(k):
+    components = np.repeat(np.arange(k), 40)
+    X = RNG.normal(size=(40 * k, 12)) + 6 * np.eye(k, 12)[components]
+    figure = plots.component_map(X * 100, components, classes=[f"class {j}" for j in components])
+    at = np.asarray(figure.axes[0].collections[0].get_offsets())
+    assert at.shape == (40 * k, 2)
+    assert np.ptp(at, axis=0).min() > 1
+    numbers = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert set(numbers) == {str(j) for j in range(k)}
+    if k == 3:
+        middles = np.array(list(numbers.values()))
+        assert min(np.linalg.norm(middles[i] - middles[j]) for i, j in ((0, 1), (0, 2), (1, 2))) > 3
+    drawn(figure)
+
+
+def test_a_map_needs_columns_and_components():
+    with pytest.raises(ValueError, match="expected \\(n, D\\), D ≥ 2"):
+        plots.component_map(np.zeros((4, 1)), [0, 0, 1, 1])
+    with pytest.raises(ValueError, match="all rows are of one component"):
+        plots.component_map(RNG.normal(size=(4, 3)), [1, 1, 1, 1])
+
+
+def test_the_gap_is_shown_as_the_share_of_rows_above():
+    gap = np.array([0.0, 0.1, 0.4, 2.0])
+    figure = plots.posterior_gap(gap, [0, 0, 0, 1], X=RNG.normal(size=(4, 2)))
+    curve = figure.axes[0].lines[0]
+    np.testing.assert_allclose(curve.get_xdata(), [1e-6, 0.1, 0.4])
+    np.testing.assert_allclose(curve.get_ydata(), [1, 2 / 3, 1 / 3])
+    assert len(figure.axes) == 3  # two panels and the scale of colours
+    drawn(figure)
+    with pytest.raises(ValueError, match="as many rows of each"):
+        plots.posterior_gap(gap, [0, 1])

@@ -1,0 +1,297 @@
+"""Clusters: against classes, in the plane, mapped from many columns, and how far the posterior is from exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from pushforward.plots.marks import GREY, colour_key, colours, figure_of, plane, scatter, shade_regions, tidy, window
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Posterior = Callable[[Float[np.ndarray, "m 2"]], ArrayLike]
+MOST_ROWS = 5000  # that a map is made of
+LEAST_GAP = 1e-6  # nats; less is drawn as this
+
+
+def contingency(classes: ArrayLike, components: ArrayLike, n_components: int | None = None) -> Figure:
+    """How the rows of each class spread over the components, as a table with a heat map behind.
+
+    Components are ordered so that the classes come out along the diagonal.
+
+    Arguments:
+        classes: the true class of each row, shape (n,), of any kind that sorts.
+        components: the component of each row, integers of shape (n,).
+        n_components: K; the largest component + 1 where not given.
+
+    Raises:
+        ValueError: the two differ in length, or are empty.
+
+    Example:
+        >>> from pushforward import plots
+        >>> figure = plots.contingency(["a", "a", "b"], [1, 1, 0])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['2', '0', '0', '1']
+    """
+    names, index = np.unique(np.asarray(classes), return_inverse=True)
+    chosen = np.asarray(components)
+    if len(index) != len(chosen) or not len(index):
+        raise ValueError(
+            f"classes has {len(index)} rows and components {len(chosen)}; expected equally many, at least 1"
+        )
+    k = int(chosen.max()) + 1 if n_components is None else n_components
+    counts = np.zeros((len(names), k), dtype=int)
+    np.add.at(counts, (index, chosen), 1)
+    order = _diagonal_order(counts)
+    counts = counts[:, order]
+
+    figure = figure_of(1.6 + 0.75 * k, 1.3 + 0.55 * len(names))
+    axes = figure.subplots()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for i, j in np.ndindex(*counts.shape):
+        axes.text(j, i, str(counts[i, j]), ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
+    axes.set_xticks(range(k), [str(j) for j in order])
+    axes.set_yticks(range(len(names)), [str(name) for name in names])
+    axes.set(xlabel="component", ylabel="class")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def data_and_samples(
+    X: ArrayLike,
+    samples: ArrayLike,
+    components: ArrayLike,
+    posterior: Posterior | None = None,
+    names: Sequence[str] = ("x0", "x1"),
+    classes: ArrayLike | None = None,
+) -> Figure:
+    """Two-dimensional data beside samples coloured by component, with the posterior's regions behind them.
+
+    Figures 5.1 to 5.3 of the thesis on variational mixtures of flows.
+
+    Arguments:
+        X: data, shape (n, 2).
+        samples: shape (m, 2).
+        components: the component of each sample, integers of shape (m,).
+        posterior: gives p(k|x) of shape (m, K) for points (m, 2), `predict_proba` say; no regions where None.
+        names: of the two columns.
+        classes: integers of shape (n,) that colour the data; grey where not given (or -1).
+
+    Raises:
+        ValueError: data or samples do not have two columns.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> X = np.random.default_rng(0).normal(size=(50, 2))
+        >>> figure = plots.data_and_samples(X, X, X[:, 0] > 0, lambda P: np.eye(2)[(P[:, 0] > 0).astype(int)])
+        >>> [axes.get_title() for axes in figure.axes]
+        ['data', 'samples']
+    """
+    data, drawn = plane("X", X), plane("samples", samples)
+    component = np.asarray(components).astype(int)
+    figure = figure_of(9.0, 4.9)
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    low, high = window(np.concatenate([data, drawn]))
+    k = int(component.max(initial=0)) + 1
+    if posterior is not None:
+        k = max(k, shade_regions(right, posterior, low, high))
+    palette = colours(k)
+    _classes(left, data, classes, k)
+    scatter(right, drawn, [palette[j] for j in component])
+    for axes, title in ((left, "data"), (right, "samples")):
+        axes.set(title=title, xlabel=names[0])
+        _fit_window(axes, low, high)
+    left.set_ylabel(names[1])
+    return figure
+
+
+def regions(
+    X: ArrayLike,
+    posteriors: Mapping[str, Posterior],
+    names: Sequence[str] = ("x0", "x1"),
+    classes: ArrayLike | None = None,
+) -> Figure:
+    """Which component the plane belongs to, paler where it is less sure, in one panel for each posterior.
+
+    Arguments:
+        X: data, shape (n, 2).
+        posteriors: title -> a function that gives p(k|x) of shape (m, K) for points (m, 2); `predict_proba` beside
+            `responsibilities` shows where the network and the exact posterior differ.
+        names: of the two columns.
+        classes: integers of shape (n,) that colour the data; grey where not given (or -1).
+
+    Raises:
+        ValueError: X does not have two columns, or there is no posterior.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> X = np.random.default_rng(0).normal(size=(50, 2))
+        >>> figure = plots.regions(X, {"by sign": lambda P: np.eye(2)[(P[:, 0] > 0).astype(int)]})
+        >>> figure.axes[0].get_title()
+        'by sign'
+    """
+    if not posteriors:
+        raise ValueError("posteriors is empty; expected at least one title with its function")
+    data = plane("X", X)
+    low, high = window(data)
+    figure = figure_of(4.5 * len(posteriors), 4.6)
+    panels = figure.subplots(1, len(posteriors), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (title, posterior) in zip(panels, posteriors.items(), strict=True):
+        k = shade_regions(axes, posterior, low, high)
+        _classes(axes, data, classes, k)
+        axes.set(title=title, xlabel=names[0])
+        _fit_window(axes, low, high)
+    panels[0].set_ylabel(names[1])
+    return figure
+
+
+def component_map(
+    X: ArrayLike, components: ArrayLike, classes: ArrayLike | None = None, n_components: int | None = None
+) -> Figure:
+    """A map of the components of data of many columns: the plane onto which their rows fall furthest apart.
+
+    Its two axes are the linear discriminants of the components (Fisher 1936), with the covariance within them shrunk
+    (Ledoit & Wolf 2004); of two components, the second axis is the main direction of what the first leaves. A number
+    stands in the middle of each component's rows.
+
+    Arguments:
+        X: data, shape (n, D), D at least 2; a random 5,000 rows of more.
+        components: the component of each row, integers of shape (n,).
+        classes: true classes of shape (n,), which colour a second panel.
+        n_components: K, for the colours; the largest component + 1 where not given.
+
+    Raises:
+        ValueError: X has fewer than two columns, lengths differ, or all rows are of one component.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> components = np.repeat([0, 1, 2], 20)
+        >>> X = np.random.default_rng(0).normal(size=(60, 5)) + 4 * np.eye(3, 5)[components]
+        >>> len(plots.component_map(X, components).axes)
+        1
+    """
+    rows, component = np.asarray(X, dtype=float), np.asarray(components).astype(int)
+    if rows.ndim != 2 or rows.shape[1] < 2 or len(rows) != len(component):
+        raise ValueError(f"X has shape {rows.shape} and components {component.shape}; expected (n, D), D ≥ 2, and (n,)")
+    if len(np.unique(component)) < 2:
+        raise ValueError("all rows are of one component; a map needs at least two")
+    kept = np.random.default_rng(0).permutation(len(rows))[:MOST_ROWS]
+    at = _discriminants(rows[kept], component[kept])
+    k = int(component.max()) + 1 if n_components is None else n_components
+    palette = colours(k)
+    figure = figure_of(5.4 if classes is None else 10.0, 4.6)
+    panels = figure.subplots(1, 1 if classes is None else 2, sharex=True, sharey=True, squeeze=False)[0]
+    scatter(panels[0], at, [palette[j] for j in component[kept]])
+    for j in np.unique(component[kept]):
+        middle = np.median(at[component[kept] == j], axis=0)
+        box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": palette[j], "alpha": 0.85}
+        panels[0].text(*middle, str(j), ha="center", va="center", weight="bold", bbox=box)
+    if classes is not None:
+        names, group = np.unique(np.asarray(classes)[kept], return_inverse=True)
+        scatter(panels[1], at, [colours(len(names))[j] for j in group])
+        panels[1].set_title("classes")
+        colour_key(figure, colours(len(names)), "class", names.tolist())
+        panels[0].set_title("components")
+    for axes in panels:
+        axes.set(xlabel="first discriminant")
+        tidy(axes)
+    panels[0].set_ylabel("second discriminant")
+    return figure
+
+
+def posterior_gap(gap: ArrayLike, components: ArrayLike, X: ArrayLike | None = None) -> Figure:
+    """How far the posterior network is from the exact posterior: the share of each component's rows with a larger gap.
+
+    Arguments:
+        gap: KL(q‖p(k|x)) of each row in nats, shape (n,): `posterior_gap` of a mixture.
+        components: the component of each row, integers of shape (n,).
+        X: data of two columns, shape (n, 2), for a second panel that shows where the gap is.
+
+    Raises:
+        ValueError: lengths differ, or X does not have two columns.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> figure = plots.posterior_gap(np.array([0.0, 0.1, 2.0]), np.array([0, 0, 1]))
+        >>> figure.axes[0].get_xlabel()
+        'gap, nats'
+    """
+    nats, component = np.maximum(np.asarray(gap, dtype=float), LEAST_GAP), np.asarray(components).astype(int)
+    points = None if X is None else plane("X", X)
+    if nats.ndim != 1 or nats.shape != component.shape or (points is not None and len(points) != len(nats)):
+        at = "" if points is None else f", X {points.shape}"
+        raise ValueError(f"gap has shape {nats.shape}, components {component.shape}{at}; expected as many rows of each")
+    figure = figure_of(5.6 if points is None else 10.0, 4.2)
+    panels = figure.subplots(1, 1 if points is None else 2, squeeze=False)[0]
+    palette = colours(int(component.max(initial=0)) + 1)
+    for j in np.unique(component):
+        ordered = np.sort(nats[component == j])
+        share = 1 - np.arange(len(ordered)) / len(ordered)
+        panels[0].step(ordered, share, where="post", color=palette[j], label=f"{j}: mean {ordered.mean():.2g}")
+    panels[0].set(xscale="log", xlabel="gap, nats", ylabel="share of rows with at least this gap", ylim=(0, 1.02))
+    panels[0].legend(title="component", frameon=False)
+    tidy(panels[0])
+    if points is not None:
+        _gap_in_plane(figure, panels[1], points, nats)
+    return figure
+
+
+def _gap_in_plane(figure: Figure, axes: Axes, points: Float[np.ndarray, "n 2"], nats: Float[np.ndarray, " n"]) -> None:
+    """Rows coloured by their gap, the largest on top."""
+    from matplotlib.colors import LogNorm
+
+    order = np.argsort(nats)
+    norm = LogNorm(max(float(np.quantile(nats, 0.05)), 1e-4), max(float(nats.max()), 1e-3))
+    x, y = points[order].T
+    drawn = axes.scatter(x, y, s=6, c=nats[order], cmap="magma_r", norm=norm, linewidths=0)
+    figure.colorbar(drawn, ax=axes, label="gap, nats")
+    _fit_window(axes, *window(points))
+    tidy(axes)
+
+
+def _discriminants(rows: Float[np.ndarray, "n d"], component: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
+    """The rows on the two axes that tell components apart the most."""
+    from sklearn.decomposition import PCA
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    z = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-12)
+    found = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(z, component)
+    at = np.asarray(found.transform(z))[:, :2]
+    if at.shape[1] == 2:
+        return at
+    axis = at[:, 0] - at[:, 0].mean()
+    rest = z - np.outer(axis, axis @ z) / (axis @ axis)
+    return np.column_stack([at[:, 0], PCA(1, random_state=0).fit_transform(rest)[:, 0]])
+
+
+def _classes(axes: Axes, data: Float[np.ndarray, "n 2"], classes: ArrayLike | None, k: int) -> None:
+    """The data, coloured by class where it is known."""
+    group = np.full(len(data), -1) if classes is None else np.asarray(classes).astype(int)
+    palette = colours(max(k, int(group.max(initial=0)) + 1))
+    scatter(axes, data, [GREY if g < 0 else palette[g] for g in group])
+
+
+def _fit_window(axes: Axes, low: np.ndarray, high: np.ndarray) -> None:
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    axes.set_aspect("equal" if 0.5 < (high - low)[0] / (high - low)[1] < 2 else "auto")
+
+
+def _diagonal_order(counts: Int[np.ndarray, "c k"]) -> list[int]:
+    """Components in an order that puts the largest matching of classes to components on the diagonal."""
+    from scipy.optimize import linear_sum_assignment
+
+    _, matched = linear_sum_assignment(-counts)
+    rest = [j for j in range(counts.shape[1]) if j not in set(matched)]
+    return [int(j) for j in [*matched, *rest]]

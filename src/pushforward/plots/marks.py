@@ -1,0 +1,91 @@
+"""What the pictures share: colours, axes, dots, shaded regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito (2008): told apart with every kind of colour vision; black last.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
+GREY = "#444444"
+
+
+def colours(k: int) -> list[tuple[float, float, float]]:
+    """K colours, one a component, that colour-blind readers tell apart up to K = 8."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_rgb
+
+    if k <= len(COLOURS):
+        return [to_rgb(colour) for colour in COLOURS[:k]]
+    return [to_rgb(colour) for colour in colormaps["viridis"](np.linspace(0, 0.97, k))]
+
+
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, in no window."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def tidy(axes: Axes) -> None:
+    """Leave out the frame above and to the right."""
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def plane(name: str, X: ArrayLike) -> Float[np.ndarray, "n 2"]:
+    """Points of the plane, or an error that names the argument."""
+    points = np.asarray(X, dtype=float)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{name} has shape {points.shape}; expected two columns, (n, 2)")
+    return points
+
+
+def window(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "2 2"]:
+    """Lower and upper corner around the points, a few strays left out."""
+    low, high = np.quantile(points[np.isfinite(points).all(axis=1)], [0.001, 0.999], axis=0)
+    margin = 0.1 * np.where(high > low, high - low, 1.0)
+    return np.stack([low - margin, high + margin])
+
+
+def grid_over(low: np.ndarray, high: np.ndarray, steps: int = 200) -> tuple[Float[np.ndarray, "m 2"], tuple[int, int]]:
+    """A grid of points, and how many along each side."""
+    x, y = np.meshgrid(np.linspace(low[0], high[0], steps), np.linspace(low[1], high[1], steps))
+    return np.stack([x.ravel(), y.ravel()], axis=1), (steps, steps)
+
+
+def shade_regions(axes: Axes, posterior: Callable[..., ArrayLike], low: np.ndarray, high: np.ndarray) -> int:
+    """Colour the plane by the likeliest component, paler where it is less sure; the number of components."""
+    grid, shape = grid_over(low, high)
+    q = np.asarray(posterior(grid), dtype=float)
+    palette = np.asarray(colours(q.shape[1]))
+    strength = 0.08 + 0.3 * (q.max(axis=1, keepdims=True) - 1 / q.shape[1]) / max(1 - 1 / q.shape[1], 1e-9)
+    picture = 1 - strength * (1 - palette[q.argmax(axis=1)])
+    extent = (low[0], high[0], low[1], high[1])
+    axes.imshow(picture.reshape(*shape, 3), origin="lower", extent=extent, aspect="auto", interpolation="bilinear")
+    return int(q.shape[1])
+
+
+def scatter(axes: Axes, points: np.ndarray, colour: Sequence[Any], size: float = 6.0, alpha: float = 0.8) -> None:
+    """Small dots without edges, at most 5,000, in an order that hides no component behind another."""
+    order = np.random.default_rng(0).permutation(len(points))[:5000]
+    x, y = points[order].T
+    axes.scatter(x, y, s=size, c=[colour[i] for i in order], alpha=alpha, linewidths=0)
+
+
+def colour_key(figure: Figure, palette: Sequence[Any], title: str = "component", names: Sequence[Any] = ()) -> None:
+    """What the colours stand for, on the right: 0, 1, …, or the names."""
+    from matplotlib.lines import Line2D
+
+    keys = [
+        Line2D([], [], marker="o", linestyle="", markersize=4, color=colour, label=str(name))
+        for name, colour in zip(names or range(len(palette)), palette, strict=True)
+    ]
+    figure.legend(handles=keys, title=title, loc="outside right center", frameon=False)

@@ -1,0 +1,140 @@
+"""Samples as points or pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pushforward.plots.marks import colour_key, colours, figure_of, scatter, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAIR_COLUMNS = 5
+
+
+def samples_by_component(
+    samples: Sequence[ArrayLike],
+    image_shape: tuple[int, int] | None = None,
+    names: Sequence[str] | None = None,
+    weights: ArrayLike | None = None,
+) -> Figure:
+    """Samples of every component: rows of pictures, or points coloured by component.
+
+    Tables of one column become histograms, of two a scatter plot, of more a pair plot of the (at most five)
+    columns that separate the components most.
+
+    Arguments:
+        samples: for each of the K components an array of shape (m_k, D).
+        image_shape: (height, width) where a row is a picture; D is their product.
+        names: of the D columns.
+        weights: π, shape (K,), written beside the pictures.
+
+    Raises:
+        ValueError: the samples differ in D, or D does not fit the image shape.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> draws = [np.random.default_rng(k).normal(k, 1, size=(10, 4)) for k in range(3)]
+        >>> len(plots.samples_by_component(draws, image_shape=(2, 2)).axes)
+        30
+    """
+    arrays = [np.asarray(part, dtype=float) for part in samples]
+    widths = {part.shape[1] if part.ndim == 2 else -1 for part in arrays}
+    if len(widths) != 1 or -1 in widths:
+        shapes = [part.shape for part in arrays]
+        raise ValueError(f"samples have shapes {shapes}; expected (m, D) with one D for every component")
+    (dim,) = widths
+    if image_shape is not None:
+        shares = [""] * len(arrays) if weights is None else [f"\n{share:.0%}" for share in np.asarray(weights)]
+        return image_rows({f"component {k}{shares[k]}": part for k, part in enumerate(arrays)}, image_shape)
+    names = [f"x{i}" for i in range(dim)] if names is None else list(names)
+    rows = np.concatenate(arrays)
+    component = np.repeat(np.arange(len(arrays)), [len(part) for part in arrays])
+    return _points(rows, component, len(arrays), names)
+
+
+def image_rows(groups: Mapping[str, ArrayLike], image_shape: tuple[int, int], columns: int = 10) -> Figure:
+    """Rows of small pictures, a labelled row (or block of rows) for each group.
+
+    Arguments:
+        groups: label -> pictures of shape (m, height * width).
+        image_shape: (height, width).
+        columns: pictures in a row.
+
+    Raises:
+        ValueError: a group's rows do not fit the image shape.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> len(plots.image_rows({"ones": np.ones((3, 4))}, (2, 2), columns=3).axes)
+        3
+    """
+    pictures = {label: np.asarray(rows, dtype=float) for label, rows in groups.items()}
+    wrong = [f"{label} {rows.shape}" for label, rows in pictures.items() if rows.shape[1:] != (np.prod(image_shape),)]
+    if wrong:
+        raise ValueError(f"rows that do not make pictures of {image_shape}: {', '.join(wrong)}")
+    lines = [
+        (label if start == 0 else "", rows[start : start + columns])
+        for label, rows in pictures.items()
+        for start in range(0, max(len(rows), 1), columns)
+    ]
+    low = min((rows.min() for rows in pictures.values() if rows.size), default=0.0)
+    high = max((rows.max() for rows in pictures.values() if rows.size), default=1.0)
+    height, width = image_shape
+    figure = figure_of(0.6 * columns + 1.4, 0.6 * height / width * len(lines) + 0.15)
+    grid = figure.subplots(len(lines), columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
+    for (label, rows), line in zip(lines, grid, strict=True):
+        for j, axes in enumerate(line):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            if j < len(rows):
+                axes.imshow(rows[j].reshape(image_shape), cmap="gray_r", vmin=low, vmax=high)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    return figure
+
+
+def _points(rows: np.ndarray, component: np.ndarray, k: int, names: Sequence[str]) -> Figure:
+    """Histograms, a scatter plot or a pair plot, coloured by component."""
+    palette = colours(k)
+    columns = _most_separating(rows, component, k)
+    short = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
+    d = len(columns)
+    figure = figure_of(6.0, 3.6) if d == 1 else figure_of(5.2, 4.4) if d == 2 else figure_of(2.0 * d + 1.0, 2.0 * d)
+    bins = int(np.clip(2 * np.cbrt(len(rows)), 8, 40))
+    dots = [palette[j] for j in component]
+    if d == 2:
+        axes = figure.subplots()
+        scatter(axes, rows, dots)
+        axes.set(xlabel=names[0], ylabel=names[1])
+        tidy(axes)
+    else:
+        grid = figure.subplots(d, d, squeeze=False, sharex="col")
+        for (i, j), axes in np.ndenumerate(grid):
+            if i == j:
+                edges = np.histogram_bin_edges(rows[:, columns[j]], bins=bins)
+                parts = [rows[component == c, columns[j]] for c in range(k)]
+                axes.hist(parts, bins=edges.tolist(), color=palette, alpha=0.6, histtype="stepfilled")
+                axes.set_yticks([])
+            else:
+                scatter(axes, rows[:, [columns[j], columns[i]]], dots, size=3.0)
+                axes.tick_params(labelleft=j == (1 if i == 0 else 0))
+            axes.set_xlabel(short[columns[j]] if i == d - 1 else "")
+            axes.set_ylabel(short[columns[i]] if j == 0 and i > 0 else "")
+            tidy(axes)
+    colour_key(figure, palette)
+    return figure
+
+
+def _most_separating(rows: np.ndarray, component: np.ndarray, k: int) -> list[int]:
+    """The columns whose means differ most between components, against their spread; in their own order."""
+    if rows.shape[1] <= PAIR_COLUMNS:
+        return list(range(rows.shape[1]))
+    means = np.stack([rows[component == j].mean(axis=0) for j in range(k) if (component == j).any()])
+    ratio = means.std(axis=0) / np.maximum(rows.std(axis=0), 1e-12)
+    return sorted(np.argsort(-ratio, kind="stable")[:PAIR_COLUMNS].tolist())
