@@ -52,7 +52,7 @@ CTRL_C = (  # during the second call of compiled epochs: after five epochs at mo
     "    return real(*args)\n"
     "engine.run_epochs = run_epochs\n"
 )
-LONG = ["--columns", "x,y", "--components", "2", "--flow", "real_nvp", "--layers", "1", "--epochs", "2500"]
+LONG = ["--columns", "x,y", "--components", "2", "--flow", "real_nvp", "--layers", "1", "--epochs", "800"]
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:

@@ -72,8 +72,8 @@ def run(estimator: Any, expected: Mapping[str, str]) -> dict[str, tuple[str, str
 if __name__ == "__main__":
     # each check has a table of another shape, so nearly all of the time goes into compiling
     jax.config.update("jax_disable_most_optimizations", True)
-    small: dict[str, Any] = {"flow": "real_nvp", "n_layers": 2, "hidden_sizes": (8,), "max_epochs": 3}
-    few = {**small, "refine_posterior": False, "init": "spectral", "consistency": 0.0}
+    small: dict[str, Any] = {"flow": "real_nvp", "n_layers": 1, "hidden_sizes": (8,), "max_epochs": 2}
+    few = {**small, "refine_posterior": False, "init": "spectral", "consistency": 0.0, "posterior_hidden_sizes": (8,)}
     runs = {
         "density": lambda: [run(pf.FlowDensity(**small), STOCHASTIC)],
         "mixture": lambda: [

@@ -11,7 +11,7 @@ import scipy.stats
 from sklearn.base import clone
 
 import pushforward as pf
-from pushforward.estimators.base import default_settings
+from pushforward.estimators.defaults import default_settings
 from tests.compilations import compilations
 from tests.estimators.small import blobs, density
 

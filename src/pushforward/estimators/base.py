@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
@@ -19,13 +18,12 @@ from sklearn.utils.validation import _check_sample_weight, check_array, check_is
 
 from pushforward.bijections import AbstractBijection, Chain
 from pushforward.data.columns import Bounds, Columns, as_float, learn_columns
-from pushforward.estimators.build import DENSE_UP_TO, FlowSpec
+from pushforward.estimators.build import FlowSpec
 from pushforward.training import Checkpoint, Fit, Rows, Settings, make_rows
 from pushforward.training.rows import bucket
 
 FloatArray = NDArray[np.float64]
 SCORE_ROWS = 4096  # rows of one scoring call
-PRIOR_PRECISION, MOST_PRECISION = 2.5, 10.0  # of few columns; how much higher for many
 FEWEST_TO_VALIDATE = 50  # below, every row trains
 FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not held out
 
@@ -132,9 +130,9 @@ class FlowEstimator(BaseEstimator):
             raise ValueError(f"{name} must be a whole number of at least 1{other}; got {value!r}")
         return int(value)
 
-    def _spec(self, dim: int) -> FlowSpec:
+    def _spec(self, dim: int, few_rows: bool = False) -> FlowSpec:
         cond_dim = None if self.condition_columns_ is None else self.condition_columns_.n
-        return FlowSpec.choose(self.flow, dim, cond_dim, self.n_layers, self.hidden_sizes, self._alone)
+        return FlowSpec.choose(self.flow, dim, cond_dim, self.n_layers, self.hidden_sizes, self._alone, few_rows)
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -259,35 +257,6 @@ class FlowEstimator(BaseEstimator):
 
     def _in_units(self, inner: AbstractBijection) -> AbstractBijection:
         return Chain([inner, self.columns_.units_map()])
-
-
-def starting_scale(dim: int) -> bool:
-    """Whether components start from full covariances."""
-    return dim <= DENSE_UP_TO
-
-
-def default_settings(n: int, dim: int, learning_rate: float = 5e-3) -> dict[str, Any]:
-    """Training settings for n rows of so many columns.
-
-    The L2 penalty is a Gaussian prior on every parameter, so its weight in the mean loss falls with n. Its precision
-    grows with the columns, as more weights meet in every unit: without that few rows of many columns are overfitted.
-    """
-    batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
-    max_epochs = default_epochs(n, batch_size, steps=4000, least=20)
-    return {
-        "batch_size": batch_size,
-        "max_epochs": max_epochs,
-        "learning_rate": learning_rate,
-        "schedule": "cosine",
-        "clip_norm": 10.0,
-        "averaging": 0.998,
-        "weight_decay": PRIOR_PRECISION * min(max(1.0, (dim / 4) ** 2), MOST_PRECISION) / n,
-    }
-
-
-def default_epochs(n: int, batch_size: int, steps: int, least: int) -> int:
-    """Epochs that make about `steps` steps, but at least `least`."""
-    return max(least, math.ceil(steps / math.ceil(n / batch_size)))
 
 
 def check_weights(sample_weight: Any, x: FloatArray) -> FloatArray | None:

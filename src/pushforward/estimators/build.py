@@ -39,17 +39,20 @@ class FlowSpec(NamedTuple):
         n_layers: int | None,
         hidden_sizes: Sequence[int] | None,
         alone: bool,
+        few_rows: bool = False,
     ) -> FlowSpec:
         """What the user asked for, with "auto" and None filled in by the number of columns.
 
         A flow alone goes through splines, which can carve gaps between clusters. A component of a mixture, which has
         one cluster to bend, goes through RealNVP, whose smooth small networks need fewer rows; but a single column,
-        which couplings can only shift and scale, through a spline.
+        which couplings can only shift and scale, through a spline. Of few rows, few layers: components that bend
+        more than rows can tell take each other's.
         """
         if flow == "auto":
             smooth = dim > 1 and not alone
             flow = "real_nvp" if smooth else "spline_coupling"
-            n_layers = (6 if smooth else 1 if dim == 1 else 4) if n_layers is None else n_layers
+            chosen = (2 if few_rows else 6) if smooth else 1 if dim == 1 else 4
+            n_layers = chosen if n_layers is None else n_layers
             least = 32 if alone and dim > 1 else 0
             width = 256 if dim > DENSE_UP_TO else min(64, max(least, 4 * dim))
             hidden_sizes = (width,) if hidden_sizes is None else hidden_sizes

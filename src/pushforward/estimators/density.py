@@ -17,14 +17,9 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
-from pushforward.estimators.base import (
-    FlowEstimator,
-    bind,
-    check_weights,
-    default_settings,
-    starting_scale,
-)
+from pushforward.estimators.base import FlowEstimator, bind, check_weights
 from pushforward.estimators.build import build_flow
+from pushforward.estimators.defaults import default_settings, starting_scale
 from pushforward.estimators.partition import moments
 from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Checkpoint, Rows, train
@@ -39,7 +34,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
-            variance 0.4 on every parameter up to four columns, less for more.
+            variance 0.4 on every parameter, less for many columns and for few rows.
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of rows held out to stop early and keep the best weights.

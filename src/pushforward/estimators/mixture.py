@@ -10,9 +10,10 @@ import numpy as np
 
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, as_float
-from pushforward.estimators.base import FloatArray, bind, check_components, check_weights, default_settings
+from pushforward.estimators.base import FloatArray, bind, check_components, check_weights
 from pushforward.estimators.build import DENSE_UP_TO
 from pushforward.estimators.count import count_clusters
+from pushforward.estimators.defaults import default_settings
 from pushforward.estimators.density import unbounded
 from pushforward.estimators.draws import refine_posterior
 from pushforward.estimators.images import check_image, image_bounds
@@ -35,7 +36,7 @@ class FlowMixture(StartedMixture):
         n_components: K; or "auto", as many as there are clusters that overlap little (`count_clusters`).
         flow: the components' recipe: "auto" chooses by the number of columns; or "spline_coupling", "real_nvp", "maf",
             "iaf", "nice", "spline_autoregressive".
-        n_layers, hidden_sizes: of the recipe; None for its own choice.
+        n_layers, hidden_sizes: of the recipe; None for a choice by the size of the table.
         shared_layers: how many of the layers lie in one stack under all components; with all of them the components
             are Gaussians under one flow.
         posterior_hidden_sizes: hidden layers of the posterior network.
@@ -59,7 +60,7 @@ class FlowMixture(StartedMixture):
             or in which only the labelled rows train (init="random"); None for a choice by the table.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
-            variance 0.4 on every parameter up to four columns, less for more.
+            variance 0.4 on every parameter, less for many columns and for few rows.
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of the unlabelled rows held out to stop early and keep the best weights.

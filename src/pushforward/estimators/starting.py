@@ -16,8 +16,9 @@ from jaxtyping import Array
 from pushforward import trees
 from pushforward.bijections import AbstractBijection, Chain
 from pushforward.data.columns import as_float
-from pushforward.estimators.base import FloatArray, default_epochs, starting_scale
+from pushforward.estimators.base import FloatArray
 from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, noise_side
+from pushforward.estimators.defaults import default_epochs, few_rows, starting_scale
 from pushforward.estimators.density import unbounded
 from pushforward.estimators.embedding import embed, nearest_rows
 from pushforward.estimators.fitted_mixture import FittedMixture
@@ -126,7 +127,8 @@ class StartedMixture(FittedMixture):
         """Mixtures whose components lie where the parts are, or all in one place."""
         n_init, n = parts.shape
         key, dim, k = jax.random.key(seed), z.shape[1], self.n_components_
-        shared_spec, spec = self._spec(dim).split(self.shared_layers)
+        few = self.shared_layers == 0 and few_rows(n, dim, k)
+        shared_spec, spec = self._spec(dim, few).split(self.shared_layers)
         shared, inner = self._shared(shared_spec, jax.random.fold_in(key, 1), rows, z, n_init)
         parted = np.full_like(parts, -1) if self.init == "random" else parts
         dense, weight = starting_scale(dim), np.asarray(rows.weight)[:n]
