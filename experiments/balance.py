@@ -31,6 +31,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "balance 0": {"balance": 0.0},
     "balance 1": {"balance": 1.0},
     "temperature 10": {"temperature": 10.0},
+    "six layers": {"n_layers": 6},  # two where rows are few, else
 }
 
 
