@@ -19,14 +19,14 @@ import warnings
 from typing import Any
 
 import numpy as np
-from common import arguments, data_folder, summary, timed, write
+from common import arguments, data_folder, picture, summary, timed, write
 from sklearn.cluster import HDBSCAN, KMeans, SpectralClustering
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from pushforward import FlowMixture
+from pushforward import FlowMixture, plots
 
 LABELLED = {"wine": load_wine, "breast cancer": load_breast_cancer, "digits": load_digits}
 CLASSES = {"wine": 3, "breast cancer": 2, "digits": 10, "pendigits": 10, "satellite": 6, "letter": 26}
@@ -135,7 +135,11 @@ def main() -> None:
             mixture = SETTINGS[settings](seed, row)
             rows.append(row)
         names = [name for name in rows[0] if name not in ("seed", "seconds")]
-        write("tables", settings, mixture, rows, summary=summary(rows, dict.fromkeys(names, True)), pictures=[])
+        drawn = []
+        if settings == "clusters":  # the last table and seed
+            X, y = table("digits")
+            drawn = [picture(plots.component_map(X, mixture.labels_, classes=y), "tables-clusters-digits")]
+        write("tables", settings, mixture, rows, summary=summary(rows, dict.fromkeys(names, True)), pictures=drawn)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 from pushforward.estimators.build import DENSE_UP_TO
 
 PRIOR_PRECISION = 2.5  # of few columns
-FEW_ROWS = 10  # for each column of each component
+FEW_ROWS = 5  # for each column of each component
 
 
 def starting_scale(dim: int) -> bool:
@@ -46,7 +46,7 @@ def _more_precision(n: int, dim: int) -> float:
     """How much the prior's precision grows with the columns: chosen on six tables (`experiments/tables.py`)."""
     if dim > DENSE_UP_TO:  # flows start diagonal there, and have less to overfit
         return 10.0
-    return min(max(1.0, (dim / 16) ** 4, 8 * dim**2 / n), 30.0)
+    return min(max(1.0, (dim / 16) ** 4, 150 * dim / n), 30.0)
 
 
 def default_epochs(n: int, batch_size: int, steps: int, least: int) -> int:
