@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from common import arguments, write_table
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_wine
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
@@ -52,7 +52,6 @@ def tables(seed: int) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
         "unequal, 2 columns": (*unequal(2, 4.0, seed), 2),
         "unequal, 12 columns": (*unequal(12, 8.0, seed), 2),
         "wine": (*load_wine(return_X_y=True), 3),
-        "breast cancer": (*load_breast_cancer(return_X_y=True), 2),
     }
 
 
