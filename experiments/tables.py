@@ -97,13 +97,8 @@ def best_gaussians(train: np.ndarray, test: np.ndarray, seed: int) -> float:
         warnings.simplefilter("ignore", ConvergenceWarning)
         for regularisation in REGULARISATIONS:
             options = {"reg_covar": regularisation, "random_state": seed}
-            chosen, lowest = None, np.inf
-            for k in SIZES:
-                fit = GaussianMixture(k, **options).fit(z[n:])
-                if (bic := fit.bic(z[n:])) < lowest:
-                    chosen, lowest = fit, bic
-                elif k > 2 * chosen.n_components:  # it only rises from here on
-                    break
+            fits = [GaussianMixture(k, **options).fit(z[n:]) for k in SIZES]
+            chosen = min(fits, key=lambda mixture: mixture.bic(z[n:]))
             if chosen.score(z[:n]) > best[0]:
                 again = GaussianMixture(chosen.n_components, **options).fit(z)
                 best = (chosen.score(z[:n]), again)

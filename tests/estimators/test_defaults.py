@@ -2,7 +2,7 @@ import pytest
 
 import pushforward as pf
 from pushforward.data.toy import pinwheel
-from pushforward.estimators.defaults import PRIOR_PRECISION, default_settings, few_rows
+from pushforward.estimators.defaults import PRIOR_PRECISION, few_rows, mixture_precision
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from pushforward.estimators.defaults import PRIOR_PRECISION, default_settings, f
     ],
 )
 def test_the_prior_grows_with_the_columns_and_with_few_rows(n: int, dim: int, more: float) -> None:
-    assert default_settings(n, dim)["weight_decay"] == pytest.approx(PRIOR_PRECISION * more / n)
+    assert mixture_precision(n, dim) == pytest.approx(PRIOR_PRECISION * more)
 
 
 def test_rows_are_few_for_each_column_of_each_component() -> None:

@@ -116,7 +116,7 @@ def test_one_far_cell_does_not_decide_when_training_ends() -> None:
 
 def test_patience_follows_the_epochs_that_are_asked_for() -> None:
     model = density(max_epochs=300, patience=None, validation_fraction=0.2).fit(X)
-    assert model._training_settings(72, default_settings(72, 2)).patience == 100
+    assert model._training_settings(72, default_settings(72)).patience == 100
 
 
 @pytest.fixture(scope="module")

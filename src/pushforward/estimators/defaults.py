@@ -23,11 +23,10 @@ def few_rows(n: int, dim: int, k: int) -> bool:
     return starting_scale(dim) and n < FEW_ROWS * dim * k
 
 
-def default_settings(n: int, dim: int, learning_rate: float = 5e-3) -> dict[str, Any]:
-    """Training settings for n rows of so many columns.
+def default_settings(n: int, learning_rate: float = 5e-3, precision: float = PRIOR_PRECISION) -> dict[str, Any]:
+    """Training settings for n rows.
 
-    The L2 penalty is a Gaussian prior on every parameter, so its weight in the mean loss falls with n. Its precision
-    grows with the columns, of which many tend to hold noise alone, and with the columns in few rows.
+    The L2 penalty is a Gaussian prior on every parameter, so its weight in the mean loss falls with n.
     """
     batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
     max_epochs = default_epochs(n, batch_size, steps=4000, least=20)
@@ -38,15 +37,19 @@ def default_settings(n: int, dim: int, learning_rate: float = 5e-3) -> dict[str,
         "schedule": "cosine",
         "clip_norm": 10.0,
         "averaging": 0.998,
-        "weight_decay": PRIOR_PRECISION * _more_precision(n, dim) / n,
+        "weight_decay": precision / n,
     }
 
 
-def _more_precision(n: int, dim: int) -> float:
-    """How much the prior's precision grows with the columns: chosen on six tables (`experiments/tables.py`)."""
-    if dim > DENSE_UP_TO:  # flows start diagonal there, and have less to overfit
-        return 10.0
-    return min(max(1.0, (dim / 16) ** 4, 150 * dim / n), 30.0)
+def mixture_precision(n: int, dim: int) -> float:
+    """The precision of the prior on a mixture's parameters.
+
+    It grows with the columns, of which many tend to hold noise alone, and with the columns in few rows: each component
+    sees but a part of them. Chosen on the six tables of `experiments/tables.py`.
+    """
+    if not starting_scale(dim):  # flows start diagonal, and have less to overfit
+        return 10 * PRIOR_PRECISION
+    return PRIOR_PRECISION * min(max(1.0, (dim / 16) ** 4, 150 * dim / n), 30.0)
 
 
 def default_epochs(n: int, batch_size: int, steps: int, least: int) -> int:

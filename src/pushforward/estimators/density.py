@@ -34,7 +34,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
-            variance 0.4 on every parameter, less for many columns and for few rows.
+            variance 0.4 on every parameter.
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of rows held out to stop early and keep the best weights.
@@ -144,7 +144,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             return self._rows(x, table, index, weight=None if weight is None else weight[index])
 
         rows = table_of(train_index)
-        settings = self._training_settings(len(train_index), default_settings(len(train_index), self.columns_.n))
+        settings = self._training_settings(len(train_index), default_settings(len(train_index)))
         n_init = 1 if going_on else self._count("n_init")
         model = self._flow if going_on else self._start(rows, seed, n_init)
         noise = self.columns_.noise

@@ -13,7 +13,7 @@ from pushforward.data.columns import Bounds, as_float
 from pushforward.estimators.base import FloatArray, bind, check_components, check_weights
 from pushforward.estimators.build import DENSE_UP_TO
 from pushforward.estimators.count import count_clusters
-from pushforward.estimators.defaults import default_settings
+from pushforward.estimators.defaults import default_settings, mixture_precision
 from pushforward.estimators.density import unbounded
 from pushforward.estimators.draws import refine_posterior
 from pushforward.estimators.images import check_image, image_bounds
@@ -250,7 +250,8 @@ class FlowMixture(StartedMixture):
         seen = self._seen(training)
         training = self._paired(training, seen, seed)
         rate = 1e-3 if self.columns_.n > DENSE_UP_TO else 1e-2
-        defaults = default_settings(len(train_index), self.columns_.n, learning_rate=rate)
+        n = len(train_index)
+        defaults = default_settings(n, learning_rate=rate, precision=mixture_precision(n, self.columns_.n))
         settings = self._training_settings(len(train_index), defaults)
         n_init = 1 if going_on else self._count("n_init")
         start_epochs, model, start = 0, self._flow if going_on else None, None
