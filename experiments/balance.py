@@ -69,7 +69,7 @@ def main() -> None:
             rows.append([change, *(float(np.median(values)) for values in found.values())])
             print(rows[-1], flush=True)
     if asked.epochs is None and len(asked.settings) == len(CHANGES):  # part of the lines is no table
-        write_table("balance", ["", *found], rows, round(time.monotonic() - began, 1))
+        write_table("balance", ["", *found], rows, round(time.monotonic() - began, 1), asked.seeds)
 
 
 if __name__ == "__main__":

@@ -110,11 +110,18 @@ def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], 
     print(f"wrote {path.relative_to(HERE.parent)}")
 
 
-def write_table(name: str, head: list[str], rows: list[list[Any]], seconds: float) -> None:
+def write_table(name: str, head: list[str], rows: list[list[Any]], seconds: float, seeds: int = 1) -> None:
     """Write the result of an experiment that is one table."""
     RESULTS.mkdir(exist_ok=True)
-    machine = f"{os.cpu_count()} cores, {platform.machine()}"
-    report = {"experiment": name, "head": head, "rows": rows, "commit": COMMIT, "machine": machine, "seconds": seconds}
+    report = {
+        "experiment": name,
+        "head": head,
+        "rows": rows,
+        "seeds": list(range(seeds)),
+        "commit": COMMIT,
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "seconds": seconds,
+    }
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
     print(f"wrote {path.relative_to(HERE.parent)}")

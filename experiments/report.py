@@ -61,12 +61,11 @@ def overview(reports: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
     """The failures that the thesis on variational mixtures reports or leaves open, and what is left of them."""
 
     def median(experiment: str, settings: str, name: str) -> str:
-        report = reports.get((experiment, settings))
-        return "not run yet" if report is None else f"{report['summary'][name]['median']:.3f}"
+        return f"{reports[experiment, settings]['summary'][name]['median']:.3f}"
 
     auto = reports["pinwheel", "auto"]["rows"]
     found = sum(row["components"] == 5 for row in auto)
-    share = float(median("pinwheel", "shared", "parameters")) / float(median("pinwheel", "defaults", "parameters"))
+    sizes = [reports["pinwheel", name]["summary"]["parameters"]["median"] for name in ("shared", "defaults")]
     lines = [
         [
             "without labels, the posterior cuts the two circles in half (ARI "
@@ -77,7 +76,7 @@ def overview(reports: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
         [
             "complex components make the posterior ignore the others (the pinwheel's ARI "
             f"{median('pinwheel', 'published', 'ari_predict')} with its settings)",
-            "the same start; a prior on parameters; two layers where rows are few",
+            "the same start, and a prior on the parameters",
             f"ARI {median('pinwheel', 'defaults', 'ari_predict')} with the defaults "
             f"(Bayes {median('pinwheel', 'defaults', 'ari_bayes')})",
         ],
@@ -89,7 +88,7 @@ def overview(reports: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
         [
             "components share nothing",
             "`shared_layers=`",
-            f"ARI {median('pinwheel', 'shared', 'ari_predict')} with {share:.0%} of the parameters",
+            f"ARI {median('pinwheel', 'shared', 'ari_predict')} with {sizes[0] / sizes[1]:.0%} of the parameters",
         ],
         [
             "networks for images are not convolutional, and digits are not found without labels",
@@ -136,13 +135,15 @@ def figure(value: float) -> str:
 
 def table(report: dict[str, Any]) -> list[str]:
     """An experiment that is one table."""
+    seeds = len(report.get("seeds", [0]))
+    which = "seed 0" if seeds == 1 else f"{seeds} seeds"
     rows = [[f"{v:.3g}" if isinstance(v, float) else v for v in row] for row in report["rows"]]
     lines = [report["head"], ["---"] * len(report["head"]), *rows]
     return [
         "",
         *(f"| {' | '.join(line)} |" for line in lines),
         "",
-        f"{report['machine']}, seed 0, {report['seconds']:.0f} s in all, commit `{report['commit']}`.",
+        f"{report['machine']}, {which}, {report['seconds']:.0f} s in all, commit `{report['commit']}`.",
     ]
 
 

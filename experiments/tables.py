@@ -58,7 +58,9 @@ def clusterings(X: np.ndarray, k: int, seed: int) -> dict[str, np.ndarray]:
         "Gaussian mixture": GaussianMixture(k, n_init=3, reg_covar=1e-3, random_state=seed).fit_predict(z),
         "spectral": SpectralClustering(k, affinity="nearest_neighbors", random_state=seed).fit_predict(z),
         "HDBSCAN": HDBSCAN(min_cluster_size=max(5, len(X) // (10 * k)), copy=True).fit_predict(z),
-        "FlowGMM": FlowMixture(k, shared_layers=6, consistency=0.0, init="spectral", random_state=seed).fit(X).labels_,
+        "FlowGMM": FlowMixture(k, shared_layers="all", consistency=0.0, init="spectral", random_state=seed)
+        .fit(X)
+        .labels_,
     }
 
 

@@ -13,6 +13,7 @@ import pushforward as pf
 from pushforward.data.columns import learn_columns
 from pushforward.estimators import embedding
 from pushforward.estimators.images import check_image, image_bounds, pixels
+from pushforward.training import engine
 
 
 @pytest.mark.parametrize(
@@ -92,3 +93,44 @@ def test_the_view_does_not_train(fitted: Any) -> None:
     mixture, X, _ = fitted
     seen = jax.vmap(mixture.model_.view.value.inverse)(X[:3])
     np.testing.assert_allclose(seen, X[:3] / X.max(), atol=1e-4)
+
+
+def test_pixels_that_never_differ_may_differ_in_new_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "STEPS", 10)
+    X = np.round(np.random.default_rng(0).uniform(0, 1, (80, 4)) * 255) / 255
+    X[:, 0] = 0  # a corner
+    X[:, 1] = X[:, 1] > 0.5
+    options = {"n_layers": 1, "hidden_sizes": (4,), "max_epochs": 1, "refine_posterior": False, "random_state": 0}
+    mixture = pf.FlowMixture(2, image_shape=(2, 2), **options).fit(X)
+    assert mixture.columns_.kinds == ["bounded"] * 4
+    assert np.isfinite(mixture.score_samples(np.full((1, 4), 0.5))).all()
+    assert np.ptp(mixture.sample(50, random_state=0)[0][:, 0]) < 0.05
+    whole = pf.FlowMixture(2, image_shape=(2, 2), **options).fit(np.round(255 * X))
+    assert whole.columns_.kinds == ["whole number"] * 4
+
+
+def test_ctrl_c_while_images_are_embedded_ends_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    import signal
+
+    real, calls = engine.run_epochs, []
+
+    def run_epochs(*arguments: Any) -> Any:
+        calls.append(signal.raise_signal(signal.SIGINT))
+        return real(*arguments)
+
+    monkeypatch.setattr(engine, "run_epochs", run_epochs)
+    monkeypatch.setattr(embedding, "STEPS", 1000)
+    mixture = pf.FlowMixture(2, image_shape=(2, 2), random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        mixture.fit(np.random.default_rng(0).uniform(size=(80, 4)))
+    assert len(calls) == 1 and not hasattr(mixture, "model_")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"balance": 2.0}, {"temperature": 0.5}, {"n_likely": 0}, {"consistency": -1.0}, {"start_epochs": -1}],
+)
+def test_wrong_settings_are_refused_before_any_work(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(embedding, "train")  # which would be the first to run
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        pf.FlowMixture(2, image_shape=(2, 2), **wrong).fit(np.random.default_rng(0).uniform(size=(80, 4)))

@@ -215,7 +215,7 @@ def test_a_shared_stack_lies_under_all_components(fitted: pf.FlowMixture) -> Non
         assert adjusted_rand_score(FRESH_Y, model.predict(FRESH)) == 1
     rows, _ = gaussians.sample(50)
     assert np.isfinite(gaussians.score_samples(rows)).all()
-    with pytest.raises(ValueError, match=r"shared_layers must be a whole number in 0..2, all layers; got 3"):
+    with pytest.raises(ValueError, match=r"shared_layers must be a whole number in 0..2, or \"all\"; got 3"):
         mixture(shared_layers=3).fit(X)
 
 

@@ -194,9 +194,44 @@ def test_the_gap_is_shown_as_the_share_of_rows_above():
     gap = np.array([0.0, 0.1, 0.4, 2.0])
     figure = plots.posterior_gap(gap, [0, 0, 0, 1], X=RNG.normal(size=(4, 2)))
     curve = figure.axes[0].lines[0]
-    np.testing.assert_allclose(curve.get_xdata(), [1e-6, 0.1, 0.4])
-    np.testing.assert_allclose(curve.get_ydata(), [1, 2 / 3, 1 / 3])
+    np.testing.assert_allclose(curve.get_xdata(), [1e-6, 1e-6, 0.1, 0.4])
+    np.testing.assert_allclose(curve.get_ydata(), [1, 1, 2 / 3, 1 / 3])
+    assert curve.get_drawstyle() == "steps-pre"  # at 0.05 two of the three rows have more
     assert len(figure.axes) == 3  # two panels and the scale of colours
     drawn(figure)
     with pytest.raises(ValueError, match="as many rows of each"):
         plots.posterior_gap(gap, [0, 1])
+    with pytest.raises(ValueError, match="not finite in 1 rows"):
+        plots.posterior_gap(np.array([0.1, np.inf]), [0, 1])
+
+
+def test_a_map_shows_rare_components_and_those_without_spread():
+    components = np.zeros(12_000, dtype=int)
+    components[7] = 1
+    numbers = plots.component_map(RNG.normal(size=(12_000, 3)), components).axes[0].texts
+    assert [text.get_text() for text in numbers] == ["0", "1"]
+    one_hot = np.repeat(np.arange(3), 5)
+    drawn(plots.component_map(np.eye(3)[one_hot], one_hot, n_components=2))
+    drawn(plots.component_map(RNG.normal(size=(3, 4)), [0, 1, 2]))
+    with pytest.raises(ValueError, match=r"classes has shape \(2,\); expected one for each row, \(15,\)"):
+        plots.component_map(np.eye(3)[one_hot], one_hot, classes=["a", "b"])
+
+
+def test_regions_of_whole_numbers_are_asked_at_whole_numbers():
+    asked = []
+
+    def posterior(points):
+        asked.append(points)
+        return signs(points)
+
+    X = RNG.integers(-5, 5, size=(40, 2)).astype(float)
+    plots.regions(X, {"q": posterior}, classes=np.where(X[:, 0] > 0, "right", "left"), whole=(True, False))
+    assert (asked[0][:, 0] == np.round(asked[0][:, 0])).all() and (asked[0][:, 1] != np.round(asked[0][:, 1])).any()
+
+
+def test_pictures_may_have_colours():
+    figure = plots.samples_by_component([RNG.uniform(size=(2, 12))], image_shape=(2, 2, 3))
+    assert figure.axes[0].images[0].get_array().shape == (2, 2, 3)
+    drawn(figure)
+    with pytest.raises(ValueError, match="pictures have 1 channel or 3"):
+        plots.image_rows({"two": np.ones((1, 8))}, (2, 2, 2))

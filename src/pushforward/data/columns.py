@@ -153,6 +153,7 @@ def learn_columns(
     *,
     bounds: Bounds | None = None,
     discrete: str | Sequence[Any] = "auto",
+    alike: bool = False,
 ) -> Columns:
     """Read off a table what its columns are.
 
@@ -162,6 +163,8 @@ def learn_columns(
         bounds: column (name or number) -> (low, high), None for an open side; or one such pair for all columns.
         discrete: "auto" takes every column of whole numbers only as whole; "none" takes none; or a list
             of columns.
+        alike: whether all columns are of one kind, as pixels are: whole numbers all of them or none, and spread by the
+            steps of all values where one of them is constant.
 
     Raises:
         ValueError: an unknown column, bounds that the data break, a declared whole-number column that is
@@ -169,6 +172,8 @@ def learn_columns(
     """
     names = tuple(str(name) for name in names)
     whole = _whole_columns(x, names, discrete)
+    if alike and isinstance(discrete, str):
+        whole = np.full_like(whole, whole.all())
     low, high = _bounds_arrays(x, names, bounds)
     with np.errstate(over="ignore"):
         spread, span = x.std(axis=0), np.ptp(x, axis=0)
@@ -176,7 +181,7 @@ def learn_columns(
     if endless:
         raise ValueError(f"columns too large to square in double precision: {', '.join(endless)}; rescale them first")
     constant = (span == 0) & ~whole
-    if constant.any():
+    if constant.any() and not alike:
         listed = ", ".join(f"{names[i]!r}" for i in np.flatnonzero(constant))
         possible = (x[:, constant] == np.round(x[:, constant])).all()
         raise ValueError(
@@ -184,8 +189,10 @@ def learn_columns(
             + (", or declare them as whole numbers with discrete=[...]" if possible else "")
         )
     width = np.where(whole, 1.0, [_tie_width(x[:, i], spread[i]) for i in range(x.shape[1])])
+    if constant.any():
+        width = np.where(constant, np.clip(np.median(np.diff(np.unique(x))), FINEST * x.std(), np.inf), width)
     # no value may lie further out than FARTHEST units: rare large ones would swamp every gradient
-    scale = np.maximum(np.sqrt(spread**2 + np.where(whole, width, 0) ** 2 / 12), span / FARTHEST)
+    scale = np.maximum(np.sqrt(spread**2 + np.where(whole | constant, width, 0) ** 2 / 12), span / FARTHEST)
     shift, margin = _near_bounds(x, low, high, scale, x.mean(axis=0) + np.where(whole, 0.5, 0))
     zeros = np.zeros(len(names))
     columns = Columns(names, whole, low, high, shift, scale, width, margin, zeros, zeros + 1)

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
 
 from pushforward.bijections import AbstractBijection, Chain
-from pushforward.data.columns import Bounds, Columns, as_float, learn_columns
+from pushforward.data.columns import Columns, as_float, learn_columns
 from pushforward.estimators.build import FlowSpec
 from pushforward.training import Checkpoint, Fit, Rows, Settings, make_rows
 from pushforward.training.rows import bucket
@@ -75,12 +75,12 @@ class FlowEstimator(BaseEstimator):
         checked: FloatArray = table
         return checked
 
-    def _learn(self, x: FloatArray, condition: Any, condition_table: FloatArray | None, bounds: Bounds | None) -> None:
-        """Set the attributes that describe the columns."""
+    def _learn(self, x: FloatArray, condition: Any, condition_table: FloatArray | None, **kinds: Any) -> None:
+        """Set the attributes that describe the columns; `kinds` as `learn_columns` takes them."""
         if (x == x[0]).all():
             raise ValueError(f"all {len(x)} rows are the same, and one point has no density; give rows that differ")
         self.settings_ = self._settings()
-        self.columns_ = learn_columns(x, self._names(x.shape[1]), bounds=bounds, discrete=self.discrete)
+        self.columns_ = learn_columns(x, self._names(x.shape[1]), discrete=self.discrete, **kinds)
         self.condition_columns_ = None if condition_table is None else _condition_columns(condition_table, condition)
 
     def _check_like_before(self, x: FloatArray) -> None:

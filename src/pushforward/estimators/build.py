@@ -61,7 +61,7 @@ class FlowSpec(NamedTuple):
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
         return cls(flow, dim, cond_dim, n_layers, hidden)
 
-    def split(self, n_shared: int) -> tuple[FlowSpec | None, FlowSpec]:
+    def split(self, n_shared: int | str) -> tuple[FlowSpec | None, FlowSpec]:
         """The recipe of a stack of `n_shared` layers, or None for none, and that of the layers left over.
 
         Raises:
@@ -69,11 +69,12 @@ class FlowSpec(NamedTuple):
         """
         default = inspect.signature(flows.recipe(self.flow)).parameters["n_layers"].default
         n_layers = default if self.n_layers is None else self.n_layers
-        if not is_whole(n_shared, 0) or n_shared > n_layers:
-            raise ValueError(f"shared_layers must be a whole number in 0..{n_layers}, all layers; got {n_shared!r}")
-        if n_shared == 0:
+        n = n_layers if n_shared == "all" else n_shared
+        if not is_whole(n, 0) or int(n) > n_layers:
+            raise ValueError(f'shared_layers must be a whole number in 0..{n_layers}, or "all"; got {n_shared!r}')
+        if n == 0:
             return None, self
-        return self._replace(n_layers=int(n_shared)), self._replace(n_layers=int(n_layers - n_shared))
+        return self._replace(n_layers=int(n)), self._replace(n_layers=int(n_layers) - int(n))
 
     def draw(self, key: Array) -> Pushforward:
         """Draw the flow; of no layers, a standard normal."""

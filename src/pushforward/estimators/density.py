@@ -136,7 +136,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         if going_on:
             self._check_like_before(x)
         else:
-            self._learn(x, condition, table, self.bounds)
+            self._learn(x, condition, table, bounds=self.bounds)
         seed = self._seed()
         train_index, validation_index = self._split(x, None, seed)
 

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from pushforward.distributions import MixtureOfFlows
 from pushforward.objectives import PosteriorFit
-from pushforward.training import Settings, make_rows, train
+from pushforward.training import Fit, Settings, make_rows, train
 from pushforward.training.rows import bucket
 
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 20_000
@@ -51,7 +51,7 @@ def draw_rows(
 
 def refine_posterior(
     mixture: MixtureOfFlows, n_rows: int, condition: np.ndarray | None, seed: int, max_epochs: int | None = None
-) -> MixtureOfFlows:
+) -> Fit[MixtureOfFlows]:
     """The mixture with its posterior network fitted to the exact posterior on its own draws.
 
     Arguments:
@@ -62,10 +62,8 @@ def refine_posterior(
         max_epochs: passes over the draws at most; None for as many as it takes.
 
     Returns:
-        The same mixture with another posterior network.
+        The fit of the same mixture with another posterior network.
     """
-    if mixture.n_components == 1:
-        return mixture
     n_epochs = min(REFINING.max_epochs, max_epochs or REFINING.max_epochs)
     n_draws = int(np.clip(8 * n_rows, FEWEST_DRAWS, MOST_DRAWS))
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
@@ -81,4 +79,4 @@ def refine_posterior(
         settings=dataclasses.replace(REFINING, max_epochs=n_epochs),
         validation=held_out,
         where=operator.attrgetter("posterior"),
-    ).model
+    )

@@ -68,7 +68,7 @@ def embed(
     steps = -(-len(seen) // BATCH)
     settings = Settings(max_epochs=-(-STEPS // steps), batch_size=BATCH, learning_rate=1e-3, schedule="cosine")
     loss = Contrast(None if image_shape is None else ImageViews(image_shape))
-    model = train(Embedding(network), loss, rows, key=key_train, settings=settings).model
+    model = train(Embedding(network), loss, rows, key=key_train, settings=settings).whole()
     parts = [np.asarray(_embedded(model, rows.x[i : i + SCORED])) for i in range(0, len(rows.x), SCORED)]
     return np.concatenate(parts)[: len(seen)].astype(np.float64)
 

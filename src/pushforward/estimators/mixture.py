@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -19,8 +20,9 @@ from pushforward.estimators.draws import refine_posterior
 from pushforward.estimators.images import check_image, image_bounds
 from pushforward.estimators.labels import check_labels
 from pushforward.estimators.starting import StartedMixture
+from pushforward.flows.checks import is_whole
 from pushforward.objectives import MixtureBound
-from pushforward.training import Checkpoint, Rows, train
+from pushforward.training import Checkpoint, Rows, Settings, train
 
 MANY, FEW = 32, 8  # from so many components on, so few are evaluated at each row
 
@@ -37,8 +39,8 @@ class FlowMixture(StartedMixture):
         flow: the components' recipe: "auto" chooses by the number of columns; or "spline_coupling", "real_nvp", "maf",
             "iaf", "nice", "spline_autoregressive".
         n_layers, hidden_sizes: of the recipe; None for a choice by the size of the table.
-        shared_layers: how many of the layers lie in one stack under all components; with all of them the components
-            are Gaussians under one flow.
+        shared_layers: how many of the layers lie in one stack under all components; "all" makes the components
+            Gaussians under one flow (FlowGMM, Izmailov et al. 2020).
         posterior_hidden_sizes: hidden layers of the posterior network.
         image_shape: (height, width) or (height, width, channels) of rows that are images. The posterior network then
             reads them by convolutions, and pairs of neighbours are moved a little (turned, stretched, shifted).
@@ -100,7 +102,7 @@ class FlowMixture(StartedMixture):
         flow: str = "auto",
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
-        shared_layers: int = 0,
+        shared_layers: int | str = 0,
         posterior_hidden_sizes: Sequence[int] = (128, 128),
         temperature: float = 1.0,
         learn_weights: bool = True,
@@ -197,14 +199,15 @@ class FlowMixture(StartedMixture):
         if going_on:
             self._check_like_before(x)
         else:
-            self._learn(x, condition, table, self._image_bounds(x))
+            self._learn(x, condition, table, bounds=self._image_bounds(x), alike=self.image_shape is not None)
             self.n_components_, self.confusion_ = self._n_components(x, asked, classes)
         self.classes_ = classes
         fit = self._train(x, table, label, weight, going_on, checkpoint)
         flow = fit.model
         refines = self.columns_.n <= DENSE_UP_TO if self.refine_posterior is None else self.refine_posterior
-        if refines and not fit.interrupted:
-            flow = refine_posterior(flow, len(x), self._standard_condition(table), self._seed(), self.max_epochs)
+        if refines and not fit.interrupted and self.n_components_ > 1:
+            refined = refine_posterior(flow, len(x), self._standard_condition(table), self._seed(), self.max_epochs)
+            fit, flow = dataclasses.replace(fit, interrupted=refined.interrupted), refined.model
         self._keep(fit, flow)
         self.labels_ = self.predict(X, condition=condition)
         return self
@@ -246,26 +249,18 @@ class FlowMixture(StartedMixture):
                 n_leading=n_leading,
             )
 
+        settings, loss = self._plan(len(train_index), label, n_leading, going_on)
+        n_init = 1 if going_on else self._count("n_init")
         training = rows(train_index, n_leading)
         seen = self._seen(training)
         training = self._paired(training, seen, seed)
-        rate = 1e-3 if self.columns_.n > DENSE_UP_TO else 1e-2
-        n = len(train_index)
-        defaults = default_settings(n, learning_rate=rate, precision=mixture_precision(n, self.columns_.n))
-        settings = self._training_settings(len(train_index), defaults)
-        n_init = 1 if going_on else self._count("n_init")
-        start_epochs, model, start = 0, self._flow if going_on else None, None
+        model, start = self._flow if going_on else None, None
         if model is None:
             labels = None if label is None else label[train_index]
             model, start = self._start(training, seen, labels, seed, n_init)
-            start_epochs = self._start_epochs(settings.max_epochs, label)
-        leading = start_epochs if self.init == "random" and n_leading else 0
-        settings = self._training_settings(
-            len(train_index), defaults, start_epochs=start_epochs, leading_epochs=leading
-        )
         return train(
             model,
-            self._loss(settings.max_epochs, start_epochs),
+            loss,
             training,
             key=jax.random.key(seed),
             settings=settings,
@@ -276,8 +271,20 @@ class FlowMixture(StartedMixture):
             show_progress=bool(self.verbose),
         )
 
+    def _plan(self, n: int, label: Any, n_leading: int, going_on: bool) -> tuple[Settings, MixtureBound]:
+        """How to train on n rows, and the loss; whatever the user asked for is checked before any work."""
+        rate = 1e-3 if self.columns_.n > DENSE_UP_TO else 1e-2
+        defaults = default_settings(n, learning_rate=rate, precision=mixture_precision(n, self.columns_.n))
+        max_epochs = self._training_settings(n, defaults).max_epochs
+        start = 0 if going_on else self._start_epochs(max_epochs, label)
+        leading = start if self.init == "random" and n_leading else 0
+        settings = self._training_settings(n, defaults, start_epochs=start, leading_epochs=leading)
+        return settings, self._loss(max_epochs, start)
+
     def _start_epochs(self, max_epochs: int, label: np.ndarray | None) -> int:
         if self.start_epochs is not None:
+            if not is_whole(self.start_epochs, 0):
+                raise ValueError(f"start_epochs must be a whole number of at least 0; got {self.start_epochs!r}")
             return min(int(self.start_epochs), max_epochs - 1)
         return max_epochs // 10 if self.init != "random" or label is not None else 0
 
@@ -289,16 +296,14 @@ class FlowMixture(StartedMixture):
         return None if self.n_components_ < MANY else FEW
 
     def _loss(self, max_epochs: int, start_epochs: int) -> MixtureBound:
-        if not self.temperature >= 1:
-            raise ValueError(f"temperature must be at least 1; got {self.temperature!r}")
-        strength = self._within("consistency", np.inf)
+        strength = self._within("consistency", 0.0, np.inf)
         return MixtureBound(
-            temperature=as_float(self.temperature),
+            temperature=as_float(self._within("temperature", 1.0, np.inf)),
             anneal_epochs=as_float((max_epochs - start_epochs) // 2),
             start_epochs=as_float(start_epochs),
             noise=self._noise(),
             n_likely=self._n_likely(),
             consistency=as_float(strength * self.columns_.n) if strength > 0 else None,
             views=self._views(),
-            balance=as_float(self._within("balance", 1.0)),
+            balance=as_float(self._within("balance", 0.0, 1.0)),
         )

@@ -41,11 +41,13 @@ STEPS = 300  # of the posterior network on the parts
 class StartedMixture(FittedMixture):
     """The methods of `FlowMixture` that make a mixture to train."""
 
-    def _within(self, name: str, most: float) -> float:
+    def _within(self, name: str, least: float, most: float) -> float:
         value = getattr(self, name)
         number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not number or not 0 <= float(value) <= most or math.isinf(value):
-            limit = "finite, and at least 0" if math.isinf(most) else f"at least 0 and at most {most:g}"
+        if not number or not least <= float(value) <= most or math.isinf(value):
+            limit = (
+                f"finite, and at least {least:g}" if math.isinf(most) else f"at least {least:g} and at most {most:g}"
+            )
             raise ValueError(f"{name} must be a number, {limit}; got {value!r}")
         return float(value)
 
@@ -78,7 +80,7 @@ class StartedMixture(FittedMixture):
     def _paired(self, rows: Rows, seen: FloatArray, seed: int) -> Rows:
         """The rows with their neighbours, where anything asks for them."""
         n = int(rows.n)
-        wanted = self._embeds(n) or self._within("consistency", np.inf) > 0
+        wanted = self._embeds(n) or self._within("consistency", 0.0, np.inf) > 0
         if not wanted or self.n_components_ == 1 or n < FEWEST_ROWS:
             return rows
         return with_neighbours(rows, nearest_rows(seen, seed))
@@ -163,7 +165,7 @@ class StartedMixture(FittedMixture):
             settings=dataclasses.replace(STARTING, max_epochs=epochs),
             start=start,
             where=operator.attrgetter("posterior"),
-        ).model
+        ).whole()
 
     def _shared(
         self, spec: FlowSpec | None, key: Array, rows: Rows, z: FloatArray, n_init: int

@@ -9,14 +9,25 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from pushforward.plots.marks import GREY, colour_key, colours, figure_of, plane, scatter, shade_regions, tidy, window
+from pushforward.plots.marks import (
+    GREY,
+    colour_key,
+    colours,
+    figure_of,
+    groups,
+    plane,
+    scatter,
+    shade_regions,
+    tidy,
+    window,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Posterior = Callable[[Float[np.ndarray, "m 2"]], ArrayLike]
-MOST_ROWS = 5000  # that a map is made of
+MOST_ROWS, LEAST_ROWS = 5000, 50  # that a map is made of, and of each component
 LEAST_GAP = 1e-6  # nats; less is drawn as this
 
 
@@ -83,7 +94,7 @@ def data_and_samples(
         components: the component of each sample, integers of shape (m,).
         posterior: gives p(k|x) of shape (m, K) for points (m, 2), `predict_proba` say; no regions where None.
         names: of the two columns.
-        classes: integers of shape (n,) that colour the data; grey where not given (or -1).
+        classes: of shape (n,), which colour the data; grey where not given (or -1).
 
     Raises:
         ValueError: data or samples do not have two columns.
@@ -119,6 +130,7 @@ def regions(
     posteriors: Mapping[str, Posterior],
     names: Sequence[str] = ("x0", "x1"),
     classes: ArrayLike | None = None,
+    whole: tuple[bool, bool] = (False, False),
 ) -> Figure:
     """Which component the plane belongs to, paler where it is less sure, in one panel for each posterior.
 
@@ -127,7 +139,8 @@ def regions(
         posteriors: title -> a function that gives p(k|x) of shape (m, K) for points (m, 2); `predict_proba` beside
             `responsibilities` shows where the network and the exact posterior differ.
         names: of the two columns.
-        classes: integers of shape (n,) that colour the data; grey where not given (or -1).
+        classes: of shape (n,), which colour the data; grey where not given (or -1).
+        whole: whether the columns hold whole numbers, and the posteriors are to be asked at such.
 
     Raises:
         ValueError: X does not have two columns, or there is no posterior.
@@ -147,7 +160,7 @@ def regions(
     figure = figure_of(4.5 * len(posteriors), 4.6)
     panels = figure.subplots(1, len(posteriors), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (title, posterior) in zip(panels, posteriors.items(), strict=True):
-        k = shade_regions(axes, posterior, low, high)
+        k = shade_regions(axes, posterior, low, high, whole)
         _classes(axes, data, classes, k)
         axes.set(title=title, xlabel=names[0])
         _fit_window(axes, low, high)
@@ -162,10 +175,11 @@ def component_map(
 
     Its two axes are the linear discriminants of the components (Fisher 1936), with the covariance within them shrunk
     (Ledoit & Wolf 2004); of two components, the second axis is the main direction of what the first leaves. A number
-    stands in the middle of each component's rows.
+    stands in the middle of each component's rows. Of more than 5,000 rows, so many of each component at random as its
+    share, and at least 50.
 
     Arguments:
-        X: data, shape (n, D), D at least 2; a random 5,000 rows of more.
+        X: data, shape (n, D), D at least 2.
         components: the component of each row, integers of shape (n,).
         classes: true classes of shape (n,), which colour a second panel.
         n_components: K, for the colours; the largest component + 1 where not given.
@@ -186,23 +200,24 @@ def component_map(
         raise ValueError(f"X has shape {rows.shape} and components {component.shape}; expected (n, D), D ≥ 2, and (n,)")
     if len(np.unique(component)) < 2:
         raise ValueError("all rows are of one component; a map needs at least two")
-    kept = np.random.default_rng(0).permutation(len(rows))[:MOST_ROWS]
-    at = _discriminants(rows[kept], component[kept])
-    k = int(component.max()) + 1 if n_components is None else n_components
-    palette = colours(k)
+    names, group = groups(classes, len(rows))
+    kept = _some_of_each(component)
+    component, group = component[kept], group[kept]
+    at = _discriminants(rows[kept], component)
+    palette = colours(max(int(component.max()) + 1, n_components or 0))
     figure = figure_of(5.4 if classes is None else 10.0, 4.6)
     panels = figure.subplots(1, 1 if classes is None else 2, sharex=True, sharey=True, squeeze=False)[0]
-    scatter(panels[0], at, [palette[j] for j in component[kept]])
-    for j in np.unique(component[kept]):
-        middle = np.median(at[component[kept] == j], axis=0)
+    scatter(panels[0], at, [palette[j] for j in component])
+    for j in np.unique(component):
+        middle = np.median(at[component == j], axis=0)
         box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": palette[j], "alpha": 0.85}
         panels[0].text(*middle, str(j), ha="center", va="center", weight="bold", bbox=box)
     if classes is not None:
-        names, group = np.unique(np.asarray(classes)[kept], return_inverse=True)
-        scatter(panels[1], at, [colours(len(names))[j] for j in group])
-        panels[1].set_title("classes")
-        colour_key(figure, colours(len(names)), "class", names.tolist())
+        shades = colours(len(names))
+        scatter(panels[1], at, [GREY if g < 0 else shades[g] for g in group])
+        colour_key(figure, shades, "class", names)
         panels[0].set_title("components")
+        panels[1].set_title("classes")
     for axes in panels:
         axes.set(xlabel="first discriminant")
         tidy(axes)
@@ -211,7 +226,7 @@ def component_map(
 
 
 def posterior_gap(gap: ArrayLike, components: ArrayLike, X: ArrayLike | None = None) -> Figure:
-    """How far the posterior network is from the exact posterior: the share of each component's rows with a larger gap.
+    """How far the posterior network is from the exact posterior: the share of rows with a gap as large.
 
     Arguments:
         gap: KL(q‖p(k|x)) of each row in nats, shape (n,): `posterior_gap` of a mixture.
@@ -219,7 +234,7 @@ def posterior_gap(gap: ArrayLike, components: ArrayLike, X: ArrayLike | None = N
         X: data of two columns, shape (n, 2), for a second panel that shows where the gap is.
 
     Raises:
-        ValueError: lengths differ, or X does not have two columns.
+        ValueError: lengths differ, X does not have two columns, or a gap is not finite.
 
     Example:
         >>> import numpy as np
@@ -228,18 +243,23 @@ def posterior_gap(gap: ArrayLike, components: ArrayLike, X: ArrayLike | None = N
         >>> figure.axes[0].get_xlabel()
         'gap, nats'
     """
-    nats, component = np.maximum(np.asarray(gap, dtype=float), LEAST_GAP), np.asarray(components).astype(int)
+    nats, component = np.asarray(gap, dtype=float), np.asarray(components).astype(int)
     points = None if X is None else plane("X", X)
     if nats.ndim != 1 or nats.shape != component.shape or (points is not None and len(points) != len(nats)):
         at = "" if points is None else f", X {points.shape}"
         raise ValueError(f"gap has shape {nats.shape}, components {component.shape}{at}; expected as many rows of each")
+    if not np.isfinite(nats).all():
+        lost = int((~np.isfinite(nats)).sum())
+        raise ValueError(f"gap is not finite in {lost} rows, which no scale shows; leave them out")
+    nats = np.maximum(nats, LEAST_GAP)
     figure = figure_of(5.6 if points is None else 10.0, 4.2)
     panels = figure.subplots(1, 1 if points is None else 2, squeeze=False)[0]
     palette = colours(int(component.max(initial=0)) + 1)
     for j in np.unique(component):
         ordered = np.sort(nats[component == j])
         share = 1 - np.arange(len(ordered)) / len(ordered)
-        panels[0].step(ordered, share, where="post", color=palette[j], label=f"{j}: mean {ordered.mean():.2g}")
+        ends = [LEAST_GAP, *ordered], [1.0, *share]  # all rows have at least the smallest gap
+        panels[0].step(*ends, where="pre", color=palette[j], label=f"{j}: mean {ordered.mean():.2g}")
     panels[0].set(xscale="log", xlabel="gap, nats", ylabel="share of rows with at least this gap", ylim=(0, 1.02))
     panels[0].legend(title="component", frameon=False)
     tidy(panels[0])
@@ -267,19 +287,33 @@ def _discriminants(rows: Float[np.ndarray, "n d"], component: Int[np.ndarray, " 
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     z = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-12)
-    found = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(z, component)
-    at = np.asarray(found.transform(z))[:, :2]
-    if at.shape[1] == 2:
-        return at
+    # a little noise keeps the covariance within components from being singular, where a component is one point
+    z = z + 1e-3 * np.random.default_rng(0).normal(size=z.shape)
+    at = z
+    counts = np.unique(component, return_counts=True)[1]
+    if len(z) > len(counts):
+        at = np.asarray(LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(z, component).transform(z))
+    if at.shape[1] >= 2:
+        return np.asarray(at[:, :2])
     axis = at[:, 0] - at[:, 0].mean()
     rest = z - np.outer(axis, axis @ z) / (axis @ axis)
     return np.column_stack([at[:, 0], PCA(1, random_state=0).fit_transform(rest)[:, 0]])
 
 
+def _some_of_each(component: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Numbers of the rows that a map is made of."""
+    order = np.random.default_rng(0).permutation(len(component))
+    if len(component) <= MOST_ROWS:
+        return order
+    share = MOST_ROWS / len(component)
+    parts = [order[component[order] == j] for j in np.unique(component)]
+    return np.concatenate([part[: max(LEAST_ROWS, round(share * len(part)))] for part in parts])
+
+
 def _classes(axes: Axes, data: Float[np.ndarray, "n 2"], classes: ArrayLike | None, k: int) -> None:
     """The data, coloured by class where it is known."""
-    group = np.full(len(data), -1) if classes is None else np.asarray(classes).astype(int)
-    palette = colours(max(k, int(group.max(initial=0)) + 1))
+    names, group = groups(classes, len(data))
+    palette = colours(max(k, len(names)))
     scatter(axes, data, [GREY if g < 0 else palette[g] for g in group])
 
 

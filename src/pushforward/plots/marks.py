@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -61,16 +61,41 @@ def grid_over(low: np.ndarray, high: np.ndarray, steps: int = 200) -> tuple[Floa
     return np.stack([x.ravel(), y.ravel()], axis=1), (steps, steps)
 
 
-def shade_regions(axes: Axes, posterior: Callable[..., ArrayLike], low: np.ndarray, high: np.ndarray) -> int:
+def shade_regions(
+    axes: Axes,
+    posterior: Callable[..., ArrayLike],
+    low: np.ndarray,
+    high: np.ndarray,
+    whole: Sequence[bool] = (False, False),
+) -> int:
     """Colour the plane by the likeliest component, paler where it is less sure; the number of components."""
     grid, shape = grid_over(low, high)
-    q = np.asarray(posterior(grid), dtype=float)
+    q = np.asarray(posterior(np.where(whole, np.floor(grid), grid)), dtype=float)
     palette = np.asarray(colours(q.shape[1]))
     strength = 0.08 + 0.3 * (q.max(axis=1, keepdims=True) - 1 / q.shape[1]) / max(1 - 1 / q.shape[1], 1e-9)
     picture = 1 - strength * (1 - palette[q.argmax(axis=1)])
     extent = (low[0], high[0], low[1], high[1])
     axes.imshow(picture.reshape(*shape, 3), origin="lower", extent=extent, aspect="auto", interpolation="bilinear")
     return int(q.shape[1])
+
+
+def groups(classes: ArrayLike | None, n: int) -> tuple[list[str], Int[np.ndarray, " n"]]:
+    """Names of classes of any kind that sorts, and the number of each row's; -1 where it is unknown (None, or -1).
+
+    Classes that are whole numbers keep them.
+
+    Raises:
+        ValueError: there are not n.
+    """
+    if classes is None:
+        return [], np.full(n, -1)
+    given = np.asarray(classes)
+    if given.shape != (n,):
+        raise ValueError(f"classes has shape {given.shape}; expected one for each row, ({n},)")
+    if np.issubdtype(given.dtype, np.integer) or given.dtype == bool:
+        return [str(j) for j in range(int(given.max(initial=-1)) + 1)], np.maximum(given.astype(int), -1)
+    names, index = np.unique(given, return_inverse=True)
+    return [str(name) for name in names], index
 
 
 def scatter(axes: Axes, points: np.ndarray, colour: Sequence[Any], size: float = 6.0, alpha: float = 0.8) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pushforward.networks import image_sides
 from pushforward.plots.marks import colour_key, colours, figure_of, scatter, tidy
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ PAIR_COLUMNS = 5
 
 def samples_by_component(
     samples: Sequence[ArrayLike],
-    image_shape: tuple[int, int] | None = None,
+    image_shape: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
     weights: ArrayLike | None = None,
 ) -> Figure:
@@ -29,7 +30,7 @@ def samples_by_component(
 
     Arguments:
         samples: for each of the K components an array of shape (m_k, D).
-        image_shape: (height, width) where a row is a picture; D is their product.
+        image_shape: (height, width) or (height, width, 3) where a row is a picture; D is their product.
         names: of the D columns.
         weights: π, shape (K,), written beside the pictures.
 
@@ -58,16 +59,16 @@ def samples_by_component(
     return _points(rows, component, len(arrays), names)
 
 
-def image_rows(groups: Mapping[str, ArrayLike], image_shape: tuple[int, int], columns: int = 10) -> Figure:
+def image_rows(groups: Mapping[str, ArrayLike], image_shape: Sequence[int], columns: int = 10) -> Figure:
     """Rows of small pictures, a labelled row (or block of rows) for each group.
 
     Arguments:
-        groups: label -> pictures of shape (m, height * width).
-        image_shape: (height, width).
+        groups: label -> pictures of shape (m, height * width * channels).
+        image_shape: (height, width), or (height, width, channels) of 1 channel or the 3 of red, green and blue.
         columns: pictures in a row.
 
     Raises:
-        ValueError: a group's rows do not fit the image shape.
+        ValueError: a group's rows do not fit the image shape, or there are neither 1 nor 3 channels.
 
     Example:
         >>> import numpy as np
@@ -75,10 +76,14 @@ def image_rows(groups: Mapping[str, ArrayLike], image_shape: tuple[int, int], co
         >>> len(plots.image_rows({"ones": np.ones((3, 4))}, (2, 2), columns=3).axes)
         3
     """
+    height, width, channels = image_sides(image_shape)
+    if channels not in (1, 3):
+        raise ValueError(f"pictures have 1 channel or 3; image_shape {tuple(image_shape)} has {channels}")
     pictures = {label: np.asarray(rows, dtype=float) for label, rows in groups.items()}
-    wrong = [f"{label} {rows.shape}" for label, rows in pictures.items() if rows.shape[1:] != (np.prod(image_shape),)]
+    dim = height * width * channels
+    wrong = [f"{label} {rows.shape}" for label, rows in pictures.items() if rows.shape[1:] != (dim,)]
     if wrong:
-        raise ValueError(f"rows that do not make pictures of {image_shape}: {', '.join(wrong)}")
+        raise ValueError(f"rows that do not make pictures of {tuple(image_shape)}: {', '.join(wrong)}")
     lines = [
         (label if start == 0 else "", rows[start : start + columns])
         for label, rows in pictures.items()
@@ -86,7 +91,6 @@ def image_rows(groups: Mapping[str, ArrayLike], image_shape: tuple[int, int], co
     ]
     low = min((rows.min() for rows in pictures.values() if rows.size), default=0.0)
     high = max((rows.max() for rows in pictures.values() if rows.size), default=1.0)
-    height, width = image_shape
     figure = figure_of(0.6 * columns + 1.4, 0.6 * height / width * len(lines) + 0.15)
     grid = figure.subplots(len(lines), columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
     for (label, rows), line in zip(lines, grid, strict=True):
@@ -94,7 +98,11 @@ def image_rows(groups: Mapping[str, ArrayLike], image_shape: tuple[int, int], co
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             if j < len(rows):
-                axes.imshow(rows[j].reshape(image_shape), cmap="gray_r", vmin=low, vmax=high)
+                pixels = rows[j].reshape(height, width, channels)
+                if channels == 3:
+                    axes.imshow((pixels - low) / max(high - low, 1e-12))
+                else:
+                    axes.imshow(pixels[..., 0], cmap="gray_r", vmin=low, vmax=high)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     return figure
 

@@ -58,6 +58,16 @@ class Fit(Generic[M]):
     losses: list[float]
     seconds: float
 
+    def whole(self) -> M:
+        """The model of a fit that more is built on, which one ended early is no base for.
+
+        Raises:
+            KeyboardInterrupt: it was ended by Ctrl-C.
+        """
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return self.model
+
 
 def train(
     model: M,
