@@ -25,6 +25,8 @@ def colours(k: int) -> list[tuple[float, float, float]]:
 
     if k <= len(COLOURS):
         return [to_rgb(colour) for colour in COLOURS[:k]]
+    if k <= 20:  # distinct, if not for everybody: a scale would make neighbours of components that are none
+        return [to_rgb(colour) for colour in colormaps["tab10" if k <= 10 else "tab20"](np.arange(k))]
     return [to_rgb(colour) for colour in colormaps["viridis"](np.linspace(0, 0.97, k))]
 
 
