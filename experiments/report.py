@@ -105,9 +105,9 @@ def overview(reports: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
         *(f"| {' | '.join(line)} |" for line in [head, ["---"] * 3, *lines]),
         "",
         "What is left: of ten digits the exact responsibilities are less right than the posterior network; and",
-        '`n_components="auto"` counts clusters of images by their pixels, not in the embedding that starts them. RAD (real',
-        "and discrete partition, Dinh et al. 2019) is not among the models: its map folds regions onto each other, so it is",
-        "no bijection and has no place in a chain of them.",
+        '`n_components="auto"` counts clusters of images by their pixels, not in the embedding that starts them.',
+        "RAD (real and discrete partition, Dinh et al. 2019) is not among the models: its map folds regions onto each",
+        "other, so it is no bijection and has no place in a chain of them.",
     ]
 
 
