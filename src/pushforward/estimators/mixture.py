@@ -44,7 +44,8 @@ class FlowMixture(StartedMixture):
         posterior_hidden_sizes: hidden layers of the posterior network.
         image_shape: (height, width) or (height, width, channels) of rows that are images. The posterior network then
             reads them by convolutions, and pairs of neighbours are moved a little (turned, stretched, shifted).
-        consistency: how much, in nats for each column, components of a row and of its nearest neighbours have to agree.
+        consistency: how much, in nats for each column, components of a row and of its nearest neighbours have to agree;
+            None for 0.3, but 0.1 up to 8 columns. Neighbours are of the columns alone, whatever a condition is.
         balance: from 0 to 1, how much agreement prefers components of equal size; 0.5 guards against empty ones.
         temperature: what the posterior's logits are divided by at first; it decays exponentially to 1 over
             the first half of training.
@@ -108,7 +109,7 @@ class FlowMixture(StartedMixture):
         learn_weights: bool = True,
         refine_posterior: bool | None = None,
         init: str = "auto",
-        consistency: float = 0.3,
+        consistency: float | None = None,
         balance: float = 0.5,
         image_shape: Sequence[int] | None = None,
         n_likely: int | None = None,
@@ -296,7 +297,7 @@ class FlowMixture(StartedMixture):
         return None if self.n_components_ < MANY else FEW
 
     def _loss(self, max_epochs: int, start_epochs: int) -> MixtureBound:
-        strength = self._within("consistency", 0.0, np.inf)
+        strength = self._consistency()
         return MixtureBound(
             temperature=as_float(self._within("temperature", 1.0, np.inf)),
             anneal_epochs=as_float((max_epochs - start_epochs) // 2),

@@ -32,6 +32,7 @@ from pushforward.trees import Frozen
 
 INITS = ("auto", "spectral", "embedding", "random")
 MOST_SPECTRAL = 8  # columns up to which parts are found by spectral clustering; embedding first beyond
+FEW_COLUMNS_AGREE, COLUMNS_AGREE = 0.1, 0.3  # consistency up to so many columns, and beyond
 SLACK = 1.5  # how much more than spectral parts those of Gaussians may cut through neighbours
 CLEAR = 2 / 3  # how much of what embedded parts cut through spectral ones may, to be preferred
 STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
@@ -50,6 +51,12 @@ class StartedMixture(FittedMixture):
             )
             raise ValueError(f"{name} must be a number, {limit}; got {value!r}")
         return float(value)
+
+    def _consistency(self) -> float:
+        """Nats for each column; in few columns much agreement can leave a component without rows."""
+        if self.consistency is None:
+            return FEW_COLUMNS_AGREE if self.columns_.n <= MOST_SPECTRAL else COLUMNS_AGREE
+        return self._within("consistency", 0.0, np.inf)
 
     def _noise(self) -> Array | None:
         noise = self.columns_.noise
@@ -80,7 +87,7 @@ class StartedMixture(FittedMixture):
     def _paired(self, rows: Rows, seen: FloatArray, seed: int) -> Rows:
         """The rows with their neighbours, where anything asks for them."""
         n = int(rows.n)
-        wanted = self._embeds(n) or self._within("consistency", 0.0, np.inf) > 0
+        wanted = self._embeds(n) or self._consistency() > 0
         if not wanted or self.n_components_ == 1 or n < FEWEST_ROWS:
             return rows
         return with_neighbours(rows, nearest_rows(seen, seed))
