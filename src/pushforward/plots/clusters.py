@@ -157,7 +157,7 @@ def regions(
         raise ValueError("posteriors is empty; expected at least one title with its function")
     data = plane("X", X)
     low, high = window(data)
-    figure = figure_of(4.5 * len(posteriors), 4.6)
+    figure = figure_of(4.5 * len(posteriors), 4.9)
     panels = figure.subplots(1, len(posteriors), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (title, posterior) in zip(panels, posteriors.items(), strict=True):
         k = shade_regions(axes, posterior, low, high, whole)
