@@ -1,7 +1,11 @@
+from typing import Any
+
 import pytest
 
 import pushforward as pf
 from pushforward.data.toy import pinwheel
+from pushforward.estimators import starting
+from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.defaults import PRIOR_PRECISION, few_rows, mixture_precision
 
 
@@ -25,12 +29,25 @@ def test_rows_are_few_for_each_column_of_each_component() -> None:
     assert not few_rows(57_000, 784, 10)  # components start diagonal there
 
 
-def test_components_of_few_rows_have_two_layers_unless_layers_are_asked_for() -> None:
+class Built(Exception):
+    """What was to be built."""
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_layers"), [({}, 2), ({"n_layers": 6}, 6), ({"shared_layers": 4}, 2), ({"flow": "maf"}, None)]
+)
+def test_components_of_few_rows_have_two_layers_unless_layers_are_asked_for(
+    asked: Any, n_layers: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(keys: Any, spec: Any, *rest: Any) -> None:
+        raise Built(spec)
+
+    monkeypatch.setattr(starting, "build_mixtures", build)
     X, _ = pinwheel(45, seed=0)
-    options = {"hidden_sizes": (4,), "max_epochs": 1, "refine_posterior": False, "init": "random", "random_state": 0}
-    sizes = [
-        pf.FlowMixture(5, **options, **asked).fit(X).n_parameters()
-        for asked in ({}, {"n_layers": 2}, {"n_layers": 6}, {"shared_layers": 6})
-    ]
-    assert sizes[0] == sizes[1] < sizes[2]
-    assert sizes[3] != sizes[0]  # layers that are shared learn from all rows, so there are six
+    with pytest.raises(Built) as found:
+        pf.FlowMixture(5, init="random", consistency=0.0, random_state=0, **asked).fit(X)
+    assert found.value.args[0].n_layers == n_layers  # of six, four shared leave two
+
+
+def test_components_of_many_rows_have_six() -> None:
+    assert FlowSpec.choose("auto", 2, None, None, None, alone=False).n_layers == 6
