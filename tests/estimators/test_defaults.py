@@ -34,7 +34,8 @@ class Built(Exception):
 
 
 @pytest.mark.parametrize(
-    ("asked", "n_layers"), [({}, 2), ({"n_layers": 6}, 6), ({"shared_layers": 4}, 2), ({"flow": "maf"}, None)]
+    ("asked", "n_layers"),
+    [({}, 2), ({"n_layers": 6}, 6), ({"shared_layers": 4}, 2), ({"shared_layers": "all"}, 0), ({"flow": "maf"}, None)],
 )
 def test_components_of_few_rows_have_two_layers_unless_layers_are_asked_for(
     asked: Any, n_layers: int | None, monkeypatch: pytest.MonkeyPatch

@@ -217,6 +217,14 @@ def test_a_map_shows_rare_components_and_those_without_spread():
         plots.component_map(np.eye(3)[one_hot], one_hot, classes=["a", "b"])
 
 
+def test_classes_may_be_large_numbers_some_unknown():
+    years = np.repeat([2019, 2020, -1], 10)
+    figure = plots.component_map(RNG.normal(size=(30, 3)), np.arange(30) % 2, classes=years)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["2019", "2020"]
+    shades = {to_hex(colour) for colour in figure.axes[1].collections[0].get_facecolors()}
+    assert shades == {"#444444", *map(to_hex, plots.colours(2))}
+
+
 def test_regions_of_whole_numbers_are_asked_at_whole_numbers():
     asked = []
 

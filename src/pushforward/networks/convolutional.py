@@ -56,7 +56,7 @@ class Convolutional(eqx.Module):
         hidden_sizes: Sequence[int] = (128,),
     ) -> Convolutional:
         """Draw a network to train."""
-        height, width, n_channels = image_sides(image_shape)
+        height, width, n_channels = sides = image_sides(image_shape)
         sizes = [n_channels, *channels]
         key_head, *keys = jax.random.split(key, len(sizes))
         kernels = tuple(
@@ -66,7 +66,7 @@ class Convolutional(eqx.Module):
         for _ in channels:
             height, width = -(-height // 2), -(-width // 2)
         head = MLP.init(key_head, height * width * sizes[-1] + n_given, n_out, hidden_sizes)
-        return cls(kernels, tuple(jnp.zeros(n) for n in channels), head, image_sides(image_shape))
+        return cls(kernels, tuple(jnp.zeros(n) for n in channels), head, sides)
 
     def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
         n_pixels, act = math.prod(self.sides), activation(self.head.activation)

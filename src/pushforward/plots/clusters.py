@@ -290,8 +290,7 @@ def _discriminants(rows: Float[np.ndarray, "n d"], component: Int[np.ndarray, " 
     # a little noise keeps the covariance within components from being singular, where a component is one point
     z = z + 1e-3 * np.random.default_rng(0).normal(size=z.shape)
     at = z
-    counts = np.unique(component, return_counts=True)[1]
-    if len(z) > len(counts):
+    if len(z) > len(np.unique(component)):
         at = np.asarray(LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(z, component).transform(z))
     if at.shape[1] >= 2:
         return np.asarray(at[:, :2])
@@ -312,7 +311,7 @@ def _some_of_each(component: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
 
 def _classes(axes: Axes, data: Float[np.ndarray, "n 2"], classes: ArrayLike | None, k: int) -> None:
     """The data, coloured by class where it is known."""
-    names, group = groups(classes, len(data))
+    names, group = groups(classes, len(data), k)
     palette = colours(max(k, len(names)))
     scatter(axes, data, [GREY if g < 0 else palette[g] for g in group])
 

@@ -19,13 +19,13 @@ GREY = "#444444"
 
 
 def colours(k: int) -> list[tuple[float, float, float]]:
-    """K colours, one a component, that colour-blind readers tell apart up to K = 8."""
+    """K colours, one a component: told apart by colour-blind readers up to K = 8, by most up to 20, else a scale."""
     from matplotlib import colormaps
     from matplotlib.colors import to_rgb
 
     if k <= len(COLOURS):
         return [to_rgb(colour) for colour in COLOURS[:k]]
-    if k <= 20:  # distinct, if not for everybody: a scale would make neighbours of components that are none
+    if k <= 20:  # a scale would make neighbours of components that are none
         return [to_rgb(colour) for colour in colormaps["tab10" if k <= 10 else "tab20"](np.arange(k))]
     return [to_rgb(colour) for colour in colormaps["viridis"](np.linspace(0, 0.97, k))]
 
@@ -81,10 +81,10 @@ def shade_regions(
     return int(q.shape[1])
 
 
-def groups(classes: ArrayLike | None, n: int) -> tuple[list[str], Int[np.ndarray, " n"]]:
+def groups(classes: ArrayLike | None, n: int, k: int = 0) -> tuple[list[str], Int[np.ndarray, " n"]]:
     """Names of classes of any kind that sorts, and the number of each row's; -1 where it is unknown (None, or -1).
 
-    Classes that are whole numbers keep them.
+    Whole numbers below k keep their places: they stand for components, and get their colours.
 
     Raises:
         ValueError: there are not n.
@@ -94,10 +94,13 @@ def groups(classes: ArrayLike | None, n: int) -> tuple[list[str], Int[np.ndarray
     given = np.asarray(classes)
     if given.shape != (n,):
         raise ValueError(f"classes has shape {given.shape}; expected one for each row, ({n},)")
-    if np.issubdtype(given.dtype, np.integer) or given.dtype == bool:
-        return [str(j) for j in range(int(given.max(initial=-1)) + 1)], np.maximum(given.astype(int), -1)
-    names, index = np.unique(given, return_inverse=True)
-    return [str(name) for name in names], index
+    unknown = given < 0 if np.issubdtype(given.dtype, np.signedinteger) else np.zeros(n, bool)
+    if np.issubdtype(given.dtype, np.integer) and given.max(initial=-1) < k:
+        return [str(j) for j in range(k)], np.where(unknown, -1, given).astype(int)
+    names, index = np.unique(given[~unknown], return_inverse=True)
+    group = np.full(n, -1)
+    group[~unknown] = index
+    return [str(name) for name in names], group
 
 
 def scatter(axes: Axes, points: np.ndarray, colour: Sequence[Any], size: float = 6.0, alpha: float = 0.8) -> None:
