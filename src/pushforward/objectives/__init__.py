@@ -4,6 +4,7 @@ from pushforward.objectives.agreement import Contrast, Embedding, agreement
 from pushforward.objectives.batch import Batch, add_noise
 from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnosticLikelihood, weighted_mean
 from pushforward.objectives.mixture import MixtureBound, PosteriorFit, PosteriorStart
+from pushforward.objectives.reverse_kl import ReverseKL
 from pushforward.objectives.views import ImageViews
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "OrderAgnosticLikelihood",
     "PosteriorFit",
     "PosteriorStart",
+    "ReverseKL",
     "add_noise",
     "agreement",
     "weighted_mean",

@@ -1,0 +1,145 @@
+"""Where a log-density lives: constrained values, and the unconstrained vector that a flow makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from pushforward.bijections import AbstractBijection
+
+Constrain = Callable[[Array], tuple[Any, Array]]
+CONSTRAINTS = {  # what may be written, and the name of NumPyro's constraint
+    "real": "real",
+    "positive": "positive",
+    "unit_interval": "unit_interval",
+    "ordered": "ordered_vector",
+    "simplex": "simplex",
+    "corr_cholesky": "corr_cholesky",
+    "lower_cholesky": "lower_cholesky",
+    "positive_definite": "positive_definite",
+    "interval": "interval",
+    "greater_than": "greater_than",
+    "less_than": "less_than",
+}
+HELP = (
+    "a support is the size of a real vector, {name: constraint or (constraint, shape)}, a bijection of a vector, or "
+    "(size, function from a real vector to values and log-determinant)"
+)
+
+
+class Support(NamedTuple):
+    """A map from real vectors to the values that a log-density takes.
+
+    Arguments:
+        size: of the real vector.
+        constrain: from a vector of that size to the values and the map's log|det|.
+        unconstrain: the way back, from values to a vector; None where nobody gave it.
+    """
+
+    size: int
+    constrain: Constrain
+    unconstrain: Callable[[Any], Array] | None
+
+
+def as_support(support: Any) -> Support:
+    """A support from what a user writes.
+
+    Arguments:
+        support: the size of a real vector; {name: constraint} or {name: (constraint, shape)} with NumPyro's constraints
+            or their names ("real", "positive", "interval(0, 1)", "ordered", "simplex", …), and the log-density takes a
+            dictionary of values; a bijection of a vector, from real vectors to values; or (size, function) with a
+            function u -> (values, log-determinant), for sets whose bounds depend on each other.
+
+    Raises:
+        ValueError: it is none of these, or a constraint has no name or shape that fits.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.inference.support import as_support
+        >>> support = as_support({"scale": "positive", "share": ("simplex", 3)})
+        >>> values, log_det = support.constrain(jnp.zeros(support.size))
+        >>> support.size, values["scale"].item(), values["share"].shape
+        (3, 1.0, (3,))
+    """
+    if isinstance(support, Support):
+        return support
+    if isinstance(support, Mapping):
+        return _named(support)
+    if isinstance(support, AbstractBijection):
+        return _mapped(support)
+    if isinstance(support, int | np.integer) and not isinstance(support, bool):
+        if support < 1:
+            raise ValueError(f"support is {support}; expected a vector of at least one number")
+        return Support(int(support), lambda u: (u, jnp.zeros((), u.dtype)), lambda x: x)
+    if isinstance(support, tuple) and len(support) == 2 and isinstance(support[0], int) and callable(support[1]):
+        return Support(support[0], support[1], None)
+    raise ValueError(f"cannot read the support {support!r}: {HELP}")
+
+
+def _mapped(bijection: AbstractBijection) -> Support:
+    if len(bijection.shape) != 1 or bijection.cond_shape is not None:
+        raise ValueError(f"a support is a map of vectors without condition; this one has shape {bijection.shape}")
+    return Support(bijection.shape[0], bijection.forward_and_log_det, lambda x: bijection.inverse(jnp.asarray(x)))
+
+
+def _named(constraints: Mapping[str, Any]) -> Support:
+    """Named values, each from its stretch of the vector by NumPyro's transformation."""
+    if not constraints:
+        raise ValueError("the support is an empty dictionary; name at least one value")
+    parts, at = {}, 0
+    for name, described in constraints.items():
+        transform, shape = _transform(name, described)
+        parts[name] = (transform, slice(at, at + int(np.prod(shape))), shape)
+        at += int(np.prod(shape))
+
+    def constrain(u: Array) -> tuple[dict[str, Array], Array]:
+        values, log_det = {}, jnp.zeros((), u.dtype)
+        for name, (transform, where, shape) in parts.items():
+            inner = u[where].reshape(shape)
+            values[name] = transform(inner)
+            log_det += transform.log_abs_det_jacobian(inner, values[name]).sum()
+        return values, log_det
+
+    def unconstrain(values: Mapping[str, Array]) -> Array:
+        return jnp.concatenate([transform.inv(values[name]).reshape(-1) for name, (transform, _, _) in parts.items()])
+
+    return Support(at, constrain, unconstrain)
+
+
+def _transform(name: str, described: Any) -> tuple[Any, tuple[int, ...]]:
+    """NumPyro's transformation onto a constraint, and the shape of what it takes."""
+    from numpyro.distributions import biject_to
+
+    constraint, shape = described if isinstance(described, tuple) else (described, ())
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if isinstance(constraint, str):
+        constraint = _constraint(name, constraint)
+    try:
+        transform = biject_to(constraint)
+        inner = tuple(transform.inverse_shape(shape))
+        jax.eval_shape(transform, jax.ShapeDtypeStruct(inner, jnp.result_type(float)))
+    except (NotImplementedError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"{name!r}: values of shape {shape} cannot keep to {described!r}: {error}") from error
+    return transform, inner
+
+
+def _constraint(name: str, text: str) -> Any:
+    """NumPyro's constraint of that name, with its numbers in brackets."""
+    from numpyro.distributions import constraints
+
+    found = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
+    if found is None or found[1] not in CONSTRAINTS:
+        raise ValueError(f"{name!r}: unknown constraint {text!r}; choose one of {sorted(CONSTRAINTS)}")
+    constraint = getattr(constraints, CONSTRAINTS[found[1]])
+    if found[2] is None:
+        return constraint
+    try:
+        return constraint(*(float(number) for number in found[2].split(",")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name!r}: cannot read the numbers of {text!r}; write interval(0, 1), say") from error
