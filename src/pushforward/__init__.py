@@ -7,8 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pushforward import bijections, data, distributions, flows, networks, objectives, plots, training
+    from pushforward import (
+        bijections,
+        data,
+        distributions,
+        flows,
+        inference,
+        networks,
+        numpyro,
+        objectives,
+        plots,
+        training,
+    )
     from pushforward.estimators import FlowDensity, FlowMixture
+    from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior
     from pushforward.serialization import ModelFileError, load, save
 
 __version__ = "0.1.0"
@@ -16,13 +28,18 @@ __version__ = "0.1.0"
 __all__ = [
     "FlowDensity",
     "FlowMixture",
+    "FlowPosterior",
     "ModelFileError",
+    "PosteriorWarning",
     "bijections",
     "data",
     "distributions",
+    "fit_posterior",
     "flows",
+    "inference",
     "load",
     "networks",
+    "numpyro",
     "objectives",
     "plots",
     "save",
@@ -32,7 +49,10 @@ __all__ = [
 _HOMES = {
     "FlowDensity": "estimators",
     "FlowMixture": "estimators",
+    "FlowPosterior": "inference",
     "ModelFileError": "serialization",
+    "PosteriorWarning": "inference",
+    "fit_posterior": "inference",
     "load": "serialization",
     "save": "serialization",
 }

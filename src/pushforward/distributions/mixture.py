@@ -27,7 +27,7 @@ class MixtureOfFlows(AbstractDistribution):
 
     Arguments:
         components: K flows of one event shape, or one `Pushforward` whose leaves carry a component axis.
-        posterior: a module from a point (and its condition after it) to K logits.
+        posterior: a module from a point (and its condition after it) to K logits; None for q(k|x) = π.
         log_weights: log π, shape (K,); normalised here. Uniform if None.
         shared: a map under all components, on the data side.
         learn_weights: whether π trains.
@@ -49,7 +49,7 @@ class MixtureOfFlows(AbstractDistribution):
     """
 
     groups: tuple[Pushforward, ...]
-    posterior: Callable[[Array], Array]
+    posterior: Callable[[Array], Array] | None
     raw_weights: Array | Frozen[Array]
     shared: AbstractBijection
     view: Frozen[AbstractBijection] | None
@@ -58,7 +58,7 @@ class MixtureOfFlows(AbstractDistribution):
     def __init__(
         self,
         components: Sequence[Pushforward] | Pushforward,
-        posterior: Callable[[Array], Array],
+        posterior: Callable[[Array], Array] | None = None,
         log_weights: Any = None,
         shared: AbstractBijection | None = None,
         learn_weights: bool = True,
@@ -123,6 +123,8 @@ class MixtureOfFlows(AbstractDistribution):
 
     def seen_logits(self, seen: Array, condition: Array | None = None) -> Array:
         """The posterior network's logits, shape (K,), where it reads `seen`."""
+        if self.posterior is None:
+            return self.log_weights
         seen = seen.reshape(-1)
         return self.posterior(seen if condition is None else jnp.concatenate([seen, condition.reshape(-1)]))
 
@@ -148,6 +150,11 @@ class MixtureOfFlows(AbstractDistribution):
         ]
         z = jnp.concatenate(draws)[jnp.asarray(self.places)[k]]
         return self.shared.forward(z, None if self.shared.cond_shape is None else condition)
+
+    def draw_each(self, keys: PRNGKeyArray) -> Array:
+        """Draws of every component side by side, shape (K, n, *shape), from keys of shape (K, n)."""
+        drawn: Array = _draw_components(self, keys, None)
+        return drawn
 
     def joint_and_logits(self, x: Any, condition: Any = None) -> tuple[Array, Array]:
         """What every other quantity of a mixture follows from, for a batch of points.

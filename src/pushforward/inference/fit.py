@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward import flows
-from pushforward.bijections import Triangular
-from pushforward.distributions import Pushforward
-from pushforward.inference.posterior import FlowPosterior
-from pushforward.inference.start import Gaussian, gaussian_start
-from pushforward.inference.support import Support, as_support
+from pushforward.distributions import AbstractDistribution
+from pushforward.inference.families import Recipe, check_flow, family, inverse_is_quick
+from pushforward.inference.posterior import Diagnosis, FlowPosterior, PosteriorWarning, diagnose
+from pushforward.inference.start import Gaussian, gaussian_starts
+from pushforward.inference.target import Target, as_target
 from pushforward.objectives import ReverseKL
-from pushforward.training import Settings, no_rows, train
+from pushforward.training import Fit, Settings, TrainingError, no_rows, train
 
 STEPS_PER_EPOCH = 25
+CLOSE = 0.005  # nats of KL(q‖p), below which no mean is off by more than a tenth of a standard deviation
+LEARNING_RATE, LEAST_RATE = 1e-2, 1e-4
+REFINEMENTS = 8  # of the Gaussian at most
 
 
 class Budget(NamedTuple):
-    """Steps at most, draws of each, and layers of the flow."""
+    """Rounds of training at most, steps of a round, draws of a step, and layers of the flow."""
 
+    rounds: int
     steps: int
     draws: int
     n_layers: int
 
 
-BUDGETS = (Budget(200, 64, 4), Budget(600, 128, 6), Budget(2000, 256, 8), Budget(8000, 512, 10))  # by effort
+BUDGETS = (Budget(0, 1, 1, 1), Budget(4, 400, 128, 6), Budget(8, 800, 256, 8), Budget(20, 1600, 512, 10))  # by effort
 
 
 def fit_posterior(
@@ -39,109 +43,180 @@ def fit_posterior(
     support: Any,
     *,
     key: PRNGKeyArray,
-    flow: str = "auto",
+    flow: str | Recipe = "auto",
+    n_components: int = 1,
     effort: int = 2,
     show_progress: bool = False,
 ) -> FlowPosterior:
     """A posterior of any log-density, as a normalizing flow (Rezende & Mohamed 2015).
+
+    It starts as the Gaussian of the highest evidence bound on damped Newton paths to the modes. With `flow="auto"` that
+    is kept where it is within 0.005 nats of the posterior; otherwise the flow that starts there is trained, in rounds
+    that end as soon as it is that close. A round that makes it worse is taken back, and the step size lowered.
 
     Arguments:
         log_density: log p up to a constant, a JAX function of one value (see `support`) to a scalar, in nats.
         support: the size of a real vector; {name: constraint} or {name: (constraint, shape)}; a bijection of a vector;
             or (size, function). See `pushforward.inference.as_support`.
         key: a JAX random key; everything random follows from it.
-        flow: a recipe's name; "auto" takes RealNVP, or a spline for a single number.
-        effort: 1 to 4: how many steps of how many draws at most, and layers.
+        flow: a recipe's name, "gaussian" or "mean_field" for these families alone, or a function (key, size) -> flow;
+            "auto" takes RealNVP where the Gaussian is not enough, or a spline for a single number.
+        n_components: flows of a mixture, for posteriors with separate modes.
+        effort: 1 for the Gaussian alone; 2 to 4 for up to 4 rounds of 400 steps of 128 draws and 6 layers, 8 of 800 of
+            256 and 8 layers, 20 of 1600 of 512 and 10 layers.
         show_progress: whether to show a progress bar on a terminal.
 
     Returns:
         A `FlowPosterior`. A `PosteriorWarning` says if it should not be trusted.
 
     Raises:
-        ValueError: the log-density is no JAX function to a scalar, or finite nowhere near the start.
-        TrainingError: training diverged.
+        ValueError: the log-density is no JAX function to a scalar, or +inf or finite nowhere where it was tried; or an
+            argument that there is not.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.inference import fit_posterior
-        >>> posterior = fit_posterior(lambda v: -v["rate"] + jnp.log(v["rate"]), {"rate": "positive"}, key=jax.random.key(0))
-        >>> round(posterior.sample(jax.random.key(1), (1000,))["rate"].mean().item(), 0)  # of gamma(2, 1)
+        >>> log_density = lambda v: -v["rate"] + jnp.log(v["rate"])  # of gamma(2, 1)
+        >>> posterior = fit_posterior(log_density, {"rate": "positive"}, key=jax.random.key(0))
+        >>> round(posterior.sample(jax.random.key(1), (1000,))["rate"].mean().item(), 0)
         2.0
     """
     began = time.monotonic()
-    where = as_support(support)
-    budget = _budget(effort)
-    target = unconstrained(log_density, where)
-    start_key, flow_key, train_key, check_key = jax.random.split(key, 4)
-    start = _start(target, where.size, start_key)
-    model = _flow(flow, flow_key, where.size, budget.n_layers, start)
-    fit = train(
-        model,
-        ReverseKL(target, budget.draws, path=True),
-        no_rows(STEPS_PER_EPOCH),
-        key=train_key,
-        settings=Settings(
-            max_epochs=budget.steps // STEPS_PER_EPOCH,
-            batch_size=1,
-            learning_rate=1e-2,
-            schedule="cosine",
-            clip_norm=10.0,
-            averaging=0.98,
-        ),
-        show_progress=show_progress,
-    )
-    posterior = FlowPosterior(fit.model, where, target, fit.history, time.monotonic() - began, check_key)
+    if isinstance(effort, bool) or effort not in range(1, len(BUDGETS) + 1):
+        raise ValueError(f"effort must be one of 1 to {len(BUDGETS)}; got {effort!r}")
+    if isinstance(n_components, bool) or not isinstance(n_components, int) or n_components < 1:
+        raise ValueError(f"n_components must be a whole number, at least 1; got {n_components!r}")
+    check_flow(flow)
+    target, budget = as_target(log_density, support), BUDGETS[effort - 1]
+    with target.precision():
+        start_key, flow_key, train_key, check_key = jax.random.split(key, 4)
+        found = _starts(target, start_key)
+        starts = [found[i % len(found)] for i in range(n_components)]
+        best, starts = _refined(target, starts, check_key)
+        history: list[dict[str, Any]] = []
+        if budget.rounds and not (flow == "auto" and best.close):
+            model = family(flow, flow_key, starts, budget.n_layers)
+            best, history = _train(model, target, budget, train_key, check_key, best, show_progress)
+    posterior = FlowPosterior(best.model, target, best.diagnosis, history, time.monotonic() - began)
+    if len(found) > n_components:
+        warnings.warn(
+            f"{len(found)} separate modes were found, and n_components={n_components}: draws may miss some of them; "
+            f"try n_components={len(found)}",
+            PosteriorWarning,
+            stacklevel=2,
+        )
     posterior.check()
     return posterior
 
 
-def unconstrained(log_density: Callable[[Any], Array], support: Support) -> Callable[[Array], Array]:
-    """The log-density of the real vector, with a scalar result checked before anything runs.
+class Candidate(NamedTuple):
+    """A distribution with its diagnosis."""
 
-    Raises:
-        ValueError: the function cannot be traced by JAX, or gives no scalar of real numbers.
-    """
+    model: AbstractDistribution
+    diagnosis: Diagnosis
 
-    def target(u: Array) -> Array:
-        values, log_det = support.constrain(u)
-        return log_density(values) + log_det
-
-    name = getattr(log_density, "__name__", repr(log_density))
-    try:
-        found = eqx.filter_eval_shape(lambda u: log_density(support.constrain(u)[0]), jnp.zeros(support.size))
-    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
-        raise ValueError(
-            f"{name} is no JAX function: it turned its argument into NumPy or plain Python; use jax.numpy, and "
-            "jax.lax.cond or jnp.where in place of if"
-        ) from error
-    shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
-    if shape != () or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"{name} must give a real scalar; got shape {shape} of {dtype}; sum over observations")
-    return target
+    @property
+    def close(self) -> bool:
+        """Whether nothing is left to gain."""
+        return self.diagnosis.trusted and self.diagnosis.gap < CLOSE
 
 
-def _budget(effort: int) -> Budget:
-    if isinstance(effort, bool) or effort not in range(1, len(BUDGETS) + 1):
-        raise ValueError(f"effort must be one of 1 to {len(BUDGETS)}; got {effort!r}")
-    return BUDGETS[effort - 1]
-
-
-def _start(target: Callable[[Array], Array], size: int, key: PRNGKeyArray) -> Gaussian:
-    """The Gaussian to start from, found in double precision."""
-    with jax.enable_x64(True):
-        start = gaussian_start(target, size, key)
-        finite = bool(jnp.isfinite(start.elbo))
-    if not finite:
+def _starts(target: Target, key: PRNGKeyArray) -> list[Gaussian]:
+    found = gaussian_starts(target, target.size, key)
+    if not found:
         raise ValueError(
             "the log-density was finite at none of the points tried around 0 on the unconstrained scale; check it at "
             "a plausible value, and that support= says where it lives"
         )
-    return jax.tree.map(lambda leaf: jax.device_put(leaf).astype(jnp.result_type(float)), start)
+    return found
 
 
-def _flow(name: str, key: PRNGKeyArray, size: int, n_layers: int, start: Gaussian) -> Pushforward:
-    """The flow, which starts as the Gaussian."""
-    name = ("real_nvp" if size > 1 else "spline_coupling") if name == "auto" else name
-    layers = {"n_layers": n_layers if size > 1 else 1, "hidden_sizes": (max(16, min(64, 4 * size)),)}
-    drawn = flows.recipe(name)(key, size, **layers)
-    return drawn.then(Triangular(start.factor, start.location))
+def _refined(target: Target, starts: list[Gaussian], key: PRNGKeyArray) -> tuple[Candidate, list[Gaussian]]:
+    """The Gaussians, a single one moved to the moments of its weighted draws as long as that makes it better.
+
+    The curvature at a point misses skewness and tails, which the importance ratios of draws do not (adaptive importance
+    sampling, Cappé et al. 2004).
+    """
+
+    def candidate(starts: list[Gaussian]) -> Candidate:
+        model = family("gaussian", key, starts, 1)
+        return Candidate(model, diagnose(model, target, key))
+
+    best = candidate(starts)
+    for _ in range(REFINEMENTS if len(starts) == 1 else 0):
+        proposed = _matched(best.diagnosis)
+        if proposed is None:
+            break
+        there = candidate([proposed])
+        if not there.diagnosis.elbo.value > best.diagnosis.elbo.value:
+            break
+        best, starts = there, [proposed]
+    return best, starts
+
+
+def _matched(diagnosis: Diagnosis) -> Gaussian | None:
+    """The Gaussian with the moments of the weighted draws; None where too few of them count."""
+    u, weights = diagnosis.u, diagnosis.weights
+    if 1 / (weights**2).sum() < 2 * u.shape[1]:
+        return None
+    mean = weights @ u
+    centred = u - mean
+    try:
+        factor = np.linalg.cholesky(centred.T @ (weights[:, None] * centred))
+    except np.linalg.LinAlgError:
+        return None
+    return Gaussian(jnp.asarray(mean), jnp.asarray(factor), jnp.asarray(diagnosis.log_evidence.value))
+
+
+def _train(
+    model: AbstractDistribution,
+    target: Target,
+    budget: Budget,
+    key: PRNGKeyArray,
+    check_key: PRNGKeyArray,
+    best: Candidate,
+    show_progress: bool,
+) -> tuple[Candidate, list[dict[str, Any]]]:
+    """Rounds of training, each from the best so far, until it is close enough or the budget is spent."""
+    loss = ReverseKL(target, budget.draws, path=inverse_is_quick(model))
+    history: list[dict[str, Any]] = []
+    rate = LEARNING_RATE
+    for i in range(budget.rounds):
+        try:
+            fit = _round(model, loss, budget.steps, jax.random.fold_in(key, i), rate, show_progress)
+        except TrainingError:
+            rate /= 10
+        else:
+            history += [entry | {"epoch": len(history) + 1 + n} for n, entry in enumerate(fit.history)]
+            there = Candidate(fit.model, diagnose(fit.model, target, check_key))
+            if there.diagnosis.elbo.value >= best.diagnosis.elbo.value:
+                best, model = there, fit.model
+                rate /= 2
+            else:
+                rate /= 10
+            if fit.interrupted:
+                break
+        if rate < LEAST_RATE or (history and best.close):
+            break
+    if best.model is not model:
+        warnings.warn(
+            "training did not improve on the Gaussian it started from, which is kept; the log-density may be infinite "
+            "or not finite in places",
+            PosteriorWarning,
+            stacklevel=3,
+        )
+    return best, history
+
+
+def _round(
+    model: AbstractDistribution, loss: ReverseKL, steps: int, key: PRNGKeyArray, rate: float, show_progress: bool
+) -> Fit[AbstractDistribution]:
+    settings = Settings(
+        max_epochs=steps // STEPS_PER_EPOCH,
+        batch_size=1,
+        learning_rate=rate,
+        schedule="cosine",
+        clip_norm=10.0,
+        averaging=0.98,
+    )
+    return train(model, loss, no_rows(STEPS_PER_EPOCH), key=key, settings=settings, show_progress=show_progress)

@@ -1,4 +1,4 @@
-"""Where a posterior is: a Gaussian found along the way to a mode."""
+"""Where a posterior is: Gaussians found along the ways to its modes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 N_STARTS, N_STEPS, N_DRAWS = 8, 60, 100
 WIDE = 2.0  # starts are uniform on (−WIDE, WIDE) in every coordinate, as in Stan
+FAR = 8.0  # where separate modes are looked for, every other start lies within this
 LEAST_CURVATURE = 1e-8  # against the largest
+VALLEY = 3.0  # nats below both ends, somewhere on the straight line between them: two modes
+LEAST_SHARE = 0.01  # of the mass of the largest mode
 
 
 class Gaussian(NamedTuple):
     """A location and a lower triangular factor of the covariance, with the evidence bound they reach."""
 
-    location: Float[Array, " d"]
-    factor: Float[Array, "d d"]
-    elbo: Float[Array, ""]
+    location: Float[Array, "*k d"]
+    factor: Float[Array, "*k d d"]
+    elbo: Float[Array, "*k"]
 
 
-@partial(jax.jit, static_argnames=("log_density", "size"))
-def gaussian_start(log_density: Callable[[Array], Array], size: int, key: PRNGKeyArray) -> Gaussian:
-    """The Gaussian of the highest evidence lower bound on damped Newton paths from several starts.
+def gaussian_starts(log_density: Callable[[Array], Array], size: int, key: PRNGKeyArray) -> list[Gaussian]:
+    """A Gaussian for each mode that was found, the one of the highest evidence lower bound first.
 
-    Every point passed on the way to a mode gives a Gaussian, by the curvature there. The bound chooses among them: where
-    a density is high on a small set, as in a funnel's neck, the mode itself would be the wrong place (after Pathfinder,
-    Zhang et al. 2022, with exact Hessians).
+    Every point passed on the way to a mode gives a Gaussian, by the curvature there, and the bound chooses among them:
+    where a density is high on a small set, as in a funnel's neck, the mode itself would be the wrong place (after
+    Pathfinder, Zhang et al. 2022, with damped Newton steps and exact Hessians).
 
     Arguments:
         log_density: of a vector, up to a constant.
@@ -38,17 +41,45 @@ def gaussian_start(log_density: Callable[[Array], Array], size: int, key: PRNGKe
         key: a JAX random key.
 
     Returns:
-        The Gaussian; its `elbo` is -inf where the density was finite at none of the starts.
+        Gaussians whose means have a valley between each two of them, with at least a hundredth of the first one's mass
+        by their bounds; none where the density was finite at none of the starts.
     """
+    found, apart = _ascents(log_density, size, key)
+    elbo, distinct = np.asarray(found.elbo), np.asarray(apart)
+    chosen: list[int] = []
+    for i in np.argsort(-elbo):
+        if np.isfinite(elbo[i]) and elbo[i] > elbo.max() + np.log(LEAST_SHARE) and distinct[i, chosen].all():
+            chosen.append(int(i))
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in chosen]
+
+
+@partial(jax.jit, static_argnames=("log_density", "size"))
+def _ascents(
+    log_density: Callable[[Array], Array], size: int, key: PRNGKeyArray
+) -> tuple[Gaussian, Bool[Array, "k k"]]:
+    """The best Gaussian of each ascent, and which of them have a valley between their means."""
     start_key, draw_key = jax.random.split(key)
-    starts = WIDE * jax.random.uniform(start_key, (N_STARTS, size), minval=-1.0, maxval=1.0)
+    width = jnp.where(jnp.arange(N_STARTS) % 2 == 0, WIDE, FAR)[:, None]
+    starts = width * jax.random.uniform(start_key, (N_STARTS, size), minval=-1.0, maxval=1.0)
     starts = starts.at[0].set(0.0)
     noise = jax.random.normal(draw_key, (N_DRAWS, size))
     paths, curvatures = jax.vmap(partial(_newton_path, log_density))(starts)
-    at, curvature = paths.reshape(-1, size), curvatures.reshape(-1, size, size)
-    candidates = lax.map(partial(_local, log_density, noise), (at, curvature), batch_size=32)
-    best = jnp.argmax(jnp.where(jnp.isfinite(candidates.elbo), candidates.elbo, -jnp.inf))
-    return jax.tree.map(lambda leaf: leaf[best], candidates)
+
+    def best(there: tuple[Array, Array]) -> Gaussian:
+        candidates = jax.vmap(partial(_local, log_density, noise))(*there)
+        return jax.tree.map(lambda leaf: leaf[jnp.argmax(candidates.elbo)], candidates)
+
+    found = lax.map(best, (paths, curvatures))
+    return found, _apart(log_density, found.location)
+
+
+def _apart(log_density: Callable[[Array], Array], at: Float[Array, "k d"]) -> Bool[Array, "k k"]:
+    """Whether the density falls far below both ends on the straight line between two points."""
+    share = jnp.linspace(0.0, 1.0, 11)[:, None, None, None]
+    line = (1 - share) * at[:, None] + share * at
+    heights = jax.vmap(log_density)(line.reshape(-1, at.shape[1])).reshape(line.shape[:3])
+    lowest = jnp.where(jnp.isnan(heights), -jnp.inf, heights).min(axis=0)
+    return lowest < jnp.minimum(heights[0], heights[-1]) - VALLEY
 
 
 def _newton_path(
@@ -56,36 +87,46 @@ def _newton_path(
 ) -> tuple[Float[Array, "s d"], Float[Array, "s d d"]]:
     """Points of a saddle-free damped Newton ascent, and the negative Hessian at each."""
 
-    def step(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        x, damping = state
+    def slope(x: Array) -> tuple[Array, tuple[Array, Array]]:
         value, gradient = jax.value_and_grad(log_density)(x)
-        curvature = -jax.hessian(log_density)(x)
+        return gradient, (value, gradient)
+
+    def step(state: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], tuple[Array, Array]]:
+        x, value, gradient, curvature, damping = state
         values, vectors = _spectrum(curvature)
         # |λ| turns away from saddles; the damping shortens steps into directions of little curvature
-        move = vectors @ ((vectors.T @ gradient) / (values + damping * values.max()))
-        proposed = x + move
-        better = log_density(proposed) > value
-        x_next = jnp.where(better & jnp.isfinite(proposed).all(), proposed, x)
+        proposed = x + vectors @ ((vectors.T @ gradient) / (values + damping * values.max()))
+        hessian, (value_there, gradient_there) = jax.jacfwd(slope, has_aux=True)(proposed)
+        better = (value_there > value) & jnp.isfinite(gradient_there).all() & jnp.isfinite(hessian).all()
         damping = jnp.clip(jnp.where(better, damping / 10, damping * 4), 1e-12, 1e6)
-        return (x_next, damping), (x, curvature)
+        there = (proposed, value_there, gradient_there, -hessian)
+        now = tuple(
+            jnp.where(better, new, old) for new, old in zip(there, (x, value, gradient, curvature), strict=True)
+        )
+        return (*now, damping), (now[0], now[3])
 
-    _, (path, curvature) = lax.scan(step, (start, jnp.asarray(1e-2, start.dtype)), length=N_STEPS)
+    # the first step goes nowhere, and looks at the start
+    nothing = jnp.asarray(-jnp.inf, start.dtype), jnp.zeros_like(start), jnp.eye(start.size, dtype=start.dtype)
+    state = (start, *nothing, jnp.asarray(1e-1, start.dtype))
+    _, (path, curvature) = lax.scan(step, state, length=N_STEPS)
     return path, curvature
 
 
 def _spectrum(curvature: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
     """Sizes of the curvatures, away from zero, and their directions."""
-    finite: Bool[Array, ""] = jnp.isfinite(curvature).all()
-    safe = jnp.where(finite, curvature, jnp.eye(len(curvature), dtype=curvature.dtype))
-    scale = 1 / jnp.sqrt(jnp.maximum(jnp.abs(jnp.diag(safe)), 1e-30))  # of columns in unlike units
-    values, vectors = jnp.linalg.eigh(scale[:, None] * safe * scale)
+    scale = 1 / jnp.sqrt(jnp.maximum(jnp.abs(jnp.diag(curvature)), 1e-30))  # of columns in unlike units
+    values, vectors = jnp.linalg.eigh(scale[:, None] * curvature * scale)
     values = jnp.maximum(jnp.abs(values), LEAST_CURVATURE * jnp.abs(values).max())
     return values, scale[:, None] * vectors
 
 
-def _local(log_density: Callable[[Array], Array], noise: Float[Array, "m d"], there: tuple[Array, Array]) -> Gaussian:
+def _local(
+    log_density: Callable[[Array], Array],
+    noise: Float[Array, "m d"],
+    at: Float[Array, " d"],
+    curvature: Float[Array, "d d"],
+) -> Gaussian:
     """The Gaussian of a point's curvature, and its evidence bound."""
-    at, curvature = there
     values, vectors = _spectrum(curvature)
     factor = vectors / jnp.sqrt(values)  # vectors carry the units: covariance = factor factorᵀ
     triangular = jnp.linalg.qr(factor.T, mode="r").T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -70,7 +71,11 @@ def as_support(support: Any) -> Support:
     if isinstance(support, Support):
         return support
     if isinstance(support, Mapping):
-        return _named(support)
+        described = tuple(support.items())
+        try:
+            return _named_once(described)
+        except TypeError:  # NumPyro's constraints have no hash
+            return _named(described)
     if isinstance(support, AbstractBijection):
         return _mapped(support)
     if isinstance(support, int | np.integer) and not isinstance(support, bool):
@@ -88,12 +93,12 @@ def _mapped(bijection: AbstractBijection) -> Support:
     return Support(bijection.shape[0], bijection.forward_and_log_det, lambda x: bijection.inverse(jnp.asarray(x)))
 
 
-def _named(constraints: Mapping[str, Any]) -> Support:
+def _named(constraints: tuple[tuple[str, Any], ...]) -> Support:
     """Named values, each from its stretch of the vector by NumPyro's transformation."""
     if not constraints:
         raise ValueError("the support is an empty dictionary; name at least one value")
     parts, at = {}, 0
-    for name, described in constraints.items():
+    for name, described in constraints:
         transform, shape = _transform(name, described)
         parts[name] = (transform, slice(at, at + int(np.prod(shape))), shape)
         at += int(np.prod(shape))
@@ -112,6 +117,9 @@ def _named(constraints: Mapping[str, Any]) -> Support:
     return Support(at, constrain, unconstrain)
 
 
+_named_once = functools.cache(_named)  # equal supports are one, so that a fit that is repeated compiles nothing
+
+
 def _transform(name: str, described: Any) -> tuple[Any, tuple[int, ...]]:
     """NumPyro's transformation onto a constraint, and the shape of what it takes."""
     from numpyro.distributions import biject_to
@@ -123,7 +131,7 @@ def _transform(name: str, described: Any) -> tuple[Any, tuple[int, ...]]:
     try:
         transform = biject_to(constraint)
         inner = tuple(transform.inverse_shape(shape))
-        jax.eval_shape(transform, jax.ShapeDtypeStruct(inner, jnp.result_type(float)))
+        jax.eval_shape(lambda: transform(jnp.zeros(inner)))
     except (NotImplementedError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"{name!r}: values of shape {shape} cannot keep to {described!r}: {error}") from error
     return transform, inner

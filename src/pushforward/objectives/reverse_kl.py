@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.distributions import AbstractDistribution
+from pushforward.distributions import AbstractDistribution, MixtureOfFlows
 from pushforward.objectives.batch import Batch
 
 LEAST_SHARE = 0.01  # of log p, where annealing starts
@@ -46,18 +46,25 @@ class ReverseKL(eqx.Module):
     anneal_epochs: Array | None = None
 
     def __call__(self, model: AbstractDistribution, batch: Batch | None, key: PRNGKeyArray) -> Array:
-        keys = jax.random.split(key, self.n_draws)
         share = self._share(batch)
-        if not self.path:
-            x, log_q = jax.vmap(model._sample_and_log_prob)(keys)
-            return jnp.mean(log_q - share * jax.vmap(self.log_density)(x))
         fixed = jax.tree.map(lambda leaf: lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, model)
 
-        def one(key: PRNGKeyArray) -> Array:
-            x = model._sample(key)
-            return fixed._log_prob(x) - share * self.log_density(x)
+        def excess(x: Array, log_q: Array | None = None) -> Array:
+            """log q − log p of a draw; without its log q, that of the model held fixed."""
+            log_q = fixed._log_prob(x) if log_q is None else log_q
+            return log_q - share * self.log_density(x)
 
-        return jnp.mean(jax.vmap(one)(keys))
+        if isinstance(model, MixtureOfFlows):
+            # every component is drawn from, and its weight stands in front: a choice of one has no gradient
+            n = max(1, self.n_draws // model.n_components)
+            x = model.draw_each(jax.random.split(key, (model.n_components, n)))
+            log_q = None if self.path else jax.vmap(jax.vmap(model._log_prob))(x)
+            each = jax.vmap(jax.vmap(excess))(x, log_q)
+            return (jnp.exp(model.log_weights) * each.mean(axis=1)).sum()
+        keys = jax.random.split(key, self.n_draws)
+        if self.path:
+            return jnp.mean(jax.vmap(lambda key: excess(model._sample(key)))(keys))
+        return jnp.mean(jax.vmap(excess)(*jax.vmap(model._sample_and_log_prob)(keys)))
 
     def _share(self, batch: Batch | None) -> Array | float:
         """The weight of log p; 1 where the loss is evaluated."""

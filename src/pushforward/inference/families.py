@@ -1,0 +1,102 @@
+"""The families that a posterior is looked for in: Gaussians, flows, mixtures of flows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from pushforward import flows
+from pushforward.bijections import (
+    AbstractBijection,
+    AbstractSequential,
+    Affine,
+    DeepSigmoid,
+    Invert,
+    Planar,
+    Sylvester,
+    Triangular,
+)
+from pushforward.distributions import AbstractDistribution, MixtureOfFlows, Normal, Pushforward
+from pushforward.inference.start import Gaussian
+
+Recipe = Callable[[PRNGKeyArray, int], Pushforward]
+GAUSSIANS = ("gaussian", "mean_field")
+ITERATIVE = (Planar, Sylvester, DeepSigmoid)  # maps whose inverse finds a root
+SMALL = 8  # up to this size an inverse that goes coordinate by coordinate is still quick
+
+
+def family(flow: str | Recipe, key: PRNGKeyArray, starts: list[Gaussian], n_layers: int) -> AbstractDistribution:
+    """What to train: it starts as the Gaussians, a mixture of them where there are several.
+
+    Arguments:
+        flow: a recipe's name, "gaussian", "mean_field", or a function of a key and a size.
+        key: a JAX random key.
+        starts: one for each component.
+        n_layers: of a recipe given by name.
+    """
+    keys = jax.random.split(key, len(starts))
+    parts = [_started(flow, key, start, n_layers) for key, start in zip(keys, starts, strict=True)]
+    return parts[0] if len(parts) == 1 else MixtureOfFlows(parts, log_weights=jnp.stack([s.elbo for s in starts]))
+
+
+def check_flow(flow: str | Recipe) -> None:
+    """Refuse the name of a flow that there is not.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if isinstance(flow, str) and flow not in ("auto", *GAUSSIANS):
+        flows.recipe(flow)
+
+
+def _started(flow: str | Recipe, key: PRNGKeyArray, start: Gaussian, n_layers: int) -> Pushforward:
+    """A flow that begins as a Gaussian."""
+    size = start.location.shape[-1]
+    last: AbstractBijection = Triangular(start.factor, start.location)
+    if flow in GAUSSIANS:
+        if flow == "mean_field":
+            # the best diagonal for a Gaussian has its precisions, not its variances
+            precision = jnp.linalg.inv(start.factor @ start.factor.T)
+            last = Affine(start.location, 1 / jnp.sqrt(jnp.diag(precision)))
+        return Pushforward(Normal.standard((size,)), last)
+    return draw(flow, key, size, n_layers).then(last)
+
+
+@eqx.filter_jit
+def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pushforward:
+    """A flow of real vectors, its quick direction that of draws; in one program.
+
+    Arguments:
+        flow: a recipe's name, "auto" for RealNVP or, for a single number, a spline; or a function of a key and a size.
+        key: a JAX random key.
+        size: of the vector.
+        n_layers: of a recipe given by name.
+    """
+    if not isinstance(flow, str):
+        return flow(key, size)
+    if flow == "auto":
+        flow = "real_nvp" if size > 1 else "spline_coupling"
+    recipe = flows.recipe(flow)
+    quick = {"fast": "sampling"} if "fast" in inspect.signature(recipe).parameters else {}
+    layers = n_layers if size > 1 else 1
+    return recipe(key, size, n_layers=layers, hidden_sizes=(max(16, min(64, 4 * size)),), **quick)
+
+
+def inverse_is_quick(model: AbstractDistribution) -> bool:
+    """Whether the way from draws to noise is closed-form or short, so that path gradients are worth their inverse."""
+    (size,) = model.shape
+    nodes = jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, (*ITERATIVE, Invert)))
+
+    def slow(node: Any) -> bool:
+        if not isinstance(node, Invert):
+            return isinstance(node, ITERATIVE)
+        inner = jax.tree.leaves(node.bijection, is_leaf=lambda n: isinstance(n, AbstractSequential))
+        return size > SMALL and any(isinstance(n, AbstractSequential) for n in inner)
+
+    return not any(slow(node) for node in nodes)

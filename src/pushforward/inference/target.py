@@ -1,0 +1,97 @@
+"""What a posterior is fitted to: a log-density of real vectors, checked before anything runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from pushforward.inference.support import Support, as_support
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A log-density of real vectors; like ones are equal, so that a fit that is repeated compiles nothing.
+
+    Arguments:
+        log_density: of the values of the support, in nats, up to a constant.
+        support: where the values live.
+        double: whether it is evaluated in double precision.
+    """
+
+    log_density: Callable[[Any], Array]
+    support: Support
+    double: bool
+
+    @property
+    def size(self) -> int:
+        """Of the real vector."""
+        return self.support.size
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """The context to evaluate it in."""
+        context: contextlib.AbstractContextManager[Any] = jax.enable_x64(self.double)
+        return context
+
+    def __call__(self, u: Array) -> Array:
+        values, log_det = self.support.constrain(u)
+        return self.log_density(values) + log_det
+
+
+def as_target(log_density: Callable[[Any], Array], support: Any) -> Target:
+    """A log-density as a `Target`, traced once to check it.
+
+    Everything is done in double precision: posteriors are small, and badly scaled ones need it. A function whose own
+    arrays are of single precision in a place that must not change it (the state of a `lax.scan`) is left as it is.
+
+    Arguments:
+        log_density: a JAX function from values to a scalar, in nats.
+        support: what `as_support` takes.
+
+    Raises:
+        ValueError: the support is impossible, the function cannot be traced by JAX, or gives no real scalar.
+    """
+    if not callable(log_density):
+        raise ValueError(f"log_density must be a function of the values of the support; got {log_density!r}")
+    where = as_support(support)
+    try:
+        target = Target(log_density, where, True)
+        found = _traced(target)
+    except TypeError as error:
+        if jnp.result_type(float) == jnp.float64:
+            raise
+        target = Target(log_density, where, False)
+        try:
+            found = _traced(target)
+        except TypeError:
+            raise error from None  # it is not about precision
+    shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
+    if shape != () or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(
+            f"{_name(log_density)} must give a real scalar; got shape {shape} of {dtype}; sum over observations"
+        )
+    return target
+
+
+def _name(log_density: Callable[[Any], Array]) -> str:
+    return getattr(log_density, "__name__", repr(log_density))
+
+
+def _traced(target: Target) -> Any:
+    """Shape and type of what the log-density gives."""
+    with target.precision():
+        try:
+            return eqx.filter_eval_shape(
+                lambda u: target.log_density(target.support.constrain(u)[0]), jnp.zeros(target.size)
+            )
+        except jax.errors.JAXTypeError as error:
+            raise ValueError(
+                f"{_name(target.log_density)} is no JAX function: it turned its argument into NumPy or plain Python; "
+                "use jax.numpy, and jax.lax.cond or jnp.where in place of if"
+            ) from error
