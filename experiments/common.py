@@ -110,8 +110,10 @@ def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], 
     print(f"wrote {path.relative_to(HERE.parent)}")
 
 
-def write_table(name: str, head: list[str], rows: list[list[Any]], seconds: float, seeds: int = 1) -> None:
-    """Write the result of an experiment that is one table."""
+def write_table(
+    name: str, head: list[str], rows: list[list[Any]], seconds: float, seeds: int = 1, pictures: list[str] | None = None
+) -> None:
+    """Write the result of an experiment that is one table, with its pictures."""
     RESULTS.mkdir(exist_ok=True)
     report = {
         "experiment": name,
@@ -121,6 +123,7 @@ def write_table(name: str, head: list[str], rows: list[list[Any]], seconds: floa
         "commit": COMMIT,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "seconds": seconds,
+        "pictures": pictures or [],
     }
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")

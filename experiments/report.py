@@ -17,6 +17,7 @@ TITLES = {
     "balance": "What keeps components in use",
     "round_trip": "Round trips",
     "depth": "Depth and compile time",
+    "energies": "Four energies",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",
@@ -125,9 +126,12 @@ def section(report: dict[str, Any]) -> list[str]:
         f"{seeds} seed{'s' if seeds > 1 else ''}, {report['machine']}, {report['seconds']:.0f} s in all, "
         f"commit `{report['commit']}`.",
     ]
-    for picture in report["pictures"]:
-        lines += ["", f"![{Path(picture).stem}]({picture})"]
-    return lines
+    return lines + shown(report)
+
+
+def shown(report: dict[str, Any]) -> list[str]:
+    """Its pictures."""
+    return [line for picture in report.get("pictures", []) for line in ("", f"![{Path(picture).stem}]({picture})")]
 
 
 def figure(value: float) -> str:
@@ -146,6 +150,7 @@ def table(report: dict[str, Any]) -> list[str]:
         *(f"| {' | '.join(line)} |" for line in lines),
         "",
         f"{report['machine']}, {which}, {report['seconds']:.0f} s in all, commit `{report['commit']}`.",
+        *shown(report),
     ]
 
 

@@ -18,7 +18,7 @@ from pushforward.inference.posterior import FlowPosterior
 from pushforward.inference.start import Gaussian, gaussian_start
 from pushforward.inference.support import Support, as_support
 from pushforward.objectives import ReverseKL
-from pushforward.training import Rows, Settings, train
+from pushforward.training import Settings, no_rows, train
 
 STEPS_PER_EPOCH = 25
 
@@ -78,7 +78,7 @@ def fit_posterior(
     fit = train(
         model,
         ReverseKL(target, budget.draws, path=True),
-        _no_rows(STEPS_PER_EPOCH),
+        no_rows(STEPS_PER_EPOCH),
         key=train_key,
         settings=Settings(
             max_epochs=budget.steps // STEPS_PER_EPOCH,
@@ -145,9 +145,3 @@ def _flow(name: str, key: PRNGKeyArray, size: int, n_layers: int, start: Gaussia
     layers = {"n_layers": n_layers if size > 1 else 1, "hidden_sizes": (max(16, min(64, 4 * size)),)}
     drawn = flows.recipe(name)(key, size, **layers)
     return drawn.then(Triangular(start.factor, start.location))
-
-
-def _no_rows(n: int) -> Rows:
-    """So many steps an epoch: the engine counts rows, and the loss draws its own."""
-    whole = jnp.asarray(n, jnp.int32)
-    return Rows(jnp.zeros((n, 1)), None, None, jnp.ones(n), whole, jnp.zeros((), jnp.int32))

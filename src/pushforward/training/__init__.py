@@ -2,7 +2,7 @@
 
 from pushforward.training.checkpoint import Checkpoint, CheckpointError
 from pushforward.training.engine import Fit, TrainingWarning, train
-from pushforward.training.rows import Rows, make_rows, with_neighbours
+from pushforward.training.rows import Rows, make_rows, no_rows, with_neighbours
 from pushforward.training.settings import Settings, TrainingError
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "TrainingError",
     "TrainingWarning",
     "make_rows",
+    "no_rows",
     "train",
     "with_neighbours",
 ]

@@ -82,6 +82,15 @@ def make_rows(
     )
 
 
+def no_rows(n: int) -> Rows:
+    """So many steps an epoch for a loss that draws its own points: batches of one row that holds nothing.
+
+    Train with `batch_size=1`.
+    """
+    whole = jnp.asarray(n, jnp.int32)
+    return Rows(jnp.zeros((n, 1)), None, None, jnp.ones(n), whole, jnp.zeros((), jnp.int32))
+
+
 def with_neighbours(rows: Rows, neighbours: Any) -> Rows:
     """The table with the numbers of some rows near each real one, shape (n, m)."""
     neighbours = np.asarray(neighbours, np.int32)
