@@ -18,6 +18,7 @@ TITLES = {
     "round_trip": "Round trips",
     "depth": "Depth and compile time",
     "energies": "Four energies",
+    "sequences": "A flow over time before a latent-variable model",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",

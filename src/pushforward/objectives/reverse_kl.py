@@ -55,7 +55,8 @@ class ReverseKL(eqx.Module):
 
         def one(key: PRNGKeyArray) -> Array:
             x = model._sample(key)
-            return fixed._log_prob(x) - share * self.log_density(x)
+            log_q: Array = fixed._log_prob(x)
+            return log_q - share * self.log_density(x)
 
         return jnp.mean(jax.vmap(one)(keys))
 
