@@ -5,9 +5,11 @@ deviation (both from the training frames). The first 70 % train, the next 10 % s
 in windows of 20 frames. The flow is affine, its shift and scale a network of the two frames before. The latent model
 has 16 latent variables a frame, and either knows the past through them alone or sees the two frames before as well.
 Flow and latent model are trained together on the bound. So few frames are soon learned by heart: every model is
-trained with two strengths of weight decay, and stopped and chosen where the validation loss is least. The table has nats a frame on the test windows, mean over
-three seeds ± the standard error of that mean: the log-density itself where it is exact, else the ELBO and the
-importance-weighted bound of 100 draws; and what the flow adds to the ELBO, paired by seed.
+trained with two strengths of weight decay, and stopped and chosen where the validation loss is least.
+
+The table has nats a frame on the test windows, mean over three seeds ± the standard error of that mean: the log-density
+itself where it is exact, else the ELBO and the importance-weighted bound of 100 draws; and what the flow adds to the
+ELBO, paired by seed.
 """
 
 from __future__ import annotations
