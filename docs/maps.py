@@ -64,6 +64,12 @@ def autoregressive(transformer: Any) -> Any:
     return b.MaskedAutoregressive(network, transformer)
 
 
+def temporal() -> Any:
+    """Two steps of one column, the second moved by the first."""
+    network = MLP.init(KEY, 1, 2, (16,), "tanh", output_scale=0.5)
+    return b.TemporalAutoregressive(network, scalar_affine(), (2, 1))
+
+
 def scalar_affine() -> Any:
     return b.Affine(array(0.0)[0], array(1.0)[0], bound=2.0)
 
@@ -136,6 +142,12 @@ MAPS: dict[str, Entry] = {
         inverse="one pass",
         recipes="maf, iaf, spline_autoregressive, naf",
     ),
+    "TemporalAutoregressive": Entry(
+        temporal,
+        "x_t = τ(z_t; g(x_{t−w}, …, x_{t−1})), here two steps of one column",
+        forward="T steps",
+        inverse="one pass",
+    ),
     "BlockAutoregressive": Entry(
         lambda: b.BlockAutoregressive(shaken(BlockTriangular.init(KEY, 2, (8,)), 0.5)),
         "z = (1 − w) x + w g(x), g block triangular",
@@ -152,7 +164,7 @@ def draw(bijection: Any, title: str, file: Path) -> None:
     lines = np.linspace(-2, 2, 17)
     along = np.linspace(-2, 2, 200)
     curves = [np.stack(p, -1) for v in lines for p in ((along, np.full(200, v)), (np.full(200, v), along))]
-    forward = jax.jit(jax.vmap(bijection.forward))
+    forward = jax.jit(jax.vmap(lambda z: bijection.forward(z.reshape(bijection.shape)).reshape(-1)))
     moved = np.asarray(forward(jnp.asarray(np.concatenate(curves)))).reshape(len(curves), 200, 2)
     draws = jax.random.normal(jax.random.key(0), (6000, 2))
     figure, axes = plt.subplots(1, 2, figsize=(6, 3), layout="constrained")

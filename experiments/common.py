@@ -111,12 +111,20 @@ def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], 
 
 
 def write_table(
-    name: str, head: list[str], rows: list[list[Any]], seconds: float, seeds: int = 1, pictures: list[str] | None = None
+    name: str,
+    head: list[str],
+    rows: list[list[Any]],
+    seconds: float,
+    seeds: int = 1,
+    pictures: list[str] | None = None,
+    settings: str | None = None,
+    notes: list[str] | None = None,
 ) -> None:
     """Write the result of an experiment that is one table, with its pictures."""
     RESULTS.mkdir(exist_ok=True)
     report = {
         "experiment": name,
+        "settings": settings or "",
         "head": head,
         "rows": rows,
         "seeds": list(range(seeds)),
@@ -124,8 +132,9 @@ def write_table(
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "seconds": seconds,
         "pictures": pictures or [],
+        "notes": notes or [],
     }
-    path = RESULTS / f"{name}.json"
+    path = RESULTS / f"{name}{f'-{settings}' if settings else ''}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
     print(f"wrote {path.relative_to(HERE.parent)}")
 

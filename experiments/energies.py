@@ -1,9 +1,9 @@
 """Four energies that flows have to fit from draws alone (Rezende & Mohamed 2015, table 1 and figure 3).
 
-p(z) ∝ exp(−U(z)) on |z₁| ≤ 4, where every family ends with the map of z₁ onto that interval. Each is fitted from eight
+p(z) ∝ exp(−U(z)) on |z₁| ≤ 4, where every family ends with the map of z₁ onto that interval. Each is fitted from four
 starts side by side by KL(q‖p), with p annealed from its 0.01th power over the first half, and the start with the least
-loss is kept. The table has KL(q‖p) = E_q[log q + U] + log Z on 200,000 fresh draws, ± their standard error; log Z is a
-grid integral.
+loss is kept: 5,000 steps of Adam on 256 draws. The table has KL(q‖p) = E_q[log q + U] + log Z on 200,000 fresh draws, ±
+their standard error; log Z is a grid integral. Numbers behind the families are layers.
 """
 
 from __future__ import annotations
@@ -135,21 +135,22 @@ def divergence(flow: Pushforward, log_density: LogDensity, log_z: float) -> tupl
 
 
 def density(log_density: Callable[[Array], Array]) -> np.ndarray:
-    """Its values on a grid over the picture, largest 1."""
+    """Its values on a grid over the picture."""
     along = jnp.linspace(-END, END, PIXELS + 2)[1:-1]
     grid = jnp.stack(jnp.meshgrid(along, along), -1).reshape(-1, 2)
     values = np.asarray(eqx.filter_jit(lambda p, z: jax.vmap(p)(z))(log_density, grid)).reshape(PIXELS, PIXELS)
-    return np.exp(values - values.max())
+    return np.exp(values)
 
 
 def draw(pictures: dict[str, list[np.ndarray]]) -> str:
-    """Targets and fits, one energy a row."""
+    """Targets and fits, one energy a row and one scale of colours in it."""
     figure = figure_of(1.3 * len(pictures), 1.35 * len(ENERGIES) + 0.2)
     axes = figure.subplots(len(ENERGIES), len(pictures))
     for column, (name, images) in enumerate(pictures.items()):
         for row, image in enumerate(images):
             axis = axes[row, column]
-            axis.imshow(image, origin="lower", cmap="viridis", extent=(-END, END, -END, END))
+            largest = pictures["p"][row].max()
+            axis.imshow(image, origin="lower", vmin=0, vmax=largest, extent=(-END, END, -END, END))
             axis.set(xticks=[], yticks=[])
             if row == 0:
                 axis.set_title(name, fontsize=8)
@@ -165,7 +166,7 @@ def main() -> None:
     targets = [LogDensity(jnp.asarray(i)) for i in range(len(ENERGIES))]
     log_z = [log_normaliser(target) for target in targets]
     rows: list[list[Any]] = []
-    pictures = {"p": [density(target) for target in targets]}
+    pictures = {"p": [density(p) * np.exp(-constant) for p, constant in zip(targets, log_z, strict=True)]}
     for name in asked.settings:
         tick = time.monotonic()
         row, drawn = [name], starts(FAMILIES[name])

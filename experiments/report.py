@@ -17,7 +17,9 @@ TITLES = {
     "balance": "What keeps components in use",
     "round_trip": "Round trips",
     "depth": "Depth and compile time",
+    "posteriors": "Eleven posteriors",
     "energies": "Four energies",
+    "sequences": "A flow over time before a latent-variable model",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",
@@ -143,15 +145,24 @@ def table(report: dict[str, Any]) -> list[str]:
     """An experiment that is one table."""
     seeds = len(report.get("seeds", [0]))
     which = "seed 0" if seeds == 1 else f"{seeds} seeds"
-    rows = [[f"{v:.3g}" if isinstance(v, float) else v for v in row] for row in report["rows"]]
+    rows = [[entry(v) for v in row] for row in report["rows"]]
     lines = [report["head"], ["---"] * len(report["head"]), *rows]
     return [
+        *(["", f"*{report['settings']}*"] if report.get("settings") else []),
         "",
         *(f"| {' | '.join(line)} |" for line in lines),
+        *(line for note in report.get("notes", []) for line in ("", note)),
         "",
         f"{report['machine']}, {which}, {report['seconds']:.0f} s in all, commit `{report['commit']}`.",
         *shown(report),
     ]
+
+
+def entry(value: Any) -> str:
+    """One cell; large numbers whole, nothing for what there is not."""
+    if isinstance(value, float):
+        return f"{value:.1f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    return "–" if value is None else str(value)
 
 
 def main() -> None:

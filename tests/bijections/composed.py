@@ -19,6 +19,7 @@ from pushforward.bijections import (
     Scale,
     Shift,
     Stack,
+    TemporalAutoregressive,
     Triangular,
 )
 from pushforward.networks import MADE, MLP, BlockTriangular
@@ -33,6 +34,7 @@ from tests.bijections.entries import (
     layers,
     scalar_affine,
     spline,
+    temporal,
 )
 
 COMPOSED = [
@@ -103,6 +105,18 @@ COMPOSED = [
         bad={
             "network must be a BlockTriangular": lambda: BlockAutoregressive(MLP.init(jax.random.key(0), 2, 2, ())),
             "at least one hidden layer": lambda: BlockTriangular.init(jax.random.key(0), 2, ()),
+        },
+    ),
+    Entry(
+        "temporal",
+        lambda key, dim: temporal(key, dim, scalar_affine()),
+        bad={
+            r"shape must be \(T, D\)": lambda: TemporalAutoregressive.init(jax.random.key(0), (3, 2, 2)),
+            "window must be": lambda: temporal(jax.random.key(0), 2, scalar_affine(), 0),
+            "scalar": lambda: temporal(jax.random.key(0), 2, Exp((2,))),
+            r"gives shape \(8,\); 2 columns of Affine ask for \(4,\)": lambda: TemporalAutoregressive(
+                MLP.init(jax.random.key(0), 2, 8, ()), scalar_affine(), (3, 2)
+            ),
         },
     ),
     Entry(

@@ -23,6 +23,7 @@ from pushforward.bijections import (
     RationalQuadraticSpline,
     Stack,
     Sylvester,
+    TemporalAutoregressive,
     Triangular,
 )
 from pushforward.bijections.spline import _knots
@@ -113,6 +114,12 @@ def deep_sigmoid(key: Key, shape: tuple[int, ...]) -> DeepSigmoid:
         jax.random.normal(offsets, size),
         0.1 + 0.6 * jax.nn.softmax(jax.random.normal(weights, size)),
     )
+
+
+def temporal(key: Key, dim: int, transformer: AbstractBijection, window: int = 1) -> TemporalAutoregressive:
+    """Two steps: the least in which one hangs on another, and as many numbers as a test's points have."""
+    network = MLP.init(key, window * dim, dim * trees.n_parameters(transformer), (8,), output_scale=0.3)
+    return TemporalAutoregressive(network, transformer, (2, dim), window)
 
 
 def block_autoregressive(key: Key, dim: int, cond_dim: int | None) -> BlockAutoregressive:

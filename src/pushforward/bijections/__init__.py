@@ -28,6 +28,7 @@ from pushforward.bijections.planar import Planar, Radial
 from pushforward.bijections.sequential import AbstractSequential
 from pushforward.bijections.spline import RationalQuadraticSpline
 from pushforward.bijections.sylvester import OrthonormalColumns, Sylvester
+from pushforward.bijections.temporal import TemporalAutoregressive
 
 __all__ = [
     "PLU",
@@ -70,6 +71,7 @@ __all__ = [
     "Stack",
     "Sylvester",
     "Tanh",
+    "TemporalAutoregressive",
     "Triangular",
     "shuffle_orders",
 ]

@@ -1,9 +1,10 @@
-"""Distributions: bases, a base pushed through a map, and mixtures of those."""
+"""Distributions: bases, a base pushed through a map, and mixtures of those; series with latent variables."""
 
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.distributions.gaussian_mixture import GaussianMixture
 from pushforward.distributions.mixture import MixtureOfFlows
 from pushforward.distributions.pushforward import Pushforward
+from pushforward.distributions.sequential import SequentialLatent
 from pushforward.distributions.standard import Logistic, Normal, Uniform
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "MixtureOfFlows",
     "Normal",
     "Pushforward",
+    "SequentialLatent",
     "Uniform",
 ]

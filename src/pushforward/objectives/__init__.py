@@ -5,6 +5,7 @@ from pushforward.objectives.batch import Batch, add_noise
 from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnosticLikelihood, weighted_mean
 from pushforward.objectives.mixture import MixtureBound, PosteriorFit, PosteriorStart
 from pushforward.objectives.reverse_kl import ReverseKL
+from pushforward.objectives.sequence import SequenceBound, sequence_bounds
 from pushforward.objectives.views import ImageViews
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "PosteriorFit",
     "PosteriorStart",
     "ReverseKL",
+    "SequenceBound",
     "add_noise",
     "agreement",
+    "sequence_bounds",
     "weighted_mean",
 ]

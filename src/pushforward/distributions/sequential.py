@@ -1,0 +1,154 @@
+"""Series whose steps hang on latent variables, known through a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward.bijections.temporal import past_steps
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.networks import MLP
+
+LOG_SCALE_BOUND = 5.0  # soft bound on every log-scale: e^±5
+
+
+class Gaussian(eqx.Module):
+    """Independent normal coordinates, read off a network's output: means, then raw log-scales."""
+
+    loc: Array
+    log_scale: Array
+
+    def __init__(self, output: Array):
+        self.loc, raw = jnp.split(output, 2)
+        self.log_scale = LOG_SCALE_BOUND * jnp.tanh(raw / LOG_SCALE_BOUND)
+
+    def at(self, noise: Array) -> Array:
+        """The value that standard normal noise becomes."""
+        return self.loc + jnp.exp(self.log_scale) * noise
+
+    def log_prob(self, x: Array) -> Array:
+        """Log-density, a scalar."""
+        z = (x - self.loc) * jnp.exp(-self.log_scale)
+        return -(0.5 * z**2 + self.log_scale + 0.5 * jnp.log(2 * jnp.pi)).sum()
+
+
+class SequentialLatent(AbstractDistribution):
+    """A latent variable at each step of a series: z_t ~ p(z_t | z_{t−1}, x_{t−w:t−1}), x_t ~ p(x_t | z_t, x_{t−w:t−1}).
+
+    All are Gaussians with network moments. Inference is filtering: q(z_t | x_t, z_{t−1}, x_{t−w:t−1}) has the prior's
+    raw moments plus what a network makes of them and of x_t, so that it starts at the prior (Marino et al. 2020; with
+    w = 0 the deep Markov model of Krishnan et al. 2017). Steps before the first are zeros. There is no exact
+    log-density: `bound` is below it.
+
+    Arguments:
+        initial: raw moments of z_1, shape (2L,).
+        prior: a module from z_{t−1} and the past, shape (L + w · D,), to the raw moments of z_t, shape (2L,).
+        emission: from z_t and the past, shape (L + w · D,), to the raw moments of x_t, shape (2D,).
+        inference: from x_t and the prior's raw moments, shape (D + 2L,), to what is added to those, shape (2L,).
+        shape: (T, D).
+        window: w, zero or more.
+
+    Example:
+        >>> import jax
+        >>> from pushforward.distributions import SequentialLatent
+        >>> model = SequentialLatent.init(jax.random.key(0), (5, 2), latent_dim=3)
+        >>> x = model.sample(jax.random.key(1))
+        >>> x.shape, model.bound(x, jax.random.key(2)).shape
+        ((5, 2), ())
+    """
+
+    initial: Array
+    prior: MLP
+    emission: MLP
+    inference: MLP
+    shape: tuple[int, ...] = eqx.field(static=True)
+    window: int = eqx.field(static=True, default=0)
+    cond_shape: None = eqx.field(static=True, default=None)
+
+    @classmethod
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        shape: Sequence[int],
+        latent_dim: int,
+        window: int = 0,
+        hidden_sizes: Sequence[int] = (64,),
+        activation: str = "silu",
+    ) -> SequentialLatent:
+        """Draw a model to train.
+
+        Arguments:
+            key: a JAX random key.
+            shape: (T, D).
+            latent_dim: L.
+            window: steps that prior and emission see, beside the latent variable.
+            hidden_sizes: units of each network's hidden layers.
+            activation: its name.
+        """
+        dim, seen = shape[1], latent_dim + window * shape[1]
+        sizes = ((seen, 2 * latent_dim), (seen, 2 * dim), (dim + 2 * latent_dim, 2 * latent_dim))
+        prior, emission, inference = (
+            MLP.init(k, n_in, n_out, hidden_sizes, activation, scale)
+            for k, (n_in, n_out), scale in zip(jax.random.split(key, 3), sizes, (0.1, 0.1, 0.01), strict=True)
+        )
+        return cls(jnp.zeros(2 * latent_dim), prior, emission, inference, tuple(shape), window)
+
+    def log_weight(self, x: Array, key: PRNGKeyArray) -> Array:
+        """log p(x, z) − log q(z | x) at one draw of z; its mean is the evidence lower bound.
+
+        Arguments:
+            x: shape (T, D).
+            key: a JAX random key.
+        """
+
+        def step(z: Array, at: tuple[Array, ...]) -> tuple[Array, Array]:
+            first, x_t, past, noise = at
+            before = jnp.where(first, self.initial, self.prior(jnp.concatenate([z, past])))
+            posterior = Gaussian(before + self.inference(jnp.concatenate([x_t, before])))
+            z = posterior.at(noise)
+            emitted = Gaussian(self.emission(jnp.concatenate([z, past])))
+            return z, emitted.log_prob(x_t) + Gaussian(before).log_prob(z) - posterior.log_prob(z)
+
+        past = past_steps(x, self.window).reshape(len(x), -1)
+        noise = jax.random.normal(key, (len(x), self.initial.shape[0] // 2), x.dtype)
+        _, terms = lax.scan(step, jnp.zeros_like(noise[0]), (jnp.arange(len(x)) == 0, x, past, noise))
+        return terms.sum()
+
+    def bound(self, x: Any, key: PRNGKeyArray, n_draws: int = 1) -> Array:
+        """An estimate of a lower bound on log p(x): of the ELBO, or with more draws of a tighter one (IWAE).
+
+        Arguments:
+            x: one series, shape (T, D).
+            key: a JAX random key.
+            n_draws: draws of the latent variables, whose importance weights are averaged (Burda et al. 2016).
+        """
+        weights = jax.vmap(lambda k: self.log_weight(jnp.asarray(x), k))(jax.random.split(key, n_draws))
+        found: Array = logsumexp(weights) - jnp.log(n_draws)
+        return found
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        raise TypeError("SequentialLatent has no exact log-density; call bound(x, key), which is below it")
+
+    def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
+        def step(state: tuple[Array, Array], at: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
+            (z, past), (first, noise_z, noise_x) = state, at
+            prior = self.prior(jnp.concatenate([z, past.reshape(-1)]))
+            z = Gaussian(jnp.where(first, self.initial, prior)).at(noise_z)
+            x_t = Gaussian(self.emission(jnp.concatenate([z, past.reshape(-1)]))).at(noise_x)
+            return (z, jnp.concatenate([past, x_t[None]])[1:]), x_t
+
+        n, dim = self.shape
+        dtype = self.initial.dtype
+        key_z, key_x = jax.random.split(key)
+        noise_z = jax.random.normal(key_z, (n, self.initial.shape[0] // 2), dtype)
+        noise_x = jax.random.normal(key_x, (n, dim), dtype)
+        start = (jnp.zeros_like(noise_z[0]), jnp.zeros((self.window, dim), dtype))
+        _, x = lax.scan(step, start, (jnp.arange(n) == 0, noise_z, noise_x))
+        return x
