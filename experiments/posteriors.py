@@ -48,7 +48,7 @@ def accuracy(names: list[str]) -> list[list[Any]]:
     for name in names:
         for method in METHODS:
             found = run(method, name, TABLED.get(method, 0), [0, 1])
-            cold, warm = (found + [{}, {}])[:2]
+            cold, warm = ([*found, {}, {}])[:2]
             sd = f"{cold['least_ratio']:.3g} – {cold['largest_ratio']:.3g}" if cold else "failed"
             verdict = ("yes" if cold["passed"] else "no") if cold else "no"
             numbers = [cold.get(k) for k in ("error",)] + [sd, cold.get("k_hat"), cold.get("elbo")]

@@ -60,7 +60,8 @@ class Diagnosis:
     def weights(self) -> Float[np.ndarray, " n"]:
         """Smoothed importance weights of the draws, which sum to 1."""
         weights: Float[np.ndarray, " n"] = np.exp(self._smoothed[0])
-        return weights / weights.sum()
+        weights /= weights.sum()
+        return weights
 
     @property
     def trusted(self) -> bool:
@@ -156,8 +157,8 @@ class FlowPosterior:
         with self.target.precision():
             u = unconstrain(values)
             found = self.flow.log_prob(u) - self.target.support.constrain(u)[1]
-            found = np.asarray(jnp.where(jnp.isfinite(u).all(), found, -jnp.inf))
-        return jnp.asarray(found)
+            checked = np.asarray(jnp.where(jnp.isfinite(u).all(), found, -jnp.inf))
+        return jnp.asarray(checked)
 
     def importance_sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draws of the flow resampled by their smoothed importance ratios, which takes most of its error out.

@@ -50,7 +50,7 @@ def gaussian_starts(log_density: Callable[[Array], Array], size: int, key: PRNGK
     for i in np.argsort(-elbo):
         if np.isfinite(elbo[i]) and elbo[i] > elbo.max() + np.log(LEAST_SHARE) and distinct[i, chosen].all():
             chosen.append(int(i))
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in chosen]
+    return [Gaussian(found.location[i], found.factor[i], found.elbo[i]) for i in chosen]
 
 
 @partial(jax.jit, static_argnames=("log_density", "size"))
@@ -67,7 +67,8 @@ def _ascents(
 
     def best(there: tuple[Array, Array]) -> Gaussian:
         candidates = jax.vmap(partial(_local, log_density, noise))(*there)
-        return jax.tree.map(lambda leaf: leaf[jnp.argmax(candidates.elbo)], candidates)
+        i = jnp.argmax(candidates.elbo)
+        return Gaussian(candidates.location[i], candidates.factor[i], candidates.elbo[i])
 
     found = lax.map(best, (paths, curvatures))
     return found, _apart(log_density, found.location)
@@ -107,7 +108,7 @@ def _newton_path(
 
     # the first step goes nowhere, and looks at the start
     nothing = jnp.asarray(-jnp.inf, start.dtype), jnp.zeros_like(start), jnp.eye(start.size, dtype=start.dtype)
-    state = (start, *nothing, jnp.asarray(1e-1, start.dtype))
+    state: tuple[Array, ...] = (start, *nothing, jnp.asarray(1e-1, start.dtype))
     _, (path, curvature) = lax.scan(step, state, length=N_STEPS)
     return path, curvature
 
