@@ -94,8 +94,11 @@ def fit_posterior(
         starts = [found[i % len(found)] for i in range(n_components)]
         best, starts = _refined(target, starts, check_key)
         history: list[dict[str, Any]] = []
-        if budget.rounds and not (flow == "auto" and best.close):
+        if flow != "auto":  # this family was asked for, better or worse than the Gaussian
             model = family(flow, flow_key, starts, budget.n_layers)
+            best = Candidate(model, diagnose(model, target, check_key))
+        if budget.rounds and not best.close:
+            model = family(flow, flow_key, starts, budget.n_layers) if flow == "auto" else best.model
             best, history = _train(model, target, budget, train_key, check_key, best, show_progress)
     posterior = FlowPosterior(best.model, target, best.diagnosis, history, time.monotonic() - began)
     if len(found) > n_components:
@@ -180,7 +183,7 @@ def _train(
     """Rounds of training, each from the best so far, until it is close enough or the budget is spent."""
     loss = ReverseKL(target, budget.draws, path=inverse_is_quick(model))
     history: list[dict[str, Any]] = []
-    rate = LEARNING_RATE
+    rate, improved = LEARNING_RATE, False
     for i in range(budget.rounds):
         try:
             fit = _round(model, loss, budget.steps, jax.random.fold_in(key, i), rate, show_progress)
@@ -190,18 +193,17 @@ def _train(
             history += [entry | {"epoch": len(history) + 1 + n} for n, entry in enumerate(fit.history)]
             there = Candidate(fit.model, diagnose(fit.model, target, check_key))
             if there.diagnosis.elbo.value >= best.diagnosis.elbo.value:
-                best, model = there, fit.model
+                best, model, improved = there, fit.model, True
                 rate /= 2
             else:
                 rate /= 10
             if fit.interrupted:
                 break
-        if rate < LEAST_RATE or (history and best.close):
+        if rate < LEAST_RATE or best.close:
             break
-    if best.model is not model:
+    if not improved:
         warnings.warn(
-            "training did not improve on the Gaussian it started from, which is kept; the log-density may be infinite "
-            "or not finite in places",
+            "training did not improve on where it started, which is kept; the log-density may not be finite in places",
             PosteriorWarning,
             stacklevel=3,
         )

@@ -146,19 +146,21 @@ class FlowPosterior:
         return jax.tree.map(lambda *leaves: _shaped(np.concatenate(leaves)[:n], sample_shape), *parts)
 
     def log_prob(self, values: Any) -> Array:
-        """Log-density of the flow at one value, on the scale of the values; -inf outside the support.
+        """Log-density of the flow at values, on their scale, leading axes batch axes; -inf outside the support.
 
         Raises:
             ValueError: the support was given by a function without a way back.
         """
-        unconstrain = self.target.support.unconstrain
-        if unconstrain is None:
+        if self.target.support.unconstrain is None:
             raise ValueError("the support is a function without its inverse; give a bijection to have log_prob")
         with self.target.precision():
-            u = unconstrain(values)
-            found = self.flow.log_prob(u) - self.target.support.constrain(u)[1]
-            checked = np.asarray(jnp.where(jnp.isfinite(u).all(), found, -jnp.inf))
-        return jnp.asarray(checked)
+            events = [leaf.ndim - 1 for leaf in jax.tree.leaves(self.diagnosis.values)]
+            values = jax.tree.map(jnp.asarray, values)
+            first = jax.tree.leaves(values)[0]
+            batch = first.shape[: first.ndim - events[0]]
+            flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), values)
+            found = np.asarray(_log_probs(self.flow, self.target, flat)).reshape(batch)
+        return jnp.asarray(found)
 
     def importance_sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draws of the flow resampled by their smoothed importance ratios, which takes most of its error out.
@@ -226,6 +228,14 @@ class FlowPosterior:
 
     def check(self) -> None:
         """Warn in plain words where the fit should not be trusted."""
+        nowhere = np.mean(self.diagnosis.log_ratios == -np.inf)
+        if nowhere:
+            warnings.warn(
+                f"{nowhere:.2%} of the draws fall where the log-density is -inf or NaN, so the ELBO is -inf; say by "
+                "support= where it lives, or draw with importance_sample",
+                PosteriorWarning,
+                stacklevel=3,
+            )
         if not self.diagnosis.trusted:
             warnings.warn(
                 f"Pareto k̂ is {self.k_hat:.2f}, above {TRUSTED}: the flow misses parts of the posterior where much of "
@@ -234,6 +244,16 @@ class FlowPosterior:
                 PosteriorWarning,
                 stacklevel=3,
             )
+
+
+@eqx.filter_jit
+def _log_probs(flow: AbstractDistribution, target: Target, values: Any) -> Array:
+    def one(value: Any) -> Array:
+        u = target.support.unconstrain(value)  # type: ignore[misc]
+        found = flow._log_prob(u) - target.support.constrain(u)[1]
+        return jnp.where(jnp.isfinite(u).all() & ~jnp.isnan(found), found, -jnp.inf)
+
+    return jax.vmap(one)(values)
 
 
 def _shaped(leaf: np.ndarray, sample_shape: tuple[int, ...]) -> Array:

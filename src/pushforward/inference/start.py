@@ -48,7 +48,8 @@ def gaussian_starts(log_density: Callable[[Array], Array], size: int, key: PRNGK
     elbo, distinct = np.asarray(found.elbo), np.asarray(apart)
     chosen: list[int] = []
     for i in np.argsort(-elbo):
-        if np.isfinite(elbo[i]) and elbo[i] > elbo.max() + np.log(LEAST_SHARE) and distinct[i, chosen].all():
+        # one that is +inf is kept, so that its draws can be shown
+        if elbo[i] > -np.inf and elbo[i] >= elbo.max() + np.log(LEAST_SHARE) and distinct[i, chosen].all():
             chosen.append(int(i))
     return [Gaussian(found.location[i], found.factor[i], found.elbo[i]) for i in chosen]
 

@@ -81,16 +81,20 @@ def as_support(support: Any) -> Support:
     if isinstance(support, int | np.integer) and not isinstance(support, bool):
         if support < 1:
             raise ValueError(f"support is {support}; expected a vector of at least one number")
-        return Support(int(support), lambda u: (u, jnp.zeros((), u.dtype)), lambda x: x)
+        return Support(int(support), _as_it_is, jnp.asarray)
     if isinstance(support, tuple) and len(support) == 2 and isinstance(support[0], int) and callable(support[1]):
         return Support(support[0], support[1], None)
     raise ValueError(f"cannot read the support {support!r}: {HELP}")
 
 
+def _as_it_is(u: Array) -> tuple[Array, Array]:
+    return u, jnp.zeros((), u.dtype)
+
+
 def _mapped(bijection: AbstractBijection) -> Support:
     if len(bijection.shape) != 1 or bijection.cond_shape is not None:
         raise ValueError(f"a support is a map of vectors without condition; this one has shape {bijection.shape}")
-    return Support(bijection.shape[0], bijection.forward_and_log_det, lambda x: bijection.inverse(jnp.asarray(x)))
+    return Support(bijection.shape[0], bijection.forward_and_log_det, bijection.inverse)
 
 
 def _named(constraints: tuple[tuple[str, Any], ...]) -> Support:

@@ -1,0 +1,139 @@
+"""Posteriors of log-densities whose moments are known, and log-densities that are none."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy.stats import norm
+
+from pushforward.distributions import MixtureOfFlows, Pushforward
+from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior
+from pushforward.inference import fit as fitting
+from pushforward.training import TrainingError
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+KEY = jax.random.key(0)
+
+
+def banana(x: jax.Array) -> jax.Array:
+    return norm.logpdf(x[0]) + norm.logpdf(x[1], 0.5 * x[0] ** 2, 0.5)
+
+
+@pytest.fixture(scope="module")
+def bent() -> FlowPosterior:
+    return fit_posterior(banana, 2, key=KEY)
+
+
+def test_a_badly_scaled_correlated_gaussian_needs_no_flow() -> None:
+    scales = jnp.array([1e-3, 1.0, 1e4])
+    mean = jnp.array([1.0, -2.0, 3e4])
+    correlation = jnp.array([[1, 0.99, 0], [0.99, 1, 0.1], [0, 0.1, 1.2]])
+    covariance = scales[:, None] * correlation * scales
+    found = fit_posterior(lambda x: jax.scipy.stats.multivariate_normal.logpdf(x, mean, covariance), 3, key=KEY)
+    assert not found.history  # exact as it starts
+    np.testing.assert_allclose((found.mean() - mean) / scales, 0, atol=0.05)
+    np.testing.assert_allclose(found.sd() / np.sqrt(np.diag(covariance)), 1, atol=0.03)
+    assert found.elbo.value == pytest.approx(0, abs=1e-3)
+    assert found.log_evidence.value == pytest.approx(0, abs=1e-3)
+
+
+def test_a_bent_density_is_met_by_a_flow(bent: FlowPosterior) -> None:
+    assert bent.history and bent.k_hat < 0.7
+    assert bent.diagnosis.gap < 0.02
+    np.testing.assert_allclose(bent.mean(), [0, 0.5], atol=0.06)
+    np.testing.assert_allclose(bent.sd(), [1, np.sqrt(0.5 + 0.25)], rtol=0.05)
+    # the bound is below the evidence, and that is log 1
+    assert bent.elbo.value < 3 * bent.elbo.standard_error
+    assert abs(bent.log_evidence.value) < 5 * bent.log_evidence.standard_error + 1e-3
+
+
+def test_the_same_fit_again_compiles_nothing_and_gives_the_same(bent: FlowPosterior) -> None:
+    from tests.compilations import compilations
+
+    with compilations() as found:
+        again = fit_posterior(banana, 2, key=KEY)
+    assert not found
+    np.testing.assert_array_equal(again.diagnosis.log_ratios, bent.diagnosis.log_ratios)
+
+
+def test_separate_modes_are_told_of_and_met_by_a_mixture() -> None:
+    def two(x: jax.Array) -> jax.Array:
+        left, right = norm.logpdf(x, -4.0, 0.5).sum(), norm.logpdf(x, 4.0, 1.0).sum()
+        return jnp.logaddexp(jnp.log(0.3) + left, jnp.log(0.7) + right)
+
+    with pytest.warns(PosteriorWarning, match="2 separate modes were found, and n_components=1"):
+        fit_posterior(two, 2, key=KEY, effort=1)
+    found = fit_posterior(two, 2, key=KEY, n_components=2, effort=1)
+    assert isinstance(found.flow, MixtureOfFlows)
+    draws = np.asarray(found.sample(jax.random.key(1), (20_000,)))
+    assert (draws[:, 0] < 0).mean() == pytest.approx(0.3, abs=0.02)
+    assert found.k_hat < 0.7 and found.diagnosis.gap < 0.01
+
+
+def test_families_that_are_asked_for() -> None:
+    correlated = lambda x: jax.scipy.stats.multivariate_normal.logpdf(x, jnp.zeros(2), jnp.array([[1, 0.9], [0.9, 1]]))  # noqa: E731
+    narrow = fit_posterior(correlated, 2, key=KEY, flow="mean_field")
+    # the best diagonal of a Gaussian has the variances that are left when the other coordinate is known
+    np.testing.assert_allclose(narrow.sd(), np.sqrt(1 - 0.81), rtol=0.05)
+    assert narrow.elbo.value == pytest.approx(0.5 * np.log(1 - 0.81), abs=0.02)
+    own = fit_posterior(banana, 2, key=KEY, flow=lambda key, size: fitting.family("gaussian", key, [START], 1))  # type: ignore[arg-type,return-value]
+    assert isinstance(own.flow, Pushforward)
+
+
+START = fitting.Gaussian(jnp.zeros(2), jnp.eye(2), jnp.zeros(()))
+
+
+@pytest.mark.parametrize(
+    ("log_density", "message"),
+    [
+        (lambda x: x, "must give a real scalar; got shape \\(2,\\) of float64; sum over observations"),
+        (lambda x: (x > 0).all(), "must give a real scalar; got shape \\(\\) of bool"),
+        (lambda x: float(np.sum(x)), "is no JAX function"),
+        (lambda x: 0.0 if x[0] > 0 else 1.0, "is no JAX function"),
+        (lambda x: x.sum() * jnp.nan, "finite at none of the points tried around 0"),
+        (lambda x: jnp.where(x[0] > 0.1, jnp.inf, -0.5 * (x**2).sum()), "is \\+inf at"),
+    ],
+)
+def test_log_densities_that_are_none_are_named(log_density: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit_posterior(log_density, 2, key=KEY, effort=1)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"effort": 5}, "effort must be one of 1 to 4; got 5"),
+        ({"n_components": 0}, "n_components must be a whole number, at least 1; got 0"),
+        ({"flow": "realnvp"}, "unknown flow 'realnvp'"),
+    ],
+)
+def test_arguments_that_there_are_not(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit_posterior(banana, 2, key=KEY, **more)
+
+
+def test_where_training_diverges_the_start_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = []
+
+    def diverge(*args: Any) -> Any:
+        rates.append(args[-2])
+        raise TrainingError("diverged")
+
+    monkeypatch.setattr(fitting, "_round", diverge)
+    with pytest.warns(PosteriorWarning, match="training did not improve on where it started"):
+        found = fit_posterior(banana, 2, key=KEY)
+    assert rates == sorted(rates, reverse=True) and len(set(rates)) == len(rates) > 1
+    assert np.isfinite(found.elbo.value) and not found.history
+
+
+def test_a_density_that_is_not_finite_in_places_is_met_elsewhere() -> None:
+    def half(x: jax.Array) -> jax.Array:
+        return jnp.where(x[0] > -1, -0.5 * (x**2).sum(), jnp.nan)
+
+    with pytest.warns(PosteriorWarning, match="of the draws fall where the log-density is -inf or NaN"):
+        found = fit_posterior(half, 1, key=KEY, effort=1)
+    assert math.isfinite(found.log_evidence.value)
