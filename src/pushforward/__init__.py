@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pushforward import bijections, data, distributions, flows, networks, objectives, plots, training
     from pushforward.estimators import FlowDensity, FlowMixture
+    from pushforward.inference import fit_vae, vae
     from pushforward.serialization import ModelFileError, load, save
 
 __version__ = "0.1.0"
@@ -20,6 +21,7 @@ __all__ = [
     "bijections",
     "data",
     "distributions",
+    "fit_vae",
     "flows",
     "load",
     "networks",
@@ -27,14 +29,17 @@ __all__ = [
     "plots",
     "save",
     "training",
+    "vae",
 ]
 
 _HOMES = {
     "FlowDensity": "estimators",
     "FlowMixture": "estimators",
     "ModelFileError": "serialization",
+    "fit_vae": "inference",
     "load": "serialization",
     "save": "serialization",
+    "vae": "inference",
 }
 
 

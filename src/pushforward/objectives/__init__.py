@@ -5,6 +5,7 @@ from pushforward.objectives.batch import Batch, add_noise
 from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnosticLikelihood, weighted_mean
 from pushforward.objectives.mixture import MixtureBound, PosteriorFit, PosteriorStart
 from pushforward.objectives.reverse_kl import ReverseKL
+from pushforward.objectives.variational import NegativeELBO, ReconstructionError
 from pushforward.objectives.views import ImageViews
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "Embedding",
     "ImageViews",
     "MixtureBound",
+    "NegativeELBO",
     "NegativeLogLikelihood",
     "OrderAgnosticLikelihood",
     "PosteriorFit",
     "PosteriorStart",
+    "ReconstructionError",
     "ReverseKL",
     "add_noise",
     "agreement",
