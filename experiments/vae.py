@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -61,7 +62,7 @@ class Case(NamedTuple):
     epochs: int
     seeds: int
     n_weighted: int  # test rows of the importance-weighted estimate
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
     anneal_steps: float | None = None
 
 
@@ -91,7 +92,7 @@ def silhouettes() -> Data:
     return shuffled(images.reshape(len(images), -1), 1000, (28, 28))
 
 
-FACES = {"likelihood": "gaussian_per_column", "latent_dim": 20, "hidden_sizes": (200, 200)}
+FACES = {"likelihood": "gaussian_per_column", "scale": 0.2, "latent_dim": 20, "hidden_sizes": (200, 200)}
 CASES = {
     "mnist": Case(mnist, MAIN, 20, 5, 1000),
     "mnist-longer": Case(mnist, ("no flow", "planar 10", "planar 40"), 60, 3, 1000),
@@ -190,8 +191,10 @@ def latent_map(epochs: int) -> Any:
 def report(settings: str, case: Case, rows: list[dict[str, Any]], shown: dict[str, np.ndarray], seconds: float) -> None:
     """Write numbers and pictures."""
     shape = case.load().image_shape
-    rebuilt = {k.strip(): np.clip(v, 0, 1) for k, v in shown.items() if k == "test rows" or k.endswith(" ")}
-    drawn = {k: np.clip(v, 0, 1) for k, v in shown.items() if k != "test rows" and not k.endswith(" ")}
+    faces = settings == "frey"
+    clipped = {k: np.clip(1 - v if faces else v, 0, 1) for k, v in shown.items()}  # pictures show 1 as black
+    rebuilt = {k.strip(): v for k, v in clipped.items() if k == "test rows" or k.endswith(" ")}
+    drawn = {k: v for k, v in clipped.items() if k != "test rows" and not k.endswith(" ")}
     pictures = [
         picture(curves(rows), f"vae-{settings}-curves"),
         picture(plots.image_rows(rebuilt, shape), f"vae-{settings}-reconstructions"),

@@ -86,12 +86,11 @@ class Autoencoder(eqx.Module):
             raise ValueError(f"the posterior's base must be a Normal; got {type(posterior.base).__name__}")
         if prior.shape != posterior.shape or prior.cond_shape is not None:
             raise ValueError(f"the prior must be of shape {posterior.shape}, without a condition; got {prior.shape}")
-        real = jnp.result_type(float)
         for name, network, inside, outside in (
             ("encoder", encoder, (likelihood.dim,), posterior.cond_shape),
             ("decoder", decoder, posterior.shape, (likelihood.dim,)),
         ):
-            found = eqx.filter_eval_shape(network, jax.ShapeDtypeStruct(inside, real)).shape
+            found = eqx.filter_eval_shape(network, jnp.zeros(inside)).shape
             if found != outside:
                 raise ValueError(f"the {name} gives shape {found} for {inside}; expected {outside}")
         self.encoder, self.posterior, self.decoder = encoder, posterior, decoder
@@ -132,7 +131,8 @@ class Autoencoder(eqx.Module):
 
     def code(self, x: Array) -> Array:
         """z of one row: where the posterior's map takes the mean of its base."""
-        return self.posterior.bijection.forward(self.posterior.base.loc, self.encoder(x))
+        base: Any = self.posterior.base  # a Normal
+        return self.posterior.bijection.forward(base.loc, self.encoder(x))
 
     def elbo(self, x: Any, key: PRNGKeyArray, n_samples: int = 1) -> Array:
         """Unbiased estimates of the evidence lower bound, E_q[log p(x, z) − log q(z|x)].
@@ -249,7 +249,8 @@ def _count(name: str, value: Any, least: int) -> int:
 def _elbos(model: Autoencoder, x: Array, key: PRNGKeyArray, n_samples: int) -> Array:
     def row(x: Array, key: PRNGKeyArray) -> Array:
         zero = jnp.zeros((), x.dtype)
-        return _over_draws(model, x, key, n_samples, lambda sofar, ratios: sofar + ratios.sum(), zero) / n_samples
+        total: Array = _over_draws(model, x, key, n_samples, lambda sofar, ratios: sofar + ratios.sum(), zero)
+        return total / n_samples
 
     found: Array = _over_rows(row, x, key)
     return found
@@ -279,7 +280,8 @@ def _encoded(model: Autoencoder, x: Array, key: PRNGKeyArray | None) -> Array:
     if key is None or model.deterministic:
         return jax.vmap(model.code)(x)
     keys = jax.random.split(key, len(x))
-    return jax.vmap(lambda x, key: model.posterior._sample(key, model.encoder(x)))(x, keys)
+    z: Array = jax.vmap(lambda x, key: model.posterior._sample(key, model.encoder(x)))(x, keys)
+    return z
 
 
 @eqx.filter_jit

@@ -33,7 +33,7 @@ POSTERIORS: dict[str, tuple[Callable[..., Pushforward], int]] = {
     "sylvester_orthogonal": (flows.sylvester, 4),
     "sylvester_householder": (partial(flows.sylvester, form="householder"), 4),
     "sylvester_triangular": (partial(flows.sylvester, form="triangular"), 4),
-    "iaf": (partial(flows.iaf, gated=True), 4),
+    "iaf": (flows.iaf, 4),
     "householder": (flows.householder, 8),
     "cclin_iaf": (flows.convex_combination_iaf, 1),
 }
@@ -51,6 +51,7 @@ def vae(
     posterior: str = "planar",
     n_layers: int | None = None,
     likelihood: str = "bernoulli",
+    scale: float = 1.0,
     hidden_sizes: Sequence[int] = (300, 300),
     activation: str = "silu",
     flow_options: Mapping[str, Any] | None = None,
@@ -66,20 +67,23 @@ def vae(
         dim: D, columns of the data.
         latent_dim: d, size of the latent point.
         posterior: "none" (the diagonal Gaussian alone), "planar", "radial", "householder", "sylvester_orthogonal",
-            "sylvester_householder", "sylvester_triangular", "iaf" (gated), "cclin_iaf"; or "point", a plain
+            "sylvester_householder", "sylvester_triangular", "iaf", "cclin_iaf"; or "point", a plain
             autoencoder.
         n_layers: of the flow; None for 10 planar or radial maps, 8 reflections, 4 Sylvester or autoregressive maps, or
             one convex combination.
         likelihood: "bernoulli" for values in [0, 1]; "gaussian" with one learned scale, or "gaussian_per_column".
+        scale: standard deviation that Gaussian likelihoods start from; training moves it by little more than its
+            learning rate a step, in the log, so it should be near that of the columns.
         hidden_sizes: layers of the encoder, the last of which are the features; the decoder's are the same, reversed.
         activation: name of the networks' activation.
-        flow_options: more for the recipe in `pushforward.flows`, such as {"n_units": 16} of Sylvester flows.
+        flow_options: more for the recipe in `pushforward.flows`, such as {"n_units": 16} of Sylvester flows, or
+            {"gated": True} of IAF, the form of Kingma et al. 2016, which learns more slowly here at first.
 
     Returns:
         A model to train with `fit_vae`.
 
     Raises:
-        ValueError: an unknown name, or a size that is no whole number of at least 1.
+        ValueError: an unknown name, a size that is no whole number of at least 1, or a scale that is not positive.
 
     Example:
         >>> import jax
@@ -104,7 +108,7 @@ def vae(
         Trunk.init(key_encoder, dim, sizes, activation),
         _posterior(posterior, key_moments, key_flow, latent_dim, sizes[-1], n_layers, dict(flow_options or {})),
         MLP.init(key_decoder, latent_dim, dim, sizes[::-1], activation),
-        _likelihood(likelihood, dim),
+        _likelihood(likelihood, dim, scale),
         deterministic=posterior == "point",
     )
 
@@ -131,12 +135,12 @@ def _posterior(
     return flow if name in WITH_GAUSSIAN else Pushforward(base, Chain([moments, flow.bijection]))
 
 
-def _likelihood(name: str, dim: int) -> AbstractLikelihood:
+def _likelihood(name: str, dim: int, scale: float) -> AbstractLikelihood:
     if name not in LIKELIHOODS:
         raise ValueError(f"unknown likelihood {name!r}; choose one of {list(LIKELIHOODS)}")
     if name == "bernoulli":
         return BernoulliLikelihood(dim)
-    return GaussianLikelihood(jnp.ones(() if name == "gaussian" else (dim,)), dim)
+    return GaussianLikelihood(jnp.full(() if name == "gaussian" else (dim,), scale), dim)
 
 
 def fit_vae(
