@@ -15,6 +15,7 @@ MODULES = (
     "density",
     "families",
     "large_k",
+    "vae_step",
 )  # in benchmarks/tasks
 
 

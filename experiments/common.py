@@ -91,14 +91,15 @@ def summary(rows: list[dict[str, Any]], higher_is_better: dict[str, bool]) -> di
 
 
 def write(name: str, settings: str, estimator: Any, rows: list[dict[str, Any]], **more: Any) -> None:
-    """Write the metrics of one experiment under one set of settings."""
+    """Write the metrics of one experiment under one set of settings; those of an estimator, or as they are."""
     RESULTS.mkdir(exist_ok=True)
-    params = {k: v for k, v in estimator.get_params().items() if k not in ("random_state", "verbose")}
+    given = estimator if isinstance(estimator, dict) else estimator.get_params()
+    params = {k: v for k, v in given.items() if k not in ("random_state", "verbose")}
     report = {
         "experiment": name,
         "settings": settings,
         "parameters": params,
-        "seeds": [row["seed"] for row in rows],
+        "seeds": list(dict.fromkeys(row["seed"] for row in rows)),
         "rows": rows,
         "commit": COMMIT,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",

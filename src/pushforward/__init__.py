@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         training,
     )
     from pushforward.estimators import FlowDensity, FlowMixture
-    from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior
+    from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior, fit_vae, vae
     from pushforward.serialization import ModelFileError, load, save
 
 __version__ = "0.1.0"
@@ -35,6 +35,7 @@ __all__ = [
     "data",
     "distributions",
     "fit_posterior",
+    "fit_vae",
     "flows",
     "inference",
     "load",
@@ -44,6 +45,7 @@ __all__ = [
     "plots",
     "save",
     "training",
+    "vae",
 ]
 
 _HOMES = {
@@ -53,8 +55,10 @@ _HOMES = {
     "ModelFileError": "serialization",
     "PosteriorWarning": "inference",
     "fit_posterior": "inference",
+    "fit_vae": "inference",
     "load": "serialization",
     "save": "serialization",
+    "vae": "inference",
 }
 
 

@@ -1,7 +1,9 @@
 """Distributions: bases, a base pushed through a map, and mixtures of those; series with latent variables."""
 
+from pushforward.distributions.autoencoder import Autoencoder, LogProbEstimate
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.distributions.gaussian_mixture import GaussianMixture
+from pushforward.distributions.likelihoods import AbstractLikelihood, BernoulliLikelihood, GaussianLikelihood
 from pushforward.distributions.mixture import MixtureOfFlows
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.sequential import SequentialLatent
@@ -9,7 +11,12 @@ from pushforward.distributions.standard import Logistic, Normal, Uniform
 
 __all__ = [
     "AbstractDistribution",
+    "AbstractLikelihood",
+    "Autoencoder",
+    "BernoulliLikelihood",
+    "GaussianLikelihood",
     "GaussianMixture",
+    "LogProbEstimate",
     "Logistic",
     "MixtureOfFlows",
     "Normal",

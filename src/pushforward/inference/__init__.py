@@ -1,7 +1,18 @@
-"""Posteriors of log-densities: fitted by flows, diagnosed, compared."""
+"""Posteriors: of log-densities, fitted by flows and diagnosed; and of latent points, in autoencoders."""
 
+from pushforward.inference.autoencoder import fit_vae, vae
 from pushforward.inference.fit import fit_posterior
 from pushforward.inference.posterior import Diagnosis, Estimate, FlowPosterior, PosteriorWarning
 from pushforward.inference.support import Support, as_support
 
-__all__ = ["Diagnosis", "Estimate", "FlowPosterior", "PosteriorWarning", "Support", "as_support", "fit_posterior"]
+__all__ = [
+    "Diagnosis",
+    "Estimate",
+    "FlowPosterior",
+    "PosteriorWarning",
+    "Support",
+    "as_support",
+    "fit_posterior",
+    "fit_vae",
+    "vae",
+]

@@ -4,7 +4,7 @@ from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
 from pushforward.networks.convolutional import Convolutional, image_sides
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.made import MADE
-from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear
+from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear, Trunk
 
 __all__ = [
     "ACTIVATIONS",
@@ -15,5 +15,6 @@ __all__ = [
     "Convolutional",
     "Linear",
     "LinearChain",
+    "Trunk",
     "image_sides",
 ]

@@ -123,3 +123,34 @@ class MLP(eqx.Module):
         for layer in self.layers[:-1]:
             x = act(layer(x))
         return self.layers[-1](x)
+
+
+class Trunk(eqx.Module):
+    """A perceptron whose every layer is activated: features of one point that several linear heads share.
+
+    Arguments (of `init`):
+        key: a JAX random key.
+        n_in: inputs.
+        sizes: units of each layer, at least one layer; the last are the features.
+        activation: a name in `ACTIVATIONS`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import Trunk
+        >>> Trunk.init(jax.random.key(0), 3, (8, 4))(jnp.ones(3)).shape
+        (4,)
+    """
+
+    layers: tuple[Linear, ...]
+    activation: str = eqx.field(static=True, default="relu")
+
+    @classmethod
+    def init(cls, key: PRNGKeyArray, n_in: int, sizes: Sequence[int], activation: str = "relu") -> Trunk:
+        """Draw a network to train."""
+        return cls(draw_layers(key, [n_in, *sizes], 2.0**0.5), activation)
+
+    def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        act = activation(self.activation)
+        for layer in self.layers:
+            x = act(layer(x))
+        return x

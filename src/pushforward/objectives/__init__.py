@@ -6,6 +6,7 @@ from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnost
 from pushforward.objectives.mixture import MixtureBound, PosteriorFit, PosteriorStart
 from pushforward.objectives.reverse_kl import ReverseKL
 from pushforward.objectives.sequence import SequenceBound, sequence_bounds
+from pushforward.objectives.variational import NegativeELBO, ReconstructionError
 from pushforward.objectives.views import ImageViews
 
 __all__ = [
@@ -14,10 +15,12 @@ __all__ = [
     "Embedding",
     "ImageViews",
     "MixtureBound",
+    "NegativeELBO",
     "NegativeLogLikelihood",
     "OrderAgnosticLikelihood",
     "PosteriorFit",
     "PosteriorStart",
+    "ReconstructionError",
     "ReverseKL",
     "SequenceBound",
     "add_noise",

@@ -19,6 +19,7 @@ class Batch(NamedTuple):
         weight: non-negative, zero for padding, shape (n,).
         epoch: epochs done, a scalar; infinite when the loss is evaluated rather than trained.
         partner: of each row another one near it, shape (n, D); or None.
+        step: steps done, a scalar; None when the loss is evaluated rather than trained.
     """
 
     x: Array
@@ -28,6 +29,7 @@ class Batch(NamedTuple):
     weight: Array
     epoch: Array
     partner: Array | None = None
+    step: Array | None = None
 
 
 def add_noise(x: Array, width: Array | None, key: PRNGKeyArray) -> Array:

@@ -159,7 +159,9 @@ def run_epoch(state: State, fixed: Fixed, batch_size: int) -> tuple[State, Metri
 
     def body(i: Array, carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
         state, total, weight = carry
-        batch = take_batch(rows, fixed.start, order, i, batch_size, epoch)
+        batch = take_batch(rows, fixed.start, order, i, batch_size, epoch)._replace(
+            step=state.step.astype(rows.x.dtype)
+        )
         objective = lambda p: fixed.loss(trees.combine(p, fixed.rest), batch, jax.random.fold_in(step_key, i))  # noqa: E731
         value, grads = jax.value_and_grad(objective)(state.params)
         state = update(state, value, grads, hyper, learning_rate(hyper, state.step, n_first + n_second))

@@ -1,0 +1,212 @@
+"""Variational autoencoders with flow posteriors: build one, fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward import flows
+from pushforward.bijections import AbstractBijection, Affine, Amortized, Chain
+from pushforward.distributions import (
+    AbstractLikelihood,
+    Autoencoder,
+    BernoulliLikelihood,
+    GaussianLikelihood,
+    Normal,
+    Pushforward,
+)
+from pushforward.flows.checks import check_sizes, is_whole
+from pushforward.networks import MLP, Trunk
+from pushforward.objectives import NegativeELBO, ReconstructionError
+from pushforward.training import Fit, Settings, make_rows, train
+
+# recipe and layers of each posterior; the last two bring a diagonal Gaussian of their own
+POSTERIORS: dict[str, tuple[Callable[..., Pushforward], int]] = {
+    "planar": (flows.planar, 10),
+    "radial": (flows.radial, 10),
+    "sylvester_orthogonal": (flows.sylvester, 4),
+    "sylvester_householder": (partial(flows.sylvester, form="householder"), 4),
+    "sylvester_triangular": (partial(flows.sylvester, form="triangular"), 4),
+    "iaf": (flows.iaf, 4),
+    "householder": (flows.householder, 8),
+    "cclin_iaf": (flows.convex_combination_iaf, 1),
+}
+WITH_GAUSSIAN = ("householder", "cclin_iaf")
+WITHOUT_FLOW = ("none", "point")
+LIKELIHOODS = ("bernoulli", "gaussian", "gaussian_per_column")
+DEFAULTS = Settings(max_epochs=50, batch_size=100, learning_rate=1e-3, clip_norm=100.0)
+
+
+def vae(
+    key: PRNGKeyArray,
+    dim: int,
+    *,
+    latent_dim: int = 40,
+    posterior: str = "planar",
+    n_layers: int | None = None,
+    likelihood: str = "bernoulli",
+    scale: float = 1.0,
+    hidden_sizes: Sequence[int] = (300, 300),
+    activation: str = "silu",
+    flow_options: Mapping[str, Any] | None = None,
+) -> Autoencoder:
+    """A variational autoencoder whose posterior is a normalizing flow (Rezende & Mohamed 2015).
+
+    The encoder's features are read by linear heads: the mean and scale of a diagonal Gaussian, and the parameters of
+    the flow on top (planar, radial, Householder, Sylvester and convex combination linear flows), or its context (IAF).
+    With the same key, models that differ in the posterior alone start from the same encoder, decoder and Gaussian.
+
+    Arguments:
+        key: a JAX random key.
+        dim: D, columns of the data.
+        latent_dim: d, size of the latent point.
+        posterior: "none" (the diagonal Gaussian alone), "planar", "radial", "householder", "sylvester_orthogonal",
+            "sylvester_householder", "sylvester_triangular", "iaf", "cclin_iaf"; or "point", a plain
+            autoencoder.
+        n_layers: of the flow; None for 10 planar or radial maps, 8 reflections, 4 Sylvester or autoregressive maps, or
+            one convex combination.
+        likelihood: "bernoulli" for values in [0, 1]; "gaussian" with one learned scale, or "gaussian_per_column".
+        scale: standard deviation that Gaussian likelihoods start from; training moves it by little more than its
+            learning rate a step, in the log, so it should be near that of the columns.
+        hidden_sizes: layers of the encoder, the last of which are the features; the decoder's are the same, reversed.
+        activation: name of the networks' activation.
+        flow_options: more for the recipe in `pushforward.flows`, such as {"n_units": 16} of Sylvester flows, or
+            {"gated": True} of IAF, the form of Kingma et al. 2016, which learns more slowly here at first.
+
+    Returns:
+        A model to train with `fit_vae`.
+
+    Raises:
+        ValueError: an unknown name, a size that is no whole number of at least 1, or a scale that is not positive.
+
+    Example:
+        >>> import jax
+        >>> from pushforward import vae
+        >>> model = vae(jax.random.key(0), 6, latent_dim=2, posterior="iaf", hidden_sizes=(8,))
+        >>> model.decode(model.encode(jax.numpy.ones(6))).shape
+        (6,)
+    """
+    for name, value in (("dim", dim), ("latent_dim", latent_dim)):
+        if not is_whole(value, 1):
+            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}")
+    sizes = check_sizes("hidden_sizes", hidden_sizes)
+    if not sizes:
+        raise ValueError("hidden_sizes must name at least one layer, such as (300, 300)")
+    names = [*WITHOUT_FLOW, *POSTERIORS]
+    if posterior not in names:
+        raise ValueError(f"unknown posterior {posterior!r}; choose one of {names}")
+    if posterior in WITHOUT_FLOW and (n_layers is not None or flow_options):
+        raise ValueError(f"the posterior {posterior!r} has no flow; leave out n_layers and flow_options")
+    key_encoder, key_decoder, key_moments, key_flow = jax.random.split(key, 4)
+    return Autoencoder(
+        Trunk.init(key_encoder, dim, sizes, activation),
+        _posterior(posterior, key_moments, key_flow, latent_dim, sizes[-1], n_layers, dict(flow_options or {})),
+        MLP.init(key_decoder, latent_dim, dim, sizes[::-1], activation),
+        _likelihood(likelihood, dim, scale),
+        deterministic=posterior == "point",
+    )
+
+
+def _posterior(
+    name: str,
+    key_moments: PRNGKeyArray,
+    key_flow: PRNGKeyArray,
+    latent_dim: int,
+    n_features: int,
+    n_layers: int | None,
+    options: dict[str, Any],
+) -> Pushforward:
+    """q(z | features), its heads linear."""
+    base = Normal.standard((latent_dim,))
+    heads = MLP.init(key_moments, n_features, 2 * latent_dim, ())
+    moments: AbstractBijection = Amortized(Affine(jnp.zeros(latent_dim), jnp.ones(latent_dim)), heads, (n_features,))
+    if name in WITHOUT_FLOW:
+        return Pushforward(base, moments)
+    recipe, layers = POSTERIORS[name]
+    sizes = (n_features,) if name == "iaf" else ()  # an IAF's are those of its own masked networks
+    given = {"n_layers": layers if n_layers is None else n_layers, "hidden_sizes": sizes, **options}
+    flow = recipe(key_flow, latent_dim, cond_dim=n_features, **given)
+    return flow if name in WITH_GAUSSIAN else Pushforward(base, Chain([moments, flow.bijection]))
+
+
+def _likelihood(name: str, dim: int, scale: float) -> AbstractLikelihood:
+    if name not in LIKELIHOODS:
+        raise ValueError(f"unknown likelihood {name!r}; choose one of {list(LIKELIHOODS)}")
+    if name == "bernoulli":
+        return BernoulliLikelihood(dim)
+    return GaussianLikelihood(jnp.full(() if name == "gaussian" else (dim,), scale), dim)
+
+
+def fit_vae(
+    model: Autoencoder,
+    X: Any,
+    *,
+    key: PRNGKeyArray,
+    validation: Any = None,
+    settings: Settings = DEFAULTS,
+    anneal_steps: float | None = None,
+    n_samples: int = 1,
+    show_progress: bool = False,
+) -> Fit[Autoencoder]:
+    """Train an autoencoder on the rows of a table by its evidence lower bound (a plain one by reconstruction).
+
+    Grey values under a Bernoulli likelihood are drawn to 0 or 1 anew in every batch.
+
+    Arguments:
+        model: from `vae`, or any `Autoencoder`.
+        X: shape (n, D).
+        key: a JAX random key; everything random follows from it.
+        validation: rows to choose the best weights by, shape (m, D); None to keep the last weights.
+        settings: of the training engine.
+        anneal_steps: steps over which log p(x, z) comes in (the paper takes 10,000); None for none.
+        n_samples: draws of the posterior for each row of a step.
+        show_progress: whether to show a progress bar on a terminal.
+
+    Returns:
+        The engine's `Fit`; its `model` is the trained one, its losses are negative bounds in nats.
+
+    Raises:
+        ValueError: shape or values do not fit.
+        TrainingError: training diverged.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from pushforward import fit_vae, vae
+        >>> from pushforward.training import Settings
+        >>> X = np.random.default_rng(0).random((100, 6)) < 0.5
+        >>> model = vae(jax.random.key(0), 6, latent_dim=2, posterior="planar", hidden_sizes=(8,))
+        >>> fit = fit_vae(model, X, key=jax.random.key(1), settings=Settings(max_epochs=2))
+        >>> len(fit.history)
+        2
+    """
+    if not is_whole(n_samples, 1):
+        raise ValueError(f"n_samples must be a whole number of at least 1; got {n_samples!r}")
+    if anneal_steps is not None and not 0 < anneal_steps < np.inf:
+        raise ValueError(f"anneal_steps must be positive and finite, or None; got {anneal_steps!r}")
+    rows = make_rows(_table("X", X, model))
+    held_out = None if validation is None else make_rows(_table("validation", validation, model))
+    steps: Array | None = None if anneal_steps is None else jnp.asarray(anneal_steps, jnp.result_type(float))
+    loss = ReconstructionError() if model.deterministic else NegativeELBO(steps, n_samples)
+    return train(model, loss, rows, key=key, settings=settings, validation=held_out, show_progress=show_progress)
+
+
+def _table(name: str, X: Any, model: Autoencoder) -> np.ndarray:
+    """Rows of numbers that the likelihood can take."""
+    rows = np.asarray(X)
+    if rows.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold numbers; got dtype {rows.dtype}")
+    if rows.ndim != 2 or rows.shape[1:] != model.shape:
+        raise ValueError(f"{name} has shape {rows.shape}; expected (n, {model.shape[0]}), a row for each point")
+    if not len(rows):
+        raise ValueError(f"{name} has no rows; give at least one")
+    if not np.isfinite(rows).all():
+        i, j = np.argwhere(~np.isfinite(rows))[0]
+        raise ValueError(f"{name}[{i}, {j}] is {rows[i, j]}; drop or fill what is missing")
+    model.likelihood.check(rows, False)
+    return rows
