@@ -12,15 +12,13 @@ from jaxtyping import install_import_hook
 ROOT = Path(__file__).resolve().parent
 # A run compiles some ten thousand programs. On disk they serve the other worker, interpreters that tests start, and the
 # next run; in memory they would fill the machine, so they are let go of every so often. Nearly all run for less time
-# than XLA's costly passes take, so they go without; `alone` tests measure time, and get them.
+# than XLA's costly passes take, so they go without.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax  # noqa: E402 - it reads the lines above
-
-assert jax.config.read("jax_disable_most_optimizations"), "something imported jax before the lines above"
 
 # Before anything imports the package, doctests included. Methods are decorated one by one, and there beartype does not
 # know what Self is: it passes as anything.
@@ -73,14 +71,6 @@ def mappings() -> int:
 @pytest.fixture(scope="module")
 def quick_compilation() -> None:
     """What every module has now; for those that still ask for it."""
-
-
-@pytest.fixture(scope="module")
-def full_compilation() -> Iterator[None]:
-    """Programs with all of XLA's passes, for modules whose tests compile little and run much."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")
