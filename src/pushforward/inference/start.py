@@ -83,7 +83,9 @@ def _spectrum(curvature: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float
     return values, scale[:, None] * vectors
 
 
-def _local(log_density: Callable[[Array], Array], noise: Float[Array, "m d"], there: tuple[Array, Array]) -> Gaussian:
+def _local(
+    log_density: Callable[[Array], Array], noise: Float[Array, "m d"], there: tuple[Array, Array]
+) -> Gaussian:
     """The Gaussian of a point's curvature, and its evidence bound."""
     at, curvature = there
     values, vectors = _spectrum(curvature)
