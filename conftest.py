@@ -11,10 +11,12 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent
 # A run compiles some ten thousand programs. On disk they serve the other worker, interpreters that tests start, and the
-# next run; in memory they would fill the machine, so they are let go of every so often.
+# next run; in memory they would fill the machine, so they are let go of every so often. Nearly all run for less time
+# than XLA's costly passes take, so they go without.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax  # noqa: E402 - it reads the lines above
 
@@ -33,32 +35,42 @@ settings.register_profile(
 settings.load_profile("pushforward")
 
 
-TESTS_BETWEEN_CLEARING = 50
-_since_clearing = itertools.count(1)
+# Where the longest tests are: begun last, one of them would keep a worker busy long after the other has ended.
+LONGEST = (
+    "tests/estimators/test_sklearn.py",
+    "tests/cli/",
+    "tests/estimators/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    places = {item: next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), 99) for item in items}
+    items.sort(key=places.__getitem__)
+
+
+TESTS_BETWEEN_LOOKS = 20
+MOST_MAPPINGS = 30_000  # Linux ends a process that asks for more than 65,530; a program takes a few
+_since_look = itertools.count(1)
 
 
 @pytest.fixture(autouse=True)
 def bounded_memory() -> Iterator[None]:
-    """Let go of the compiled programs of earlier tests."""
+    """Let go of the compiled programs of earlier tests where they have become many."""
     yield
-    if next(_since_clearing) % TESTS_BETWEEN_CLEARING == 0:
+    if next(_since_look) % TESTS_BETWEEN_LOOKS == 0 and mappings() > MOST_MAPPINGS:
         jax.clear_caches()
 
 
+def mappings() -> int:
+    """How many pieces of memory this process has mapped, most of them compiled programs; a large number if unknown."""
+    maps = Path("/proc/self/maps")
+    return len(maps.read_bytes().splitlines()) if maps.exists() else MOST_MAPPINGS + 1
+
+
 @pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Programs without XLA's costly passes, for modules whose tests compile much and run little."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
-@pytest.fixture(autouse=True)
-def quick_examples(request: pytest.FixtureRequest) -> None:
-    """Examples in docstrings compile much and run little."""
-    if isinstance(request.node, pytest.DoctestItem):
-        request.getfixturevalue("quick_compilation")
+def quick_compilation() -> None:
+    """What every module has now; for those that still ask for it."""
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,11 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
+
+from tests.keys import cheap_key
 
 N_SAMPLES = 4000
 FALSE_ALARMS = 1e-4  # how often a test of samples fails where nothing is wrong; seeds are fixed, so it does or does not
@@ -45,7 +46,7 @@ def check_density(model: Any, condition: Any = None, support: tuple[float, float
         condition: of one event, or None.
         support: ends of the support, the same for every number.
     """
-    samples, log_p = _draws(model, jax.random.key(0), condition)
+    samples, log_p = _draws(model, cheap_key(0), condition)
     size = int(np.prod(model.shape))
     x = np.asarray(samples, float).reshape(N_SAMPLES, size)
     for n in {1: (600,), 2: (40, 150)}[size]:  # more panels where bins of a spline are narrow

@@ -15,8 +15,6 @@ from pushforward.data import read_table
 from pushforward.estimators import embedding
 from tests.cli.helpers import QUICK, columns, invoke, refused, run, snapshot, write
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_fit_says_what_it_did_and_what_to_type_next(work):
     said = run("fit", "table.parquet", "--out", "new model", "--columns", "x,y", "--seed", 3, *QUICK)

@@ -30,7 +30,7 @@ ROOM_FOR_THE_MODEL = FULL_DISK.replace("1000", "200_000")  # and not for a check
 
 def start(cache: Path, *arguments, before: str = "") -> subprocess.Popen:
     """Run a command in a process of its own."""
-    environment = {**os.environ, "PUSHFORWARD_CACHE": str(cache), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment = {**os.environ, "PUSHFORWARD_CACHE": str(cache)}
     words = [sys.executable, "-c", before + MAIN, *map(str, arguments)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -52,7 +52,7 @@ CTRL_C = (  # during the second call of compiled epochs: after five epochs at mo
     "    return real(*args)\n"
     "engine.run_epochs = run_epochs\n"
 )
-LONG = ["--columns", "x,y", "--components", "2", "--flow", "real_nvp", "--layers", "1", "--epochs", "800"]
+LONG = ["--columns", "x,y", "--components", "2", "--flow", "real_nvp", "--layers", "1", "--epochs", "400"]
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -64,10 +64,17 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
             continue
 
 
-def test_a_fit_killed_half_way_resumes_to_the_same_bits(work, cache):
-    fit = ["fit", "table.parquet", *LONG]
-    code, _, err = finish(start(cache, *fit, "--out", "straight"))
+@pytest.fixture(scope="module")
+def straight(cache, fitted, tmp_path_factory) -> Path:
+    """The model of the long fit, which nothing interrupted."""
+    out = tmp_path_factory.mktemp("straight") / "model"
+    code, _, err = finish(start(cache, "fit", fitted / "table.parquet", *LONG, "--out", out))
     assert code == 0, err
+    return out
+
+
+def test_a_fit_killed_half_way_resumes_to_the_same_bits(work, cache, straight):
+    fit = ["fit", "table.parquet", *LONG]
     killed = start(cache, *fit, "--out", "resumed", "--checkpoint", 0)
     wait_for(Path("resumed.checkpoint/training.safetensors"), killed)
     killed.kill()
@@ -83,7 +90,7 @@ def test_a_fit_killed_half_way_resumes_to_the_same_bits(work, cache):
 
     code, _, err = finish(start(cache, *fit, "--out", "resumed", "--resume"))
     assert code == 0, err
-    weights = [Path(name, "weights.safetensors").read_bytes() for name in ("straight", "resumed")]
+    weights = [Path(name, "weights.safetensors").read_bytes() for name in (straight, "resumed")]
     assert weights[0] == weights[1]
     assert not Path("resumed.checkpoint").exists()
 
@@ -105,19 +112,16 @@ def test_ctrl_c_keeps_the_best_so_far(work, cache):
     assert pf.load("t").interrupted_
 
 
-def test_after_ctrl_c_the_command_that_is_advised_goes_on_to_the_same_bits(work, cache):
-    fit = ["fit", "table.parquet", *LONG[:-1], "200", "--out"]
-    code, _, err = finish(start(cache, *fit, "straight"))
-    assert code == 0, err
-    asked = [*fit, "cut", "--checkpoint", 10]
+def test_after_ctrl_c_the_command_that_is_advised_goes_on_to_the_same_bits(work, cache, straight):
+    asked = ["fit", "table.parquet", *LONG, "--out", "cut", "--checkpoint", 10]
     code, _, err = finish(start(cache, *asked, before=CTRL_C))
     assert code == 130, err
     assert "cut holds the best model so far; the same command with --resume --overwrite goes on" in err
     cut = pf.load("cut")
-    assert cut.interrupted_ and cut.n_iter_ < pf.load("straight").n_iter_
+    assert cut.interrupted_ and cut.n_iter_ < pf.load(straight).n_iter_
     code, _, err = finish(start(cache, *asked, "--resume", "--overwrite"))
     assert code == 0, err
-    weights = [Path(name, "weights.safetensors").read_bytes() for name in ("straight", "cut")]
+    weights = [Path(name, "weights.safetensors").read_bytes() for name in (straight, "cut")]
     assert weights[0] == weights[1]
     assert not Path("cut.checkpoint").exists()
 

@@ -13,8 +13,6 @@ import pytest
 import pushforward as pf
 from tests.cli.helpers import QUICK, refused, run, write
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 TABLES = {
     "text": ("city,a\nParis,1.5\nRome,2.5\n", "'city' holds text (such as 'Paris'); leave out with --columns a"),
     "missing": ("a,b\n1,2\nnan,3\n,4\n5,inf\n", "a (2 rows), b (1 row), 3 of 4 rows in all; leave these rows out"),

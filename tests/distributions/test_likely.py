@@ -13,7 +13,6 @@ from pushforward.distributions.likely import likely_blocks
 from pushforward.networks import MLP
 from pushforward.objectives import Batch, MixtureBound
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 K, N = 12, 50
 
 

@@ -8,9 +8,10 @@ import json
 import sys
 from collections.abc import Mapping
 from typing import Any
+from unittest import SkipTest
 
 import jax
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import pushforward as pf
 
@@ -60,12 +61,22 @@ class Unlabelled(pf.FlowMixture):
 
 
 def run(estimator: Any, expected: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Status and exception of each check; a check that runs several times has its worst status."""
+    """Status and exception of each check; a check that runs several times has its worst status.
+
+    The stochastic ones are skipped: they train for long, and nothing follows from how they fail.
+    """
     found: dict[str, tuple[str, str]] = {}
-    for result in check_estimator(estimator, expected_failed_checks=dict(expected), on_fail=None, on_skip=None):
-        before = found.get(result["check_name"], ("passed", ""))[0]
-        if before == "passed":
-            found[result["check_name"]] = (result["status"], repr(result["exception"]))
+    for one, check in estimator_checks_generator(estimator, expected_failed_checks=dict(STOCHASTIC), mark="skip"):
+        name = getattr(check, "__wrapped__", check).func.__name__
+        status, exception = "passed", ""
+        try:
+            check(one)
+        except SkipTest as error:
+            status, exception = "skipped", repr(error)
+        except Exception as error:
+            status, exception = "xfail" if name in expected else "failed", repr(error)
+        if found.get(name, ("passed", ""))[0] == "passed":
+            found[name] = (status, exception)
     return found
 
 
@@ -73,12 +84,13 @@ if __name__ == "__main__":
     # each check has a table of another shape, so nearly all of the time goes into compiling
     jax.config.update("jax_disable_most_optimizations", True)
     small: dict[str, Any] = {"flow": "real_nvp", "n_layers": 1, "hidden_sizes": (8,), "max_epochs": 2}
+    small["validation_fraction"] = 0.0  # compiles less
     few = {**small, "refine_posterior": False, "init": "spectral", "consistency": 0.0, "posterior_hidden_sizes": (8,)}
     runs = {
-        "density": lambda: [run(pf.FlowDensity(**small), STOCHASTIC)],
+        "density": lambda: [run(pf.FlowDensity(**small), {})],
         "mixture": lambda: [
-            run(Unlabelled(2, **few), STOCHASTIC),
-            run(pf.FlowMixture(2, **few), {**STOCHASTIC, **LABELLED}),
+            run(Unlabelled(2, **few), {}),
+            run(pf.FlowMixture(2, **few), LABELLED),
         ],
     }
     print(json.dumps(runs[sys.argv[1]]()))

@@ -15,7 +15,6 @@ from pushforward.estimators.defaults import default_settings
 from tests.compilations import compilations
 from tests.estimators.small import blobs, density
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 X, _ = blobs()
 ONE: dict[str, Any] = {"flow": "spline_coupling", "n_layers": 1, "hidden_sizes": (8,), "random_state": 0}
 

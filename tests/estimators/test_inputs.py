@@ -14,8 +14,6 @@ import pushforward as pf
 from pushforward.flows.checks import check_sizes
 from tests.estimators.small import blobs, density, mixture
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 X, Y = blobs()
 NAMES = ["length", "width"]
 KINDS = {"density": density, "mixture": mixture}

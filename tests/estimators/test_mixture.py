@@ -13,7 +13,6 @@ from pushforward.data.toy import two_circles
 from tests.compilations import compilations
 from tests.estimators.small import CENTRES, blobs, mixture
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 X, Y = blobs()
 FRESH, FRESH_Y = blobs(seed=1)
 

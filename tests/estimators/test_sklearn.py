@@ -24,7 +24,7 @@ def with_status(results: Any, status: str) -> dict[str, str]:
 def test_flow_density_conforms() -> None:
     (results,) = conformance("density")
     assert with_status(results, "failed") == {}
-    assert set(with_status(results, "xfail")) == set(STOCHASTIC)
+    assert set(STOCHASTIC) <= set(with_status(results, "skipped"))
     assert len(with_status(results, "passed")) > 45 and results["check_transformer_general"][0] == "passed"
 
 
@@ -32,9 +32,8 @@ def test_flow_mixture_conforms() -> None:
     unlabelled, labelled = conformance("mixture")
     for results in (unlabelled, labelled):
         assert with_status(results, "failed") == {}
-    assert set(with_status(unlabelled, "xfail")) == set(STOCHASTIC)
+    assert with_status(unlabelled, "xfail") == {}
     assert len(with_status(unlabelled, "passed")) > 40 and unlabelled["check_clustering"][0] == "passed"
     # with labels the same checks pass, but for those that give more classes than there are components
-    expected = with_status(labelled, "xfail")
-    assert set(expected) == {*STOCHASTIC, *LABELLED}
+    assert set(with_status(labelled, "xfail")) == set(LABELLED)
     assert set(with_status(labelled, "passed")) | set(LABELLED) == set(with_status(unlabelled, "passed"))

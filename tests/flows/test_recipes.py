@@ -13,8 +13,6 @@ from pushforward import flows, trees
 from pushforward.bijections.affine import MIN_GATE
 from tests.quadrature import check_density
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 OTHER_FORMS = {
     "sylvester_householder": partial(flows.sylvester, form="householder"),
     "sylvester_triangular": partial(flows.sylvester, form="triangular"),
