@@ -34,8 +34,8 @@ from pushforward.training import Fit, Settings, make_rows, train
 
 STEPS, COLUMNS, WINDOW, LATENT, DRAWS = 20, 16, 2, 16, 100
 SHAPE = (STEPS, COLUMNS)
-DECAYS = (1.0, 5.0)  # times the learning rate, what every step takes off the weights
-SETTINGS: dict[str, Any] = {"clip_norm": 10.0, "averaging": 0.98, "patience": 15}
+DECAYS = (0.5, 2.5)  # times the learning rate, what every step takes off the weights
+SETTINGS: dict[str, Any] = {"clip_norm": 10.0, "averaging": 0.98, "patience": 40}
 
 
 def series() -> list[np.ndarray]:
@@ -86,7 +86,7 @@ def fitted(name: str, seed: int, parts: list[np.ndarray], epochs: int) -> Pushfo
     rows, kept = make_rows(windows(parts[0], 1)), make_rows(windows(parts[1], 2))
 
     def one(decay: float) -> Fit[Pushforward]:
-        settings = Settings(epochs, 64, 1e-3, weight_decay=decay, decay_form="decoupled", **SETTINGS)
+        settings = Settings(epochs, 64, 2e-3, weight_decay=decay, decay_form="decoupled", **SETTINGS)
         return train(model, loss, rows, key=jax.random.key(100 + seed), settings=settings, validation=kept)
 
     return min((one(decay) for decay in DECAYS), key=lambda fit: fit.best_loss).model

@@ -68,3 +68,13 @@ def test_draws_have_the_covariance_of_the_linear_model(linear: Any) -> None:
 def test_there_is_no_exact_log_density(linear: Any) -> None:
     with pytest.raises(TypeError, match=r"call bound\(x, key\)"):
         linear.log_prob(jnp.zeros((T, 1)))
+
+
+def test_networks_of_other_sizes_are_refused(linear: Any) -> None:
+    parts = (linear.initial, linear.prior, linear.emission, linear.inference)
+    with pytest.raises(ValueError, match="prior goes from 2 numbers to 2; expected 4 to 2"):
+        SequentialLatent(*parts, (T, 1), window=3)
+    with pytest.raises(ValueError, match=r"shape must be \(T, D\)"):
+        SequentialLatent(*parts, (T,), window=1)
+    with pytest.raises(ValueError, match="window must be"):
+        SequentialLatent(*parts, (T, 1), window=-1)

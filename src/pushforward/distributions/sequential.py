@@ -55,6 +55,9 @@ class SequentialLatent(AbstractDistribution):
         shape: (T, D).
         window: w, zero or more.
 
+    Raises:
+        ValueError: the shape is not (T, D), the window is negative, or a network has other sizes.
+
     Example:
         >>> import jax
         >>> from pushforward.distributions import SequentialLatent
@@ -71,6 +74,23 @@ class SequentialLatent(AbstractDistribution):
     shape: tuple[int, ...] = eqx.field(static=True)
     window: int = eqx.field(static=True, default=0)
     cond_shape: None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        if len(self.shape) != 2 or min(self.shape) < 1:
+            raise ValueError(f"shape must be (T, D), steps and columns, both at least 1; got {self.shape}")
+        if isinstance(self.window, bool) or self.window < 0:
+            raise ValueError(f"window must be a whole number of steps, zero or more; got {self.window!r}")
+        n_raw, dim = self.initial.shape[0], self.shape[1]
+        seen = n_raw // 2 + self.window * dim
+        for name, n_in, n_out in (
+            ("prior", seen, n_raw),
+            ("emission", seen, 2 * dim),
+            ("inference", dim + n_raw, n_raw),
+        ):
+            layers = getattr(self, name).layers
+            sizes = layers[0].weight.shape[1], layers[-1].weight.shape[0]
+            if sizes != (n_in, n_out):
+                raise ValueError(f"{name} goes from {sizes[0]} numbers to {sizes[1]}; expected {n_in} to {n_out}")
 
     @classmethod
     def init(
