@@ -94,8 +94,8 @@ def silhouettes() -> Data:
 
 FACES = {"likelihood": "gaussian_per_column", "scale": 0.2, "latent_dim": 20, "hidden_sizes": (200, 200)}
 CASES = {
-    "mnist": Case(mnist, MAIN, 20, 5, 1000),
-    "mnist-longer": Case(mnist, ("no flow", "planar 10", "planar 40"), 60, 3, 1000),
+    "mnist": Case(mnist, MAIN, 12, 5, 1000),
+    "mnist-longer": Case(mnist, ("no flow", "planar 10", "planar 40"), 40, 3, 1000),
     "mnist-others": Case(mnist, tuple(name for name in MODELS if name not in MAIN), 5, 1, 200),
     "frey": Case(frey, SMALL, 200, 3, 200, FACES),
     "silhouettes": Case(silhouettes, SMALL, 40, 3, 500),
@@ -144,7 +144,7 @@ def run(
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     began = time.monotonic()
     rows, pictures = [], {}
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
         waiting = [pool.submit(job, settings, name, seed, epochs) for seed in range(seeds) for name in case.models]
         for future in waiting:
             row, shown = future.result()
