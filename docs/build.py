@@ -11,25 +11,22 @@ import matplotlib as mpl
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def readme_example() -> str:
-    """The Python block of the README."""
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    if len(blocks) != 1:
-        raise SystemExit(f"README.md has {len(blocks)} Python blocks; expected one, the example with the picture")
-    return str(blocks[0])
+def readme_examples() -> list[str]:
+    """The Python blocks of the README."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
-def draw_readme_picture(file: Path) -> None:
-    """Run the example in a folder of its own and keep its figure."""
+def run_readme(file: Path) -> None:
+    """Run the examples in a folder of their own, and keep the figure that the first one draws."""
     import matplotlib.pyplot as plt
 
-    code = compile(readme_example(), "README.md", "exec")
     home = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
             plt.figure(figsize=(5, 5), layout="constrained")
-            exec(code, {"__name__": "readme"})
+            for example in readme_examples():
+                exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
             plt.axis("equal")
             file.parent.mkdir(parents=True, exist_ok=True)
             plt.savefig(file, dpi=120)
@@ -39,7 +36,7 @@ def draw_readme_picture(file: Path) -> None:
 
 if __name__ == "__main__":
     mpl.use("Agg")
-    draw_readme_picture(ROOT / "docs" / "images" / "readme.png")
+    run_readme(ROOT / "docs" / "images" / "readme.png")
     import maps
 
     maps.main()
