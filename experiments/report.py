@@ -144,7 +144,7 @@ def table(report: dict[str, Any]) -> list[str]:
     """An experiment that is one table."""
     seeds = len(report.get("seeds", [0]))
     which = "seed 0" if seeds == 1 else f"{seeds} seeds"
-    rows = [[f"{v:.3g}" if isinstance(v, float) else v for v in row] for row in report["rows"]]
+    rows = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in report["rows"]]
     lines = [report["head"], ["---"] * len(report["head"]), *rows]
     return [
         "",
