@@ -10,6 +10,10 @@ trained with two strengths of weight decay, and stopped and chosen where the val
 The table has nats a frame on the test windows, mean over three seeds ± the standard error of that mean: the log-density
 itself where it is exact, else the ELBO and the importance-weighted bound of 100 draws; and what the flow adds to the
 ELBO, paired by seed.
+
+These settings are not the first ones tried. Without weight decay, and stopped after 15 epochs without gain (commit
+`8b8fb96`), the flow added 4.80 ± 0.59 to the model without a past, and took 0.33 ± 0.14 from the one that sees two
+frames: what it adds to that one hangs on how the models are trained.
 """
 
 from __future__ import annotations
