@@ -26,7 +26,7 @@ from posterior_models import Case, cases
 import pushforward as pf
 from pushforward.inference.importance import smooth
 
-GUIDE_STEPS, GUIDE_PARTICLES, GUIDE_RATE = 5000, 16, 5e-3
+GUIDE_STEPS, GUIDE_PARTICLES, GUIDE_RATE = 5000, 4, 5e-3
 DRAWS = 10_000
 
 

@@ -3,7 +3,7 @@
 The ten posteriors of `posteriordb` (eight schools both ways), every method with one setting for all. A posterior is
 met where every parameter's mean is within 0.1 standard deviations of the reference draws', every standard deviation
 within 10 %, and Pareto k̂ below 0.7 (NUTS has none). *accuracy*: `fit_posterior` with its defaults, guides with 5,000
-steps of Adam at 0.005 with 16 particles, NUTS with one chain of 2,000 draws after as many of warm-up; seed 0, cold in a
+steps of Adam at 0.005 with 4 particles, NUTS with one chain of 2,000 draws after as many of warm-up; seed 0, cold in a
 fresh process and warm, again in the same one with another seed. *ladder*: the lowest level that meets the posterior
 with 5 of 5 seeds, and its time, cold in a fresh process, the median of three: `effort=` 1 to 4 for `fit_posterior`;
 250, 500, 1,000, … 16,000 draws for NUTS. Times hold everything from building the log-density or sampler to draws in
