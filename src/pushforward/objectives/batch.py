@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
+
+LEAST_SHARE = 0.01  # of log p, where annealing starts
 
 
 class Batch(NamedTuple):
@@ -41,3 +44,12 @@ def add_noise(x: Array, width: Array | None, key: PRNGKeyArray) -> Array:
         key: a JAX random key.
     """
     return x if width is None else x + width * jax.random.uniform(key, x.shape, x.dtype)
+
+
+def annealed_share(progress: Array) -> Array:
+    """The weight of log p in an annealed bound, min(1, 0.01 + progress) (Rezende & Mohamed 2015, equation 20).
+
+    Arguments:
+        progress: of annealing, a scalar: 0 where it starts, 1 where it ends.
+    """
+    return jnp.minimum(1.0, LEAST_SHARE + progress)

@@ -11,9 +11,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import AbstractDistribution, MixtureOfFlows
-from pushforward.objectives.batch import Batch
-
-LEAST_SHARE = 0.01  # of log p, where annealing starts
+from pushforward.objectives.batch import Batch, annealed_share
 
 
 class ReverseKL(eqx.Module):
@@ -70,4 +68,4 @@ class ReverseKL(eqx.Module):
         """The weight of log p; 1 where the loss is evaluated."""
         if self.anneal_epochs is None or batch is None:
             return 1.0
-        return jnp.minimum(1.0, LEAST_SHARE + batch.epoch / self.anneal_epochs)
+        return annealed_share(batch.epoch / self.anneal_epochs)

@@ -8,10 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import Autoencoder
-from pushforward.objectives.batch import Batch
+from pushforward.objectives.batch import Batch, annealed_share
 from pushforward.objectives.likelihood import weighted_mean
-
-FIRST = 0.01  # of log p(x, z) at the first step of an annealed run
 
 
 class NegativeELBO(eqx.Module):
@@ -51,7 +49,7 @@ class NegativeELBO(eqx.Module):
         """β, a scalar."""
         if self.anneal_steps is None or batch.step is None:
             return jnp.ones(())
-        return jnp.minimum(1.0, FIRST + batch.step / self.anneal_steps)
+        return annealed_share(batch.step / self.anneal_steps)
 
 
 class ReconstructionError(eqx.Module):
