@@ -22,8 +22,9 @@ from numpyro.infer.util import log_density as joint_log_density
 from pushforward import trees
 from pushforward.bijections import AbstractBijection, Affine
 from pushforward.distributions import AbstractDistribution, Pushforward
-from pushforward.inference.families import Recipe, check_flow, draw
+from pushforward.inference.families import Recipe, check_flow, draw, inverse_is_quick
 from pushforward.inference.support import Support
+from pushforward.trees import fixed
 
 
 def as_log_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Callable[[Any], Array], Support]:
@@ -187,8 +188,8 @@ class FlowDistribution(dist.Distribution):
 class AutoFlow(AutoContinuous):
     """A guide for SVI on any NumPyro model with continuous latent values: a flow over all of them.
 
-    It trains through the forward direction alone, so families whose inverse is slow cost no more. Its transform serves
-    NumPyro's `NeuTraReparam` as well.
+    Families whose inverse is quick take path gradients, which have less noise (Roeder et al. 2017); others train
+    through their forward direction alone. Its transform serves NumPyro's `NeuTraReparam` as well.
 
     Arguments:
         model: a NumPyro model.
@@ -236,14 +237,34 @@ class AutoFlow(AutoContinuous):
         scale = jnp.full(self.latent_dim, self.init_scale)
         return drawn.then(Affine(jnp.asarray(self._init_latent), scale))
 
-    def _get_posterior(self) -> Any:
-        template, rest = trees.partition(self._drawn(jax.random.key(0)).bijection)
+    def _flow(self) -> Pushforward:
+        template, rest = trees.partition(self._drawn(jax.random.key(0)))
         unravel = ravel_pytree(template)[1]
-        flat = numpyro.param(
-            f"{self.prefix}_flow", lambda key: ravel_pytree(trees.partition(self._drawn(key).bijection)[0])[0]
-        )
-        return dist.TransformedDistribution(self.get_base_dist(), [FlowTransform(trees.combine(unravel(flat), rest))])
+        flat = numpyro.param(f"{self.prefix}_flow", lambda key: ravel_pytree(trees.partition(self._drawn(key))[0])[0])
+        found: Pushforward = trees.combine(unravel(flat), rest)
+        return found
+
+    def _get_posterior(self) -> Any:
+        return _PathFlow(self._flow())
+
+    def get_transform(self, params: Any) -> FlowTransform:
+        """The flow's map, for `NeuTraReparam`."""
+        return FlowTransform(handlers.substitute(self._flow, params)().bijection)
 
     def get_base_dist(self) -> Any:
         """The standard normal that the flow starts from."""
         return dist.Normal(jnp.zeros(self.latent_dim), 1).to_event(1)
+
+
+class _PathFlow(FlowDistribution):
+    """A flow as a guide: its draws come with their log-densities, held fixed but for the draw where that is quick."""
+
+    def sample_with_intermediates(self, key: Any, sample_shape: tuple[int, ...] = ()) -> tuple[Array, list[Array]]:
+        if not inverse_is_quick(self.flow):
+            x, log_q = self.flow.sample_and_log_prob(key, sample_shape)
+            return x, [log_q]
+        x = self.flow.sample(key, sample_shape)
+        return x, [fixed(self.flow).log_prob(x)]
+
+    def log_prob(self, value: Array, intermediates: Any = None) -> Array:
+        return intermediates[0] if intermediates else self.flow.log_prob(value)

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
@@ -100,6 +101,12 @@ def unstack(stacked: T, index: Any) -> T:
     arrays, static = eqx.partition(stacked, eqx.is_array)
     joined: T = eqx.combine(jax.tree.map(lambda leaf: leaf[index], arrays), static)
     return joined
+
+
+def fixed(tree: T) -> T:
+    """`tree` without gradients into its own numbers; those into what it is given stay."""
+    held: T = jax.tree.map(lambda leaf: lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
+    return held
 
 
 def n_parameters(tree: Any) -> int:

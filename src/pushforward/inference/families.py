@@ -79,7 +79,11 @@ def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pus
         n_layers: of a recipe given by name.
     """
     if not isinstance(flow, str):
-        return flow(key, size)
+        # in the precision of the fit, whatever the function draws in
+        cast = jnp.result_type(float)
+        drawn, rest = eqx.partition(flow(key, size), eqx.is_inexact_array)
+        found: Pushforward = eqx.combine(jax.tree.map(lambda leaf: leaf.astype(cast), drawn), rest)
+        return found
     if flow == "auto":
         flow = "real_nvp" if size > 1 else "spline_coupling"
     recipe = flows.recipe(flow)

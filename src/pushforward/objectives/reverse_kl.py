@@ -7,9 +7,9 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from pushforward import trees
 from pushforward.distributions import AbstractDistribution, MixtureOfFlows
 from pushforward.objectives.batch import Batch, annealed_share
 
@@ -45,7 +45,7 @@ class ReverseKL(eqx.Module):
 
     def __call__(self, model: AbstractDistribution, batch: Batch | None, key: PRNGKeyArray) -> Array:
         share = self._share(batch)
-        fixed = jax.tree.map(lambda leaf: lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, model)
+        fixed = trees.fixed(model)
 
         def excess(x: Array, log_q: Array | None = None) -> Array:
             """log q − log p of a draw; without its log q, that of the model held fixed."""
