@@ -66,7 +66,7 @@ def _torch(n_layers: int) -> Callable[[bool], Work]:
             noise = torch.randn_like(mean)
             z = mean + log_scale.exp() * noise
             log_q = -(noise**2 / 2 + math.log(2 * math.pi) / 2 + log_scale).sum(1)
-            for layer in rest.split(2 * LATENT + 1, dim=1):
+            for layer in rest.reshape(len(x), n_layers, 2 * LATENT + 1).unbind(1):
                 w, u, b = layer.split([LATENT, LATENT, 1], dim=1)
                 along = (w * u).sum(1, keepdim=True)
                 u = u + (functional.softplus(along) - 1 - along) * w / (w**2).sum(1, keepdim=True)

@@ -28,7 +28,7 @@ def table(n: int = 200) -> Any:
 
 @pytest.mark.parametrize("posterior", ["none", *POSTERIORS])
 def test_every_posterior_has_a_finite_bound_and_gradients_everywhere(posterior: str) -> None:
-    options = {} if posterior == "none" else {"n_layers": 2}
+    options = {} if posterior == "none" else {"n_layers": 1}
 
     @eqx.filter_jit
     def check(key: Any, x: Any) -> Any:
@@ -53,7 +53,7 @@ def test_every_posterior_has_a_finite_bound_and_gradients_everywhere(posterior: 
 def test_the_log_density_of_the_posterior_follows_the_jacobian_of_its_map(float64: None, posterior: str) -> None:
     @eqx.filter_jit
     def check(key: Any, x: Any) -> Any:
-        drawn = pf.vae(key, DIM, posterior=posterior, n_layers=2, **SIZES)
+        drawn = pf.vae(key, DIM, posterior=posterior, n_layers=1, **SIZES)
         model = trees.offset(drawn, 0.3 * jax.random.normal(jax.random.key(9), (trees.n_parameters(drawn),)))
         features = model.encoder(x)
         draw = jax.random.key(2)
@@ -71,11 +71,8 @@ def test_models_of_one_key_differ_in_the_flow_alone_and_start_near_the_plain_one
     for part in ("encoder", "decoder"):
         pairs = zip(jax.tree.leaves(getattr(plain, part)), jax.tree.leaves(getattr(flow, part)), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs)
-    moments = flow.posterior.bijection.bijections[0]
-    assert all(
-        np.array_equal(a, b)
-        for a, b in zip(jax.tree.leaves(plain.posterior.bijection), jax.tree.leaves(moments), strict=True)
-    )
+    moments = (model.posterior.bijection.bijections[:2] for model in (plain, flow))
+    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, moments), strict=True))
     x = jnp.asarray(table(1)[0])
     away = flow.posterior.bijection.forward(jnp.zeros(LATENT), flow.encoder(x)) - plain.code(x)
     assert float(jnp.linalg.norm(away)) < 0.5

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import flows
-from pushforward.bijections import AbstractBijection, Affine, Amortized, Chain
+from pushforward.bijections import AbstractBijection, Amortized, Chain, Scale, Shift
 from pushforward.distributions import (
     AbstractLikelihood,
     Autoencoder,
@@ -26,7 +26,7 @@ from pushforward.networks import MLP, Trunk
 from pushforward.objectives import NegativeELBO, ReconstructionError
 from pushforward.training import Fit, Settings, make_rows, train
 
-# recipe and layers of each posterior; the last two bring a diagonal Gaussian of their own
+# recipe and layers of each posterior
 POSTERIORS: dict[str, tuple[Callable[..., Pushforward], int]] = {
     "planar": (flows.planar, 10),
     "radial": (flows.radial, 10),
@@ -37,7 +37,6 @@ POSTERIORS: dict[str, tuple[Callable[..., Pushforward], int]] = {
     "householder": (flows.householder, 8),
     "cclin_iaf": (flows.convex_combination_iaf, 1),
 }
-WITH_GAUSSIAN = ("householder", "cclin_iaf")
 WITHOUT_FLOW = ("none", "point")
 LIKELIHOODS = ("bernoulli", "gaussian", "gaussian_per_column")
 DEFAULTS = Settings(max_epochs=50, batch_size=100, learning_rate=1e-3, clip_norm=100.0)
@@ -124,15 +123,18 @@ def _posterior(
 ) -> Pushforward:
     """q(z | features), its heads linear."""
     base = Normal.standard((latent_dim,))
-    heads = MLP.init(key_moments, n_features, 2 * latent_dim, ())
-    moments: AbstractBijection = Amortized(Affine(jnp.zeros(latent_dim), jnp.ones(latent_dim)), heads, (n_features,))
+    key_scale, key_shift = jax.random.split(key_moments)
+    scale = Amortized(Scale(jnp.ones(latent_dim)), MLP.init(key_scale, n_features, latent_dim, ()), (n_features,))
+    # not near zero: where means hardly depend on x, the decoder has nothing to learn from for an epoch
+    means = MLP.init(key_shift, n_features, latent_dim, (), output_scale=1.0)
+    moments: list[AbstractBijection] = [scale, Amortized(Shift(jnp.zeros(latent_dim)), means, (n_features,))]
     if name in WITHOUT_FLOW:
-        return Pushforward(base, moments)
+        return Pushforward(base, Chain(moments))
     recipe, layers = POSTERIORS[name]
     sizes = (n_features,) if name == "iaf" else ()  # an IAF's are those of its own masked networks
     given = {"n_layers": layers if n_layers is None else n_layers, "hidden_sizes": sizes, **options}
     flow = recipe(key_flow, latent_dim, cond_dim=n_features, **given)
-    return flow if name in WITH_GAUSSIAN else Pushforward(base, Chain([moments, flow.bijection]))
+    return Pushforward(base, Chain([*moments, flow.bijection]))
 
 
 def _likelihood(name: str, dim: int, scale: float) -> AbstractLikelihood:
