@@ -68,11 +68,6 @@ def mappings() -> int:
     return len(maps.read_bytes().splitlines()) if maps.exists() else MOST_MAPPINGS + 1
 
 
-@pytest.fixture(scope="module")
-def quick_compilation() -> None:
-    """What every module has now; for those that still ask for it."""
-
-
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data: where `PUSHFORWARD_DATA` points, or shared/data beside the checkout."""

@@ -15,8 +15,6 @@ from numpyro.infer.util import log_density, potential_energy
 import pushforward as pf
 from pushforward import flows
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def triangle(y: Any = None) -> None:
     """A value whose bounds another one sets, a vector, and a deterministic site."""

@@ -10,7 +10,6 @@ import pytest
 from pushforward import trees
 from pushforward.bijections import TemporalAutoregressive
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 T, D, WINDOW = 7, 3, 2
 
 

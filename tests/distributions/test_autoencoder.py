@@ -15,8 +15,6 @@ from pushforward.distributions import Autoencoder, BernoulliLikelihood, Gaussian
 from pushforward.networks import Linear
 from tests.serialization.helpers import same
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SIGMA, DIM, LATENT = 0.5, 3, 2
 # orthogonal columns: the posterior of z is then a diagonal Gaussian, which the model can hold
 W = np.linalg.qr(np.random.default_rng(0).normal(size=(DIM, LATENT)))[0] * np.array([1.0, 2.0])

@@ -11,7 +11,6 @@ import scipy.stats
 
 from pushforward.distributions import SequentialLatent
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 T = 3
 # z_t = MOVE z_{t−1} + PUSH x_{t−1} + noise, x_t = READ z_t + KEEP x_{t−1} + noise
 MOVE, PUSH, READ, KEEP, SCALE_Z, SCALE_X = 0.8, -0.3, 1.2, 0.4, 0.7, 0.5

@@ -13,8 +13,6 @@ from pushforward import trees
 from pushforward.inference.autoencoder import POSTERIORS
 from pushforward.training import Settings
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 DIM, LATENT = 6, 3
 SIZES: dict[str, Any] = {"latent_dim": LATENT, "hidden_sizes": (8,)}
 

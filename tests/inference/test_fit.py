@@ -14,8 +14,6 @@ from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior
 from pushforward.inference import fit as fitting
 from pushforward.training import TrainingError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 
 

@@ -8,8 +8,6 @@ from scipy import integrate, stats
 
 from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 
 

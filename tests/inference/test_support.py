@@ -13,8 +13,6 @@ from numpyro.distributions import constraints
 from pushforward.bijections import Affine, Chain, Exp
 from pushforward.inference import as_support
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEPT: dict[Any, Callable[[Any], Any]] = {
     "real": np.isfinite,
     "positive": lambda v: v > 0,

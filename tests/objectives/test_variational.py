@@ -13,8 +13,6 @@ from pushforward import trees
 from pushforward.objectives import Batch, NegativeELBO, ReconstructionError
 from pushforward.training import Settings, make_rows, train
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 X = np.array([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]])
 
 
