@@ -19,8 +19,8 @@ import time
 from typing import Any
 
 import numpy as np
-from common import HERE, arguments, write_table
-from posterior_names import NAMES
+from common import HERE, arguments, data_folder, write_table
+from posterior_models import models
 
 METHODS = ["fit_posterior", "AutoNormal", "AutoMultivariateNormal", "AutoIAFNormal", "AutoBNAFNormal", "NUTS"]
 LADDERS = {"fit_posterior": [1, 2, 3, 4], "NUTS": [250 * 2**i for i in range(7)]}
@@ -82,7 +82,7 @@ def ladder(names: list[str], seeds: int) -> list[list[Any]]:
 def main() -> None:
     """Run it."""
     asked = arguments(__doc__ or "", ["accuracy", "ladder"], seeds=5)
-    names = NAMES[: asked.epochs] if asked.epochs else NAMES  # a quick look is at the first few
+    names = list(models(data_folder() / "posteriordb"))[: asked.epochs]  # a quick look is at the first few
     for settings in asked.settings:
         began = time.monotonic()
         if settings == "accuracy":

@@ -13,20 +13,13 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.base import AbstractDistribution, Estimate
 from pushforward.distributions.likelihoods import AbstractLikelihood
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.standard import Normal
 
 CHUNK = 50  # draws of a row that are held at once
 ROWS = 32  # rows beside each other
-
-
-class LogProbEstimate(NamedTuple):
-    """Importance-weighted estimates of log p(x), on average below it, and their standard errors over the draws."""
-
-    value: Array
-    standard_error: Array
 
 
 class Terms(NamedTuple):
@@ -151,7 +144,7 @@ class Autoencoder(eqx.Module):
         rows, batch = self._rows(x, observed=True)
         return _elbos(self, rows, key, _count("n_samples", n_samples, 1)).reshape(batch)
 
-    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 500) -> LogProbEstimate:
+    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 500) -> Estimate:
         """Importance-weighted estimates of log p(x) (Burda et al. 2016).
 
         Rows and draws are taken in parts, so memory does not grow with `n_samples`.
@@ -169,17 +162,15 @@ class Autoencoder(eqx.Module):
         """
         rows, batch = self._rows(x, observed=True)
         value, error = _weighted(self, rows, key, _count("n_samples", n_samples, 2))
-        return LogProbEstimate(value.reshape(batch), error.reshape(batch))
+        return Estimate(value.reshape(batch), error.reshape(batch))
 
     def log_prob(self, x: Any) -> Array:
         """It has no closed form.
 
         Raises:
-            NotImplementedError: always; the message names the methods to call.
+            TypeError: always; the message names the methods to call.
         """
-        raise NotImplementedError(
-            "the density of an autoencoder has no closed form; call elbo for a bound, or log_prob_estimate"
-        )
+        raise TypeError("the density of an autoencoder has no closed form; call elbo for a bound, or log_prob_estimate")
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = (), *, means: bool = False) -> Array:
         """Independent draws.

@@ -2,13 +2,20 @@
 
 import abc
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
+
+
+class Estimate(NamedTuple):
+    """What Monte Carlo gives in the place of an exact value, and its standard error over the draws."""
+
+    value: Any
+    standard_error: Any
 
 
 class AbstractDistribution(eqx.Module):

@@ -2,12 +2,11 @@
 
 from pushforward.inference.autoencoder import fit_vae, vae
 from pushforward.inference.fit import fit_posterior
-from pushforward.inference.posterior import Diagnosis, Estimate, FlowPosterior, PosteriorWarning
+from pushforward.inference.posterior import Diagnosis, FlowPosterior, PosteriorWarning
 from pushforward.inference.support import Support, as_support
 
 __all__ = [
     "Diagnosis",
-    "Estimate",
     "FlowPosterior",
     "PosteriorWarning",
     "Support",

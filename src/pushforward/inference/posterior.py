@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pushforward.distributions import AbstractDistribution
+from pushforward.distributions import AbstractDistribution, Estimate
 from pushforward.inference.importance import smooth
 from pushforward.inference.target import Target
 
@@ -24,13 +24,6 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 class PosteriorWarning(UserWarning):
     """The posterior was fitted, but should not be trusted as it is."""
-
-
-class Estimate(NamedTuple):
-    """A number and its standard error."""
-
-    value: float
-    standard_error: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +81,7 @@ class Diagnosis:
     @property
     def gap(self) -> float:
         """An estimate of KL(q‖p): what the bound lacks of the evidence."""
-        return self.log_evidence.value - self.elbo.value
+        return float(self.log_evidence.value - self.elbo.value)
 
 
 def diagnose(model: AbstractDistribution, target: Target, key: PRNGKeyArray) -> Diagnosis:
