@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
+from sklearn.utils.validation import check_array
 
 from pushforward import flows
 from pushforward.bijections import AbstractBijection, Amortized, Chain, Scale, Shift
@@ -200,15 +201,8 @@ def fit_vae(
 
 def _table(name: str, X: Any, model: Autoencoder) -> np.ndarray:
     """Rows of numbers that the likelihood can take."""
-    rows = np.asarray(X)
-    if rows.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold numbers; got dtype {rows.dtype}")
-    if rows.ndim != 2 or rows.shape[1:] != model.shape:
+    rows: np.ndarray = check_array(X, input_name=name)
+    if rows.shape[1:] != model.shape:
         raise ValueError(f"{name} has shape {rows.shape}; expected (n, {model.shape[0]}), a row for each point")
-    if not len(rows):
-        raise ValueError(f"{name} has no rows; give at least one")
-    if not np.isfinite(rows).all():
-        i, j = np.argwhere(~np.isfinite(rows))[0]
-        raise ValueError(f"{name}[{i}, {j}] is {rows[i, j]}; drop or fill what is missing")
     model.likelihood.check(rows, False)
     return rows
