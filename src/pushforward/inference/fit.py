@@ -77,9 +77,9 @@ def fit_posterior(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.inference import fit_posterior
-        >>> log_density = lambda v: -v["rate"] + jnp.log(v["rate"])  # of gamma(2, 1)
+        >>> log_density = lambda v: 40 * jnp.log(v["rate"]) - 20 * v["rate"]  # of gamma(41, 20)
         >>> posterior = fit_posterior(log_density, {"rate": "positive"}, key=jax.random.key(0))
-        >>> round(posterior.sample(jax.random.key(1), (1000,))["rate"].mean().item(), 0)
+        >>> round(posterior.sample(jax.random.key(1), (1000,))["rate"].mean().item(), 1)
         2.0
     """
     began = time.monotonic()
