@@ -64,15 +64,8 @@ class AbstractDistribution(eqx.Module):
         Raises:
             ValueError: a shape does not fit, or a condition is missing or unexpected.
         """
-        x = _floating(x)
-        condition = self._check_condition(condition)
-        x_batch = _batch_shape("x", x, self.shape)
-        batch = x_batch
-        if condition is not None:
-            batch = jnp.broadcast_shapes(x_batch, _batch_shape("condition", condition, self._cond_shape))
-            condition = jnp.broadcast_to(condition, batch + self._cond_shape).reshape(-1, *self._cond_shape)
-        flat = jnp.broadcast_to(x, batch + self.shape).reshape(-1, *self.shape)
-        return _log_probs(self, flat, condition).reshape(batch)
+        (flat, given), batch = self._flat(x, condition)
+        return _log_probs(self, flat, given).reshape(batch)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = (), condition: Any = None) -> Array:
         """Independent draws.
@@ -95,6 +88,16 @@ class AbstractDistribution(eqx.Module):
         keys, condition, batch = self._spread(key, sample_shape, condition)
         x, log_prob = _samples_and_log_probs(self, keys, condition)
         return x.reshape(batch + self.shape), log_prob.reshape(batch)
+
+    def _flat(self, x: Any, condition: Any) -> tuple[tuple[Array, Array | None], tuple[int, ...]]:
+        """Points and their conditions along one axis, and the batch shape to give back."""
+        x = _floating(x)
+        condition = self._check_condition(condition)
+        batch = _batch_shape("x", x, self.shape)
+        if condition is not None:
+            batch = jnp.broadcast_shapes(batch, _batch_shape("condition", condition, self._cond_shape))
+            condition = jnp.broadcast_to(condition, batch + self._cond_shape).reshape(-1, *self._cond_shape)
+        return (jnp.broadcast_to(x, batch + self.shape).reshape(-1, *self.shape), condition), batch
 
     @property
     def _cond_shape(self) -> tuple[int, ...]:

@@ -14,29 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.temporal import past_steps
 from pushforward.distributions.base import AbstractDistribution
-from pushforward.networks import MLP
-
-LOG_SCALE_BOUND = 5.0  # soft bound on every log-scale: e^±5
-
-
-class Gaussian(eqx.Module):
-    """Independent normal coordinates, read off a network's output: means, then raw log-scales."""
-
-    loc: Array
-    log_scale: Array
-
-    def __init__(self, output: Array):
-        self.loc, raw = jnp.split(output, 2)
-        self.log_scale = LOG_SCALE_BOUND * jnp.tanh(raw / LOG_SCALE_BOUND)
-
-    def at(self, noise: Array) -> Array:
-        """The value that standard normal noise becomes."""
-        return self.loc + jnp.exp(self.log_scale) * noise
-
-    def log_prob(self, x: Array) -> Array:
-        """Log-density, a scalar."""
-        z = (x - self.loc) * jnp.exp(-self.log_scale)
-        return -(0.5 * z**2 + self.log_scale + 0.5 * jnp.log(2 * jnp.pi)).sum()
+from pushforward.networks import MLP, Gaussian
 
 
 class SequentialLatent(AbstractDistribution):
