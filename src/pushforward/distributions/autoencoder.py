@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.distributions.base import AbstractDistribution, Estimate
-from pushforward.distributions.estimates import Weigher, check_count, log_mean_weight, mean_log_weight
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.estimates import Estimate, Weigher, check_count, log_mean_weight, mean_log_weight
 from pushforward.distributions.likelihoods import AbstractLikelihood
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.standard import Normal

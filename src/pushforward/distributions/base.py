@@ -2,7 +2,8 @@
 
 import abc
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -10,12 +11,8 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
-
-class Estimate(NamedTuple):
-    """What Monte Carlo gives in the place of an exact value, and its standard error over the draws."""
-
-    value: Any
-    standard_error: Any
+from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
+from pushforward.distributions.estimates import Estimate, Weigher, check_count, log_mean_weight
 
 
 class AbstractDistribution(eqx.Module):
@@ -51,6 +48,61 @@ class AbstractDistribution(eqx.Module):
         x = self._sample(key, condition)
         return x, self._log_prob(x, condition)
 
+    @property
+    def inexactness(self) -> frozenset[str]:
+        """Which of `EXACTNESS` besides "exact" apply to what stands for log-densities; empty where they are exact."""
+        return frozenset()
+
+    @property
+    def exactness(self) -> str:
+        """What stands for log-densities: "exact", or what `elbo` and `log_prob_estimate` are made of."""
+        return max(self.inexactness, key=EXACTNESS.index, default="exact")
+
+    def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
+        """What stands for log p(x) at one draw of the model's own numbers: log p(x) itself if it is exact.
+
+        Arguments:
+            x: one point, of shape `shape`.
+            key: a JAX random key; None will do for an exact density.
+            condition: shape `cond_shape`, or None.
+        """
+        return self._log_prob(x, condition)
+
+    def _require_exact(self) -> None:
+        if self.inexactness:
+            estimate = "" if self.inexactness & NOISY else ", or log_prob_estimate(x, key, n_samples)"
+            raise InexactError(
+                f"this {type(self).__name__} has no exact log-density ({self.exactness}); "
+                f"call elbo(x, key) for a bound{estimate}"
+            )
+
+    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 100, condition: Any = None) -> Estimate:
+        """Importance-weighted estimates of log p(x), in the mean below it and the nearer the more draws.
+
+        (Burda et al. 2016). Rows and draws are taken in parts, so memory does not grow with `n_samples`.
+
+        Arguments:
+            x: shape (*batch, *shape).
+            key: a JAX random key.
+            n_samples: draws for each point, at least 2.
+            condition: shape (*batch, *cond_shape), or None.
+
+        Returns:
+            Estimates and standard errors, shape (*batch,), nats per unit volume of x.
+
+        Raises:
+            ValueError: a shape does not fit, or `n_samples` is below 2.
+            InexactError: log-determinants are estimates, which would bias the weights upward.
+        """
+        if self.inexactness & NOISY:
+            raise InexactError(
+                f"log-determinants of this {type(self).__name__} are estimates ({self.exactness}), which bias "
+                "importance weights upward; call elbo(x, key)"
+            )
+        rows, batch = self._flat(x, condition)
+        found = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
+        return Estimate(found.value.reshape(batch), found.standard_error.reshape(batch))
+
     def log_prob(self, x: Any, condition: Any = None) -> Array:
         """Log-density of points.
 
@@ -63,7 +115,9 @@ class AbstractDistribution(eqx.Module):
 
         Raises:
             ValueError: a shape does not fit, or a condition is missing or unexpected.
+            InexactError: there are only estimates; the message names the methods.
         """
+        self._require_exact()
         (flat, given), batch = self._flat(x, condition)
         return _log_probs(self, flat, given).reshape(batch)
 
@@ -85,6 +139,7 @@ class AbstractDistribution(eqx.Module):
         self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = (), condition: Any = None
     ) -> tuple[Array, Array]:
         """Independent draws with their log-densities, often cheaper than the two calls."""
+        self._require_exact()
         keys, condition, batch = self._spread(key, sample_shape, condition)
         x, log_prob = _samples_and_log_probs(self, keys, condition)
         return x.reshape(batch + self.shape), log_prob.reshape(batch)
@@ -144,6 +199,22 @@ def _axes(condition: Array | None) -> int | None:
 @eqx.filter_jit
 def _log_probs(distribution: AbstractDistribution, x: Array, condition: Array | None) -> Array:
     return jax.vmap(distribution._log_prob, in_axes=(0, _axes(condition)))(x, condition)
+
+
+def weigher(distribution: AbstractDistribution) -> Weigher:
+    """Of a point and its condition."""
+
+    def of_row(row: tuple[Array, Array | None]) -> Callable[[Array], Array]:
+        return lambda keys: jax.vmap(lambda key: distribution.log_weight(row[0], key, row[1]))(keys)
+
+    return of_row
+
+
+@eqx.filter_jit
+def _weighted(
+    distribution: AbstractDistribution, rows: tuple[Array, Array | None], key: PRNGKeyArray, n_samples: int
+) -> Estimate:
+    return log_mean_weight(weigher(distribution), rows, key, n_samples)
 
 
 @eqx.filter_jit

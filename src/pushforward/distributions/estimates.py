@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.distributions.base import Estimate
-
 CHUNK = 50  # draws of a row that are held at once
 ROWS = 32  # rows beside each other
 # of one row: what gives a log-weight for each of some keys, so that what does not depend on the draw is computed once
 Weigher = Callable[[Any], Callable[[Array], Array]]
+
+
+class Estimate(NamedTuple):
+    """What Monte Carlo gives in the place of an exact value, and its standard error over the draws."""
+
+    value: Any
+    standard_error: Any
 
 
 def check_count(name: str, value: Any, least: int) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections.base import NOISY, AbstractMap, InexactError
+from pushforward.bijections.base import AbstractMap
 from pushforward.bijections.compose import Chain
-from pushforward.distributions.base import AbstractDistribution, Estimate
-from pushforward.distributions.estimates import Weigher, check_count, log_mean_weight, mean_log_weight
+from pushforward.distributions.base import AbstractDistribution, weigher
+from pushforward.distributions.estimates import check_count, mean_log_weight
 
 
 class Pushforward(AbstractDistribution):
@@ -63,22 +62,9 @@ class Pushforward(AbstractDistribution):
 
     @property
     def inexactness(self) -> frozenset[str]:
-        """Of the map; empty where the density is exact."""
         return self.bijection.inexactness
 
-    @property
-    def exactness(self) -> str:
-        """What log-densities of this distribution are: "exact", or what `elbo` and `log_prob_estimate` are of them."""
-        return self.bijection.exactness
-
     def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
-        """What stands for log p(x) at one draw of the map's own numbers: log p(x) itself if it is exact.
-
-        Arguments:
-            x: one point, of shape `shape`.
-            key: a JAX random key; None will do for an exact map.
-            condition: shape `cond_shape`, or None.
-        """
         for_base, for_map = self._parts(condition)
         z, log_weight = self.bijection.inverse_and_log_weight(x, key, for_map)
         return self.base._log_prob(z, for_base) + log_weight
@@ -104,13 +90,6 @@ class Pushforward(AbstractDistribution):
         self._require_exact()
         return self.sample_and_log_weight(key, condition)
 
-    def _require_exact(self) -> None:
-        if self.inexactness:
-            raise InexactError(
-                f"this flow has no exact log-density ({self.exactness}); call elbo(x, key) for a bound"
-                + ("" if self.inexactness & NOISY else ", or log_prob_estimate(x, key, n_samples)")
-            )
-
     def elbo(self, x: Any, key: PRNGKeyArray, n_samples: int = 1, condition: Any = None) -> Array:
         """Estimates of a lower bound on log p(x), unbiased for the bound; log p(x) itself where the map is exact.
 
@@ -128,31 +107,6 @@ class Pushforward(AbstractDistribution):
         """
         rows, batch = self._flat(x, condition)
         return _elbos(self, rows, key, check_count("n_samples", n_samples, 1)).reshape(batch)
-
-    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 100, condition: Any = None) -> Estimate:
-        """Importance-weighted estimates of log p(x) (Burda et al. 2016), below it in the mean, and the nearer the more.
-
-        Arguments:
-            x: shape (*batch, *shape).
-            key: a JAX random key.
-            n_samples: draws for each point, at least 2.
-            condition: shape (*batch, *cond_shape), or None.
-
-        Returns:
-            Estimates and standard errors, shape (*batch,), nats per unit volume of x.
-
-        Raises:
-            ValueError: a shape does not fit, or `n_samples` is below 2.
-            InexactError: log-determinants are estimates, which would bias the weights upward.
-        """
-        if self.inexactness & NOISY:
-            raise InexactError(
-                f"log-determinants of this flow are estimates ({self.exactness}), which bias importance weights "
-                "upward; call elbo(x, key)"
-            )
-        rows, batch = self._flat(x, condition)
-        found = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
-        return Estimate(found.value.reshape(batch), found.standard_error.reshape(batch))
 
     def calibrate(
         self,
@@ -182,18 +136,6 @@ class Pushforward(AbstractDistribution):
         return Pushforward(self.base, Chain([self.bijection, bijection]))
 
 
-def _weigher(flow: Pushforward) -> Weigher:
-    def of_row(row: tuple[Array, Array | None]) -> Callable[[Array], Array]:
-        return lambda keys: jax.vmap(lambda key: flow.log_weight(row[0], key, row[1]))(keys)
-
-    return of_row
-
-
 @eqx.filter_jit
 def _elbos(flow: Pushforward, rows: tuple[Array, Array | None], key: PRNGKeyArray, n_samples: int) -> Array:
-    return mean_log_weight(_weigher(flow), rows, key, n_samples)
-
-
-@eqx.filter_jit
-def _weighted(flow: Pushforward, rows: tuple[Array, Array | None], key: PRNGKeyArray, n_samples: int) -> Estimate:
-    return log_mean_weight(_weigher(flow), rows, key, n_samples)
+    return mean_log_weight(weigher(flow), rows, key, n_samples)
