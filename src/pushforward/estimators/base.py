@@ -25,6 +25,7 @@ from pushforward.training.rows import bucket
 FloatArray = NDArray[np.float64]
 SCORE_ROWS = 4096  # rows of one scoring call
 FEWEST_TO_VALIDATE = 50  # below, every row trains
+ESTIMATE_DRAWS = 64  # of a log-density that has no closed form
 FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not held out
 
 
@@ -186,6 +187,13 @@ class FlowEstimator(BaseEstimator):
         self.seconds_ = fit.seconds
 
     # -- scoring -------------------------------------------------------------------------------------------
+
+    @property
+    def exactness_(self) -> str:
+        """What log-densities of the fitted flow are: "exact", "unbiased", "lower bound" or "approximate"."""
+        check_is_fitted(self)
+        found: str = self._flow.exactness
+        return found
 
     def _score_in_batches(self, function: Callable[..., Any], X: Any, condition: Any) -> list[list[Any]]:
         """Run `function(flow, s, c)` on rows in standard units, a few padded sizes at a time, for every draw.

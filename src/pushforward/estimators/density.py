@@ -14,10 +14,11 @@ from sklearn.base import DensityMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from pushforward.bijections.base import NOISY
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
-from pushforward.estimators.base import FlowEstimator, bind, check_weights
+from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights
 from pushforward.estimators.build import build_flow
 from pushforward.estimators.defaults import default_settings, starting_scale
 from pushforward.estimators.partition import moments
@@ -198,7 +199,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """Log-density of every row, in nats per unit volume of the data's units.
 
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
-        density of the others given them) from a few fixed draws within each unit step.
+        density of the others given them) from a few fixed draws within each unit step. Of a flow without an exact
+        density (`exactness_` says so) it is an importance-weighted estimate of 64 draws, or a bound where
+        log-determinants are estimates.
 
         Parameters:
             X: shape (n, D).
@@ -283,14 +286,19 @@ def sampling_inputs(estimator: Any, n: int, condition: Any, random_state: Any) -
 
 @eqx.filter_jit
 def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Array:
-    return flow.log_prob(s, c)
+    if not flow.inexactness:
+        return flow.log_prob(s, c)
+    key = jax.random.key(0)  # the same rows have the same scores
+    if flow.inexactness & NOISY:
+        return flow.elbo(s, key, ESTIMATE_DRAWS, c)
+    return flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
 
 
 @eqx.filter_jit
 def _to_noise(flow: Pushforward, s: Array, c: Array | None) -> Array:
-    return jax.vmap(flow.bijection.inverse, in_axes=(0, None if c is None else 0))(s, c)
+    return flow.bijection.inverse_batch(s, jax.random.key(0), c)[0]
 
 
 @eqx.filter_jit
 def _from_noise(flow: Pushforward, z: Array, c: Array | None) -> Array:
-    return jax.vmap(flow.bijection.forward, in_axes=(0, None if c is None else 0))(z, c)
+    return flow.bijection.forward_batch(z, jax.random.key(0), c)[0]
