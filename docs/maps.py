@@ -18,7 +18,7 @@ import numpy as np
 from pushforward import bijections as b
 from pushforward import trees
 from pushforward.distributions import Normal, Pushforward
-from pushforward.networks import MADE, MLP, BlockTriangular
+from pushforward.networks import MADE, MLP, BlockTriangular, Lipschitz
 from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Settings, make_rows, train
 
@@ -154,6 +154,20 @@ MAPS: dict[str, Entry] = {
         forward="D scalar equations in turn",
         inverse="one pass",
         recipes="bnaf",
+    ),
+    "Residual": Entry(
+        lambda: b.Residual(Lipschitz.init(KEY, 2, 2, (32, 32), 0.95, output_scale=3.0), 2),
+        "z + g(z), g a contraction",
+        forward="one pass; log-determinant exact or by a series",
+        inverse="a fixed point",
+        recipes="residual",
+    ),
+    "Continuous": Entry(
+        lambda: b.Continuous(MLP.init(KEY, 3, 2, (32,), "tanh", 2.0), 2),
+        "z(1) where dz/dt = v(t, z)",
+        forward="an adaptive solve",
+        inverse="an adaptive solve",
+        recipes="continuous",
     ),
 }
 COMBINED = ("Chain", "Stack", "Invert", "Identity", "Fixed", "Amortized", "OrthonormalColumns")

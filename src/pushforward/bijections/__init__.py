@@ -17,6 +17,7 @@ from pushforward.bijections.block_autoregressive import BlockAutoregressive
 from pushforward.bijections.bounded import Bounded
 from pushforward.bijections.circular import CircularShift
 from pushforward.bijections.compose import Chain, Invert, Stack
+from pushforward.bijections.continuous import Continuous
 from pushforward.bijections.coupling import Coupling
 from pushforward.bijections.deep_sigmoid import DeepSigmoid
 from pushforward.bijections.elementwise import Exp, Gumbel, PReLU, Sigmoid, Softplus, Tanh
@@ -46,6 +47,7 @@ __all__ = [
     "Bounded",
     "Chain",
     "CircularShift",
+    "Continuous",
     "ConvexCombination",
     "Coupling",
     "DeepSigmoid",

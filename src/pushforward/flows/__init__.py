@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pushforward.distributions import Pushforward
 from pushforward.flows.autoregressive import bnaf, iaf, maf, naf, spline_autoregressive
+from pushforward.flows.continuous import continuous
 from pushforward.flows.coupling import nice, real_nvp, spline_coupling
 from pushforward.flows.elementary import convex_combination_iaf, householder, planar, radial, sylvester
 from pushforward.flows.indexed import continuously_indexed
@@ -27,6 +28,7 @@ RECIPES: dict[str, Callable[..., Pushforward]] = {
     "householder": householder,
     "convex_combination_iaf": convex_combination_iaf,
     "residual": residual,
+    "continuous": continuous,
 }
 
 
@@ -48,6 +50,7 @@ def recipe(name: str) -> Callable[..., Pushforward]:
 __all__ = [
     "RECIPES",
     "bnaf",
+    "continuous",
     "continuously_indexed",
     "convex_combination_iaf",
     "householder",
