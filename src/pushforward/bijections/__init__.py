@@ -20,6 +20,7 @@ from pushforward.bijections.compose import Chain, Invert, Stack
 from pushforward.bijections.continuous import Continuous
 from pushforward.bijections.coupling import Coupling
 from pushforward.bijections.deep_sigmoid import DeepSigmoid
+from pushforward.bijections.dequantise import Dequantise
 from pushforward.bijections.elementwise import Exp, Gumbel, PReLU, Sigmoid, Softplus, Tanh
 from pushforward.bijections.householder import Householder, Orthogonal
 from pushforward.bijections.indexed import Indexed
@@ -52,6 +53,7 @@ __all__ = [
     "Coupling",
     "DeepSigmoid",
     "Dense",
+    "Dequantise",
     "Exp",
     "Fixed",
     "Gated",
