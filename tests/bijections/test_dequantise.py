@@ -17,7 +17,7 @@ def spread(dim: int) -> Chain:
     """A logistic-normal for u whose moments a network of x gives."""
     inner = Affine(jnp.zeros(dim), jnp.ones(dim))
     network = MLP.init(cheap_key(0), dim, trees.n_parameters(inner), (4,), output_scale=0.5)
-    return Chain([Amortized(inner, network, dim), Sigmoid((dim,))])
+    return Chain([Amortized(inner, network, (dim,)), Sigmoid((dim,))])
 
 
 def rounded_normal(spread: Chain | None, step: float) -> Pushforward:

@@ -68,6 +68,13 @@ class AbstractDistribution(eqx.Module):
         """
         return self._log_prob(x, condition)
 
+    def sample_and_log_weight(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
+        """One draw, and what stands for its log-density, at one draw of the model's own numbers.
+
+        The mean of exp(−log-weight) p(x) over draws is the integral of p, whatever p: importance weights stay right.
+        """
+        return self._sample_and_log_prob(key, condition)
+
     def _require_exact(self) -> None:
         if self.inexactness:
             estimate = "" if self.inexactness & NOISY else ", or log_prob_estimate(x, key, n_samples)"

@@ -70,7 +70,6 @@ class Pushforward(AbstractDistribution):
         return self.base._log_prob(z, for_base) + log_weight
 
     def sample_and_log_weight(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
-        """One draw, with what stands for its log-density; both of one draw of the map's own numbers."""
         for_base, for_map = self._parts(condition)
         key_map = None
         if self.inexactness:
