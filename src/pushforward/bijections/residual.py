@@ -17,8 +17,8 @@ from pushforward.networks import Lipschitz
 
 EXACT_UP_TO = 4  # coordinates up to which the whole Jacobian costs no more than a series
 SURE_TERMS = 2  # of the series, that are always taken
-GOES_ON = 0.5  # chance of each further term, so that there are 4 on average
-MOST_TERMS = 64  # a run of as many has a chance of 2⁻⁶²
+GOES_ON = 2 / 3  # chance of each further term, so that there are 4 on average
+MOST_TERMS = 80  # a run of as many has a chance of 10⁻¹⁴
 STEPS = 2000  # of the fixed point, which a contraction by 0.97 needs for 1e-6 even from far away
 LOG_DETS = ("exact", "unbiased", "truncated")
 MAKES = {"exact": frozenset[str](), "unbiased": frozenset({"unbiased"}), "truncated": frozenset({"approximate"})}
