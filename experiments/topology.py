@@ -9,7 +9,6 @@ scored by importance weights of 100 draws, which are below the truth in the mean
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -27,6 +26,7 @@ from pushforward.training import Settings, make_rows, train
 
 N_TRAIN, N_VALIDATION, N_TEST, N_SCORED = 20_000, 2_000, 20_000, 4_000
 DRAWS = 100
+SIDE, REACH = 100, 2.5  # pixels of a picture, and how far it goes in units of the target
 EPOCHS, BATCH, LR = 60, 500, 2e-3
 INDEX: dict[str, Any] = {"index_dim": 2, "index_hidden_sizes": (16, 16)}
 # a flow and its continuously-indexed version, of no more parameters
@@ -93,3 +93,52 @@ def fitted(target: str, name: str, seeds: int, epochs: int) -> tuple[list[dict[s
             }
         )
     return found, fit.restarts
+
+
+def grid(target: str, flow: Pushforward | None, mean: Any, scale: float) -> np.ndarray:
+    """Densities on a square around the target: the flow's, or the truth."""
+    along = np.linspace(-1, 1, SIDE) * REACH
+    points = np.stack(np.meshgrid(along, along), -1).reshape(-1, 2) * scale + mean
+    if flow is None:
+        return np.exp(shape(target).log_prob(points)).reshape(SIDE, SIDE)
+    found = scores(flow, jnp.asarray((points - mean) / scale, jnp.float32), jax.random.key(0))
+    return np.exp(np.asarray(found, float) - 2 * np.log(scale)).reshape(SIDE, SIDE)
+
+
+def pictures(target: str, shown: dict[str, np.ndarray]) -> str:
+    """The truth and every flow's density."""
+    figure = figure_of(2.0 * (len(shown) + 1) / 2, 4.4)
+    top = shown["truth"].max()
+    for axes, (name, density) in zip(figure.subplots(2, (len(shown) + 1) // 2).ravel(), shown.items(), strict=False):
+        axes.imshow(density, origin="lower", vmin=0, vmax=top, cmap="viridis")
+        axes.set_title(name.replace("_", " "), fontsize=8)
+        axes.set_axis_off()
+    return picture(figure, f"topology-{target}")
+
+
+def main() -> None:
+    """Run it."""
+    asked = arguments(__doc__ or "", list(SHAPES), seeds=5)
+    for target in asked.settings:
+        began, rows = time.monotonic(), []
+        train_x = shape(target).sample(N_TRAIN, 0)
+        mean, scale = train_x.mean(0), float(train_x.std())
+        shown = {"truth": grid(target, None, mean, scale)}
+        for name in FLOWS:
+            found, restarts = fitted(target, name, asked.seeds, asked.epochs or EPOCHS)
+            rows += found
+            lacks = [row["lack"] for row in found]
+            print(
+                f"{target} {name}: lacks {np.median(lacks):.4f} nats ({min(lacks):.4f} to {max(lacks):.4f}), ", end=""
+            )
+            print(f"{found[0]['parameters']} parameters, {found[0]['seconds']} s a seed", flush=True)
+            flow = trees.unstack(restarts, 0) if asked.seeds > 1 else restarts
+            shown[name] = grid(target, flow, mean, scale)
+        if asked.epochs is None:
+            parameters = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": LR, "flows": FLOWS}
+            seconds = time.monotonic() - began
+            write("topology", target, parameters, rows, pictures=[pictures(target, shown)], wall_seconds=seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -43,7 +43,6 @@ from tests.bijections.entries import (
 )
 
 
-
 def continuous(key: Key, dim: int, **options: Any) -> Continuous:
     """A tolerance that either precision can reach."""
     options.setdefault("tolerance", 1e-10 if jax.config.jax_enable_x64 else 1e-5)

@@ -60,7 +60,9 @@ def test_estimates_agree_with_the_exact_log_det(dim: int, log_det: str) -> None:
     wanted = np.asarray(jax.grad(exact, 1)(trainable, z))
     few = keys[:4000]
     grads = np.asarray(
-        jax.vmap(lambda key: jax.grad(lambda z: trees.combine(trainable, rest).forward_and_log_weight(z, key)[1])(z))(few),
+        jax.vmap(lambda key: jax.grad(lambda z: trees.combine(trainable, rest).forward_and_log_weight(z, key)[1])(z))(
+            few
+        ),
         float,
     )
     assert (np.abs(grads.mean(0) - wanted) < 3.5 * grads.std(0) / len(few) ** 0.5 + 1e-4).all()

@@ -110,9 +110,7 @@ class Residual(AbstractBijection):
         z = self.inverse(x, condition)
         return z, -self.forward_and_log_weight(z, key, condition)[1]
 
-    def forward_batch(
-        self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None
-    ) -> tuple[Array, Array]:
+    def forward_batch(self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> tuple[Array, Array]:
         """As for any map, with one number of terms for the whole batch, which would else run to the largest of all."""
         if not self.inexactness:
             return super().forward_batch(z, key, condition)
@@ -121,9 +119,7 @@ class Residual(AbstractBijection):
         keys = jax.random.split(key_probe, len(z))
         return jax.vmap(self._forward_and_estimate, in_axes=axes)(z, keys, condition, n_terms)
 
-    def inverse_batch(
-        self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
-    ) -> tuple[Array, Array]:
+    def inverse_batch(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> tuple[Array, Array]:
         z = jax.vmap(self.inverse, in_axes=(0, None if condition is None else 0))(x, condition)
         return z, -self.forward_batch(z, key, condition)[1]
 

@@ -114,7 +114,7 @@ class Autoencoder(eqx.Module):
         """
 
         def one(key: PRNGKeyArray) -> Terms:
-            z, log_q = self.posterior._sample_and_log_prob(key, features)
+            z, log_q = self.posterior.sample_and_log_weight(key, features)
             return Terms(self.likelihood.log_prob(self.decoder(z), x), self.prior._log_prob(z), log_q)
 
         return jax.vmap(one)(keys)

@@ -80,7 +80,7 @@ class MixtureOfFlows(AbstractDistribution):
         if self.shared.inexactness or any(group.inexactness & NOISY for group in self.groups):
             raise InexactError(
                 "a mixture needs an exact shared map, and components without estimated log-determinants, whose noise a "
-                'sum of densities turns to bias; got exactness '
+                "sum of densities turns to bias; got exactness "
                 f"{[g.exactness for g in self.groups]} and {self.shared.exactness} of the shared map"
             )
 
@@ -146,13 +146,12 @@ class MixtureOfFlows(AbstractDistribution):
         Where components draw numbers of their own, what stands for it at one draw, of the same key for all.
         """
         found = [
-            eqx.filter_vmap(lambda flow: flow.log_weight(z, key, _given(flow, condition)))(group) for group in self.groups
+            eqx.filter_vmap(lambda flow: flow.log_weight(z, key, _given(flow, condition)))(group)
+            for group in self.groups
         ]
         return self.log_weights + jnp.concatenate(found)[np.asarray(self.places)]
 
-    def _joint_and_logits(
-        self, x: Array, keys: Array | None, condition: Array | None = None
-    ) -> tuple[Array, Array]:
+    def _joint_and_logits(self, x: Array, keys: Array | None, condition: Array | None = None) -> tuple[Array, Array]:
         """log p(x, k) for every k, estimated by a draw for each key if there are keys, and the network's logits."""
         z, log_det = self._inner(x, condition)
         if keys is None:
