@@ -16,7 +16,7 @@ from pushforward.trees import Frozen
 
 
 class Dequantise(AbstractMap):
-    """Values on a grid of steps, such as whole numbers: x = step · ⌊z / step⌋, and z = x + step · u with u drawn in (0, 1).
+    """Values on a grid, such as whole numbers: x = step · ⌊z / step⌋, and z = x + step · u with u drawn in (0, 1).
 
     With u uniform (Uria et al. 2013), or drawn by a flow that is given x (variational; Ho et al. 2019, "Flow++"), the
     log-weight Σ log step − log q(u|x) makes a density of z a lower bound on the probability of x, and an

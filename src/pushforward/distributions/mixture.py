@@ -281,7 +281,8 @@ class MixtureOfFlows(AbstractDistribution):
         """
         if len(self.groups) > 1 or self.reads_data or self.inexactness:
             raise ValueError(
-                "components evaluated only where they are likely must be alike, exact, and read no data; give n_likely=None"
+                "components evaluated only where they are likely must be alike, exact, and read no data; "
+                "give n_likely=None"
             )
         axis = None if condition is None else 0
         z, log_det = jax.vmap(self._inner, in_axes=(0, axis))(x, condition)

@@ -28,9 +28,9 @@ def continuously_indexed(
     """A flow whose every layer is picked by a continuous index, so that its support may have any topology.
 
     Each layer F(z; u) = f(exp(s(u)) ⊙ z + t(u)) has an index u ~ p(u|z) of its own; a network q(u|x) finds it again, so
-    log-densities are lower bounds (`Pushforward.elbo`) or importance-weighted estimates (`log_prob_estimate`) (Cornish et
-    al. 2020, "Relaxing bijectivity constraints with continuously indexed normalising flows"). Each direction costs what
-    the recipe's does, and three small networks a layer.
+    log-densities are lower bounds (`Pushforward.elbo`) or importance-weighted estimates (`log_prob_estimate`).
+    (Cornish et al. 2020, "Relaxing bijectivity constraints with continuously indexed normalising flows".) Each
+    direction costs what the recipe's does, and three small networks a layer.
 
     Arguments:
         recipe: of the flow inside, such as `flows.maf`.

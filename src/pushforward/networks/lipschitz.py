@@ -96,7 +96,7 @@ class Lipschitz(eqx.Module):
         output_scale: float = 0.1,
     ) -> Lipschitz:
         """Draw a network to train."""
-        if not 0 < bound:
+        if not bound > 0:
             raise ValueError(f"bound must be above 0; got {bound!r}")
         key_layers, key_context = jax.random.split(key)
         layers = draw_layers(key_layers, [n_in, *hidden_sizes, n_out], output_scale)
