@@ -106,6 +106,14 @@ class AbstractMap(eqx.Module):
         """
         raise InexactError(f"{type(self).__name__} draws numbers of its own, so it has no log-determinant; {KEYED}")
 
+    def forward(self, z: Array, condition: Array | None = None) -> Array:
+        """Noise to data, without the log-determinant."""
+        return self.forward_and_log_det(z, condition)[0]
+
+    def inverse(self, x: Array, condition: Array | None = None) -> Array:
+        """Data to noise, without the log-determinant."""
+        return self.inverse_and_log_det(x, condition)[0]
+
     def forward_batch(
         self, z: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
     ) -> tuple[Array, Array]:
@@ -177,14 +185,6 @@ class AbstractBijection(AbstractMap):
         Returns:
             z of shape `shape` and the log-determinant, a scalar.
         """
-
-    def forward(self, z: Array, condition: Array | None = None) -> Array:
-        """Noise to data, without the log-determinant."""
-        return self.forward_and_log_det(z, condition)[0]
-
-    def inverse(self, x: Array, condition: Array | None = None) -> Array:
-        """Data to noise, without the log-determinant."""
-        return self.inverse_and_log_det(x, condition)[0]
 
     @property
     def inexactness(self) -> frozenset[str]:

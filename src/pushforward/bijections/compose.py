@@ -88,7 +88,8 @@ class AbstractComposition(AbstractBijection):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Self, Array, Array]:
         def step(part: Any, x: Array, key: Any) -> tuple[Any, Array, Array]:
-            return part.calibrate(x, condition, weights, key)
+            found: tuple[Any, Array, Array] = part.calibrate(x, condition, weights, key)
+            return found
 
         parts, z, total = self._through(x, key, step, True)
         return eqx.tree_at(lambda c: c._parts(), self, parts), z, total

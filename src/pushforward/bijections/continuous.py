@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from pushforward.bijections.base import AbstractBijection
 
 EXACT_UP_TO = 4  # coordinates up to which the trace is taken exactly by default
 MOST_STEPS = 4096
+STAGES = 6  # evaluations of a step: of the seven, one is the next step's first
 LOG_DETS = {"exact": frozenset[str](), "unbiased": frozenset({"unbiased"})}
 ADJOINTS = ("checkpointed", "backsolve")
 
@@ -134,11 +135,14 @@ class Continuous(AbstractBijection):
             value, along = jax.jvp(v, (state[0],), (probe,))
             return value, jnp.vdot(probe, along)
 
-        solver = diffrax.Tsit5()
-        adjoint = diffrax.RecursiveCheckpointAdjoint() if self.adjoint == "checkpointed" else diffrax.BacksolveAdjoint()
+        solver, equation = diffrax.Tsit5(), cast(Any, moves)
+        kinds: dict[str, Any] = {
+            "checkpointed": diffrax.RecursiveCheckpointAdjoint,
+            "backsolve": diffrax.BacksolveAdjoint,
+        }
         start, end = (1.0, 0.0) if backward else (0.0, 1.0)
         found = diffrax.diffeqsolve(
-            diffrax.ODETerm(moves),
+            diffrax.ODETerm(equation),
             solver,
             start,
             end,
@@ -146,10 +150,10 @@ class Continuous(AbstractBijection):
             (point, jnp.zeros((), point.dtype)),
             args=(self.velocity, condition),
             stepsize_controller=diffrax.PIDController(self.tolerance, self.tolerance),
-            adjoint=adjoint,
+            adjoint=kinds[self.adjoint](),
             max_steps=MOST_STEPS,
             throw=False,
         )
         done = found.result == diffrax.RESULTS.successful
         end_point, log_det = (jnp.where(done, leaf[-1], jnp.nan) for leaf in found.ys)
-        return end_point, log_det, found.stats["num_steps"] * solver.tableau[0].num_stages
+        return end_point, log_det, found.stats["num_steps"] * STAGES

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require
+from pushforward.bijections._checks import floating, limits, require
 from pushforward.bijections.base import AbstractBijection, AbstractMap
 from pushforward.trees import Frozen
 
@@ -71,7 +71,7 @@ class Dequantise(AbstractMap):
             return x, -log_step
         # of a continuous coordinate u says nothing: it is uniform, whatever the spread makes of it on the way back
         u = jnp.where(whole, share - jnp.floor(share), jax.random.uniform(_needed(key), z.shape, z.dtype))
-        u = jnp.clip(u, jnp.finfo(z.dtype).tiny, 1 - jnp.finfo(z.dtype).epsneg)
+        u = jnp.clip(u, limits(z.dtype).tiny, 1 - limits(z.dtype).epsneg)
         noise, log_det = self.spread.inverse_and_log_det(u, x)
         return x, _normal_log_prob(noise) + log_det - log_step
 

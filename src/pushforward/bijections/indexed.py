@@ -116,8 +116,9 @@ class Indexed(AbstractMap):
 
     def _index(self, network: Callable[[Array], Array], point: Array, condition: Array | None) -> Gaussian:
         """The distribution of the index that a network gives at a point."""
-        given = condition is not None and self.cond_shape is not None
-        return Gaussian(network(jnp.concatenate([point, condition]) if given else point))
+        if self.cond_shape is None or condition is None:
+            return Gaussian(network(point))
+        return Gaussian(network(jnp.concatenate([point, condition])))
 
     def _draw(self, index: Gaussian, key: PRNGKeyArray | None) -> Array:
         if key is None:

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
+from pushforward.bijections._checks import limits
 from pushforward.bijections.base import AbstractBijection
 from pushforward.networks import Lipschitz
 
@@ -110,7 +111,9 @@ class Residual(AbstractBijection):
         z = self.inverse(x, condition)
         return z, -self.forward_and_log_weight(z, key, condition)[1]
 
-    def forward_batch(self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> tuple[Array, Array]:
+    def forward_batch(
+        self, z: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
         """As for any map, with one number of terms for the whole batch, which would else run to the largest of all."""
         if not self.inexactness:
             return super().forward_batch(z, key, condition)
@@ -119,7 +122,9 @@ class Residual(AbstractBijection):
         keys = jax.random.split(key_probe, len(z))
         return jax.vmap(self._forward_and_estimate, in_axes=axes)(z, keys, condition, n_terms)
 
-    def inverse_batch(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> tuple[Array, Array]:
+    def inverse_batch(
+        self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
         z = jax.vmap(self.inverse, in_axes=(0, None if condition is None else 0))(x, condition)
         return z, -self.forward_batch(z, key, condition)[1]
 
@@ -133,15 +138,16 @@ class Residual(AbstractBijection):
         Returns:
             z of shape (D,), NaN where the iteration did not converge, and the number of steps it took, a whole number.
         """
-        tolerance = 2 * float(jnp.finfo(x.dtype).eps)
+        tolerance = 2 * float(limits(x.dtype).eps)
 
         def step(z: Array, given: Any) -> Array:
             network, x, condition = given
-            return x - network.raw(z, condition)
+            found: Array = x - network.raw(z, condition)
+            return found
 
         solver: Any = optx.FixedPointIteration(tolerance, tolerance)
         given = (self.network.fixed_norms(), x, condition)
-        found = optx.fixed_point(step, solver, x, given, max_steps=STEPS, throw=False)
+        found: Any = optx.fixed_point(step, solver, x, given, max_steps=STEPS, throw=False)
         converged = found.result == optx.RESULTS.successful
         return jnp.where(converged, found.value, jnp.nan), found.stats["num_steps"]
 

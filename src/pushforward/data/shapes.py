@@ -17,6 +17,9 @@ ROWS = 500  # points beside each other
 SIDE = 2.0  # of a square of the checkerboard
 
 
+Curve = Callable[[np.ndarray], np.ndarray]  # shares in [0, 1) to points, shape (n, 2)
+
+
 class Shape(NamedTuple):
     """A density on the plane.
 
@@ -50,7 +53,7 @@ def shape(name: str) -> Shape:
     return SHAPES[name]
 
 
-def _curves(pieces: list[Callable[[np.ndarray], np.ndarray]], noise: float) -> Shape:
+def _curves(pieces: list[Curve], noise: float) -> Shape:
     """Points of curves, each as often, moved by Gaussian noise; a curve takes shares in [0, 1) to points."""
 
     def sample(n: int, seed: int) -> Float[np.ndarray, "n 2"]:
@@ -70,12 +73,13 @@ def _curves(pieces: list[Callable[[np.ndarray], np.ndarray]], noise: float) -> S
             squares = ((X[start : start + ROWS, None] - centres) ** 2).sum(-1)
             parts.append(logsumexp(-0.5 * squares / noise**2, axis=1))
         total: Float[np.ndarray, " n"] = np.concatenate(parts) if parts else np.empty(0)
-        return total - np.log(len(centres) * 2 * np.pi * noise**2)
+        density: Float[np.ndarray, " n"] = total - np.log(len(centres) * 2 * np.pi * noise**2)
+        return density
 
     return Shape(sample, log_prob)
 
 
-def _circle(radius: float, x: float = 0.0, y: float = 0.0, turn: float = 1.0, start: float = 0.0) -> Callable:
+def _circle(radius: float, x: float = 0.0, y: float = 0.0, turn: float = 1.0, start: float = 0.0) -> Curve:
     """A circle, or the part of it that so many turns go through."""
 
     def curve(share: np.ndarray) -> np.ndarray:
@@ -85,7 +89,7 @@ def _circle(radius: float, x: float = 0.0, y: float = 0.0, turn: float = 1.0, st
     return curve
 
 
-def _spiral(start: float) -> Callable:
+def _spiral(start: float) -> Curve:
     """An arm of one and a half turns, evenly filled along its length."""
 
     def curve(share: np.ndarray) -> np.ndarray:

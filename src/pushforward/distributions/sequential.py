@@ -98,7 +98,7 @@ class SequentialLatent(AbstractDistribution):
         )
         return cls(jnp.zeros(2 * latent_dim), prior, emission, inference, tuple(shape), window)
 
-    def log_weight(self, x: Array, key: PRNGKeyArray) -> Array:
+    def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
         """log p(x, z) − log q(z | x) at one draw of z; its mean is the evidence lower bound.
 
         Arguments:
@@ -114,6 +114,8 @@ class SequentialLatent(AbstractDistribution):
             emitted = Gaussian(self.emission(jnp.concatenate([z, past])))
             return z, emitted.log_prob(x_t) + Gaussian(before).log_prob(z) - posterior.log_prob(z)
 
+        if key is None:
+            raise ValueError("log_weight draws latent variables; give it a key")
         past = past_steps(x, self.window).reshape(len(x), -1)
         noise = jax.random.normal(key, (len(x), self.initial.shape[0] // 2), x.dtype)
         _, terms = lax.scan(step, jnp.zeros_like(noise[0]), (jnp.arange(len(x)) == 0, x, past, noise))

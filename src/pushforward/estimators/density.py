@@ -291,7 +291,8 @@ def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Array:
     key = jax.random.key(0)  # the same rows have the same scores
     if flow.inexactness & NOISY:
         return flow.elbo(s, key, ESTIMATE_DRAWS, c)
-    return flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
+    estimate: Array = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
+    return estimate
 
 
 @eqx.filter_jit

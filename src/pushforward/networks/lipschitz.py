@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -33,7 +34,7 @@ def norm_bound(weight: Float[Array, "n_out n_in"]) -> Float[Array, ""]:
         3.0
     """
     gram = weight.T @ weight if weight.shape[0] >= weight.shape[1] else weight @ weight.T
-    tiny = jnp.finfo(gram.dtype).tiny
+    tiny = float(np.finfo(gram.dtype).tiny)
 
     def square(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
         gram, log_scale = carry  # the power is gram · exp(log_scale)
@@ -64,19 +65,19 @@ class Lipschitz(eqx.Module):
     al. 2019, "Residual flows for invertible generative modeling").
 
     Arguments (of `init`):
-        key: a JAX random key.
-        n_in: inputs.
-        n_out: outputs.
-        hidden_sizes: units of each hidden layer.
-        bound: the Lipschitz constant, below 1 for a residual map.
-        cond_dim: size of the condition, or None; the bound is on the dependence on x alone.
-        output_scale: scale of the last layer's weights.
+    key: a JAX random key.
+    n_in: inputs.
+    n_out: outputs.
+    hidden_sizes: units of each hidden layer.
+    bound: the Lipschitz constant, below 1 for a residual map.
+    cond_dim: size of the condition, or None; the bound is on the dependence on x alone.
+    output_scale: scale of the last layer's weights.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from pushforward.networks import Lipschitz
-        >>> Lipschitz.init(jax.random.key(0), 3, 3, (8,)).bound
-        0.97
+    >>> import jax, jax.numpy as jnp
+    >>> from pushforward.networks import Lipschitz
+    >>> Lipschitz.init(jax.random.key(0), 3, 3, (8,)).bound
+    0.97
     """
 
     layers: tuple[Linear, ...]
