@@ -65,19 +65,19 @@ class Lipschitz(eqx.Module):
     al. 2019, "Residual flows for invertible generative modeling").
 
     Arguments (of `init`):
-    key: a JAX random key.
-    n_in: inputs.
-    n_out: outputs.
-    hidden_sizes: units of each hidden layer.
-    bound: the Lipschitz constant, below 1 for a residual map.
-    cond_dim: size of the condition, or None; the bound is on the dependence on x alone.
-    output_scale: scale of the last layer's weights.
+        key: a JAX random key.
+        n_in: inputs.
+        n_out: outputs.
+        hidden_sizes: units of each hidden layer.
+        bound: the Lipschitz constant, below 1 for a residual map.
+        cond_dim: size of the condition, or None; the bound is on the dependence on x alone.
+        output_scale: scale of the last layer's weights.
 
     Example:
-    >>> import jax, jax.numpy as jnp
-    >>> from pushforward.networks import Lipschitz
-    >>> Lipschitz.init(jax.random.key(0), 3, 3, (8,)).bound
-    0.97
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import Lipschitz
+        >>> Lipschitz.init(jax.random.key(0), 3, 3, (8,)).bound
+        0.97
     """
 
     layers: tuple[Linear, ...]
