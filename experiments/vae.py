@@ -94,7 +94,7 @@ def silhouettes() -> Data:
 
 FACES = {"likelihood": "gaussian_per_column", "scale": 0.2, "latent_dim": 20, "hidden_sizes": (200, 200)}
 CASES = {
-    "mnist": Case(mnist, MAIN, 8, 5, 1000),
+    "mnist": Case(mnist, MAIN, 4, 5, 500),
     "mnist-longer": Case(mnist, ("no flow", "planar 10", "planar 40"), 40, 3, 1000),
     "mnist-others": Case(mnist, tuple(name for name in MODELS if name not in MAIN), 5, 1, 200),
     "frey": Case(frey, SMALL, 200, 3, 200, FACES),
