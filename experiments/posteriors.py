@@ -5,11 +5,10 @@ met where every parameter's mean is within 0.1 standard deviations of the refere
 within 10 %, and Pareto k̂ below 0.7 (NUTS has none). *accuracy*: `fit_posterior` with its defaults, guides with 5,000
 steps of Adam at 0.005 with 4 particles, NUTS with one chain of 2,000 draws after as many of warm-up; seed 0, cold in a
 fresh process and warm, again in the same one with another seed; each process with one core and one thread, as many side
-by side as there are cores. *ladder*: the lowest level that meets the posterior
-with 5 of 5 seeds, and its time, cold in a fresh process, the median of three: `effort=` 1 to 4 for `fit_posterior`;
-250, 500, 1,000, … 16,000 draws for NUTS; a level ends at its first seed that does not meet the posterior, and every
-process has the machine to itself. Times hold everything from building the log-density or sampler to draws in hand,
-compilation included, and not imports.
+by side as there are cores. *ladder*: the lowest level that meets the posterior with 5 of 5 seeds, and its time, cold in
+a fresh process, the median of three: `effort=` 1 to 4 for `fit_posterior`; 250, 500, 1,000, … 16,000 draws for NUTS; a
+level ends at its first seed that does not meet the posterior, and processes run one after the other. Times hold
+everything from building the log-density or sampler to draws in hand, compilation included, and not imports.
 """
 
 from __future__ import annotations
@@ -19,28 +18,35 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from common import HERE, arguments, data_folder, write_table
+from common import HERE, ONE_THREAD, arguments, data_folder, write_table
 from posterior_models import models
 
 METHODS = ["fit_posterior", "AutoNormal", "AutoMultivariateNormal", "AutoIAFNormal", "AutoBNAFNormal", "NUTS"]
 LADDERS = {"fit_posterior": [1, 2, 3, 4], "NUTS": [250 * 2**i for i in range(7)]}
 TABLED = {"fit_posterior": 2, "NUTS": 2000}
 LIMIT = 900  # seconds of one process
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
-CORES: queue.Queue[str] = queue.Queue()  # what processes may run on: one each, or one for all
+WORKER = threading.local()  # the cores of each worker of the pool
+
+
+def workers(cores: list[str]) -> ThreadPoolExecutor:
+    """A pool whose every worker runs its processes on cores of its own, named as `taskset` takes them."""
+    free: queue.Queue[str] = queue.Queue()
+    for core in cores:
+        free.put(core)
+    return ThreadPoolExecutor(len(cores), initializer=lambda: setattr(WORKER, "cores", free.get()))
 
 
 def run(method: str, name: str, level: int, seeds: list[int], until_failure: bool = False) -> list[dict[str, Any]]:
-    """The rows of one process on a free core; fewer than seeds where it failed or took too long."""
+    """The rows of one process on its worker's cores; fewer than seeds where it failed or took too long."""
     asked = {"method": method, "name": name, "level": level, "seeds": seeds, "until_failure": until_failure}
-    core = CORES.get()
-    command = ["taskset", "-c", core, sys.executable, str(HERE / "posterior_methods.py"), json.dumps(asked)]
-    environment = {**os.environ, **({} if "," in core else ONE_THREAD)}
+    command = ["taskset", "-c", WORKER.cores, sys.executable, str(HERE / "posterior_methods.py"), json.dumps(asked)]
+    environment = {**os.environ, **({} if "," in WORKER.cores else ONE_THREAD)}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False, env=environment)
         out = done.stdout
@@ -48,8 +54,6 @@ def run(method: str, name: str, level: int, seeds: list[int], until_failure: boo
             print(done.stderr.strip().splitlines()[-1:], flush=True)
     except subprocess.TimeoutExpired as error:
         out = (error.stdout or b"").decode() if isinstance(error.stdout, bytes) else (error.stdout or "")
-    finally:
-        CORES.put(core)
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -76,7 +80,7 @@ def lowest(method: str, name: str, seeds: int) -> tuple[int | None, float | None
     for level in LADDERS[method]:
         found = run(method, name, level, list(range(seeds)), until_failure=True)
         if len(found) == seeds and all(row["passed"] for row in found):
-            again = [run(method, name, level, [seed])[0]["seconds"] for seed in (1, 2)]
+            again = [row["seconds"] for seed in (1, 2) for row in run(method, name, level, [seed])]
             return level, float(np.median([found[0]["seconds"], *again]))
         print(f"  {method} {name} {level}: {[(round(row['error'], 3), row['k_hat']) for row in found]}", flush=True)
     return None, None
@@ -113,9 +117,7 @@ def main() -> None:
     for settings in asked.settings:
         began = time.monotonic()
         cores = every if settings == "accuracy" else [",".join(every)]
-        for core in cores:
-            CORES.put(core)
-        with ThreadPoolExecutor(len(cores)) as pool:
+        with workers(cores) as pool:
             if settings == "accuracy":
                 rows = accuracy(names, pool)
                 met = {method: sum(row[2] == "yes" for row in rows if row[1] == method) for method in METHODS}
@@ -125,8 +127,6 @@ def main() -> None:
                 rows = ladder(names, asked.seeds, pool)
                 head = ["posterior", "effort", "s", "draws of NUTS", "s, NUTS", "ratio"]
                 notes = [verdict(rows)]
-        for _ in cores:
-            CORES.get()
         if asked.epochs is None:
             seconds = time.monotonic() - began
             write_table("posteriors", head, rows, seconds, asked.seeds, settings=settings, notes=notes)

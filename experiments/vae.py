@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import scipy.io
-from common import arguments, data_folder, digits, picture, write
+from common import ONE_THREAD, arguments, data_folder, digits, picture, write
 
 import pushforward as pf
 from pushforward import plots, trees
@@ -140,8 +140,7 @@ def run(
     settings: str, case: Case, epochs: int, seeds: int
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray], float]:
     """All fits, as many side by side as there are cores, each on one thread."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ.update(ONE_THREAD)
     began = time.monotonic()
     rows, pictures = [], {}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
