@@ -60,6 +60,7 @@ SCALARS: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transformer", list(SCALARS))
 def test_the_implicit_gradient_equals_that_through_d_whole_passes(float64: None, transformer: str) -> None:
     made = layer(order=[2, 0, 3, 1], transformer=SCALARS[transformer]())
@@ -134,6 +135,7 @@ def test_a_batch_equals_a_loop(float64: None, per_point: bool) -> None:
             np.testing.assert_allclose(a[i], b, rtol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layers_outside", [True, False])
 def test_layers_side_by_side_equal_each_alone_in_value_and_gradient(float64: None, layers_outside: bool) -> None:
     """The components of a mixture, vmapped over the points' batch or within it."""
@@ -192,6 +194,7 @@ def test_networks_and_orders_that_do_not_fit_are_refused() -> None:
         MaskedAutoregressive(network, Affine(jnp.zeros(2), jnp.ones(2)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transformer", ["affine", "spline"])
 def test_three_thousand_coordinates_in_value_gradient_and_memory(transformer: str) -> None:
     """The sweep and its reverse at D = 3,072, in the memory of a few passes."""

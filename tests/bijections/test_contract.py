@@ -44,13 +44,14 @@ def plane(entry: Entry) -> int:
     return next(dim for dim in (2, 1) if dim <= max(entry.dims) and size_of(entry, dim) <= 2)
 
 
-# each entry in both precisions, and in each of its sizes
+# each entry in both precisions, and in each of its sizes; of the two, the stricter one is quick
 CASES = [
-    pytest.param(entry, dim, dtype, id=f"{entry.name}-{dim}-{dtype}")
+    pytest.param(entry, dim, dtype, id=f"{entry.name}-{dim}-{dtype}", marks=marks)
     for entry in ENTRIES
-    for dim, dtype in ((entry.dims[0], "float64"), (entry.dims[-1], "float32"))
+    for dim, dtype, marks in ((entry.dims[0], "float64", ()), (entry.dims[-1], "float32", pytest.mark.long))
 ]
 PLANES = [pytest.param(entry, plane(entry), id=f"{entry.name}-{plane(entry)}") for entry in ENTRIES]
+WHOLE = [pytest.param(entry, entry.dims[-1], id=f"{entry.name}-{entry.dims[-1]}") for entry in ENTRIES]
 FLOAT32 = [case for case in CASES if case.values[2] == "float32"]
 
 
@@ -215,8 +216,8 @@ def test_jit_and_vmap_change_nothing(entry: Entry, dim: int, dtype: str) -> None
             np.testing.assert_allclose(alone, batched[i], rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize(("entry", "dim", "dtype"), FLOAT32)
-def test_a_saved_map_comes_back_equal(entry: Entry, dim: int, dtype: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("entry", "dim"), WHOLE)
+def test_a_saved_map_comes_back_equal(entry: Entry, dim: int, tmp_path: Path) -> None:
     bijection, _ = draw(entry, dim, 2)
     pf.save(bijection, tmp_path / "map")
     loaded = pf.load(tmp_path / "map")

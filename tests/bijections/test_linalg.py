@@ -20,6 +20,7 @@ def a_matrix(dim: int, *batch: int):
     return np.random.default_rng(dim).normal(size=(*batch, dim, dim)) / dim**0.5 + 2 * np.eye(dim)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", SIZES)
 @pytest.mark.parametrize("columns", [(), (3,)])
 def test_solve_lower_is_substitution_and_reads_nothing_above(float64, dim, columns):
@@ -73,6 +74,7 @@ def test_inverse_and_log_det(float64, dim):
     check_grads(jax.jit(linalg.inverse_and_log_det), (matrix,), order=2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(1, 1), (5, 2), (6, 6)])
 def test_qr_has_a_positive_diagonal(float64, shape):
     matrix = jnp.asarray(np.random.default_rng(1).normal(size=shape))
@@ -122,6 +124,7 @@ for one in (linalg.solve_lower, lambda a, x: linalg.inverse_and_log_det(a + x[:,
 """
 
 
+@pytest.mark.long
 def test_many_at_once_do_not_wait_for_each_other_for_ever():
     """Batches that a jaxlib kernel would hand out: with two threads and `jax.scipy`'s own this hangs."""
     environment = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "OMP_NUM_THREADS")}

@@ -255,6 +255,7 @@ def test_help_teaches():
     assert run("--version").strip() == pf.__version__
 
 
+@pytest.mark.long
 def test_demo_finds_the_digits_and_leaves_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(embedding, "STEPS", 150)  # in the tests as quick as it may be

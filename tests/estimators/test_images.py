@@ -68,6 +68,7 @@ def fitted() -> tuple[pf.FlowMixture, np.ndarray, np.ndarray]:
     return mixture, X, y
 
 
+@pytest.mark.long
 def test_images_are_clustered(fitted: Any) -> None:
     mixture, X, y = fitted
     assert adjusted_rand_score(y, mixture.labels_) > 0.95
@@ -95,6 +96,7 @@ def test_the_view_does_not_train(fitted: Any) -> None:
     np.testing.assert_allclose(seen, X[:3] / X.max(), atol=1e-4)
 
 
+@pytest.mark.long
 def test_pixels_that_never_differ_may_differ_in_new_images() -> None:
     X = np.round(np.random.default_rng(0).uniform(0, 1, (80, 4)) * 255) / 255
     X[:, 0] = 0  # a corner

@@ -262,6 +262,7 @@ def test_components_that_are_not_there_cannot_be_sampled(fitted: dict[str, Any],
         changed.sample(2, component=component)
 
 
+@pytest.mark.long
 def test_a_warm_start_goes_on_with_rows_and_components_of_the_same_kind() -> None:
     counts = np.random.default_rng(0).poisson(4, (60, 1))
     x = np.concatenate([np.random.default_rng(1).uniform(size=(60, 1)), counts], axis=1)

@@ -151,6 +151,7 @@ def test_too_many_in_a_row_end_with_advice() -> None:
         run(point(0.0, 0.0), broken_rows(80), loss=Distance(1e3), max_bad_steps=7)
 
 
+@pytest.mark.long
 def test_a_restart_that_fails_leaves_the_others_alone() -> None:
     fit = run(points((np.nan, 0.0), (0.0, 0.0)), rows(), more={"n_restarts": 2}, max_bad_steps=3, max_epochs=20)
     assert fit.restart == 1 and fit.bad_steps == 0 and np.isfinite(fit.model.at).all()
