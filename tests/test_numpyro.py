@@ -87,6 +87,7 @@ def test_a_guide_of_no_recipe_is_refused() -> None:
         pf.numpyro.AutoFlow(banana, "realnvp")
 
 
+@pytest.mark.long
 def test_a_flow_is_a_prior() -> None:
     flow = flows.real_nvp(jax.random.key(0), 2, n_layers=2)
     prior = pf.numpyro.FlowDistribution(flow)

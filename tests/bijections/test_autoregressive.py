@@ -83,6 +83,7 @@ def test_the_implicit_gradient_equals_that_through_d_whole_passes(float64: None,
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["x", "log_det"])
 def test_a_gradient_of_one_output_alone_is_right(float64: None, what: str) -> None:
     made = layer()
@@ -230,6 +231,7 @@ def test_three_thousand_coordinates_in_value_gradient_and_memory(transformer: st
     np.testing.assert_allclose(pulled, np.ones(dim), atol=2e-3)
 
 
+@pytest.mark.long
 def test_another_order_keeps_the_weights_with_their_coordinates(float64: None) -> None:
     made = layer(order=[2, 0, 3, 1], cond=False)
     same = reordered(made, jnp.array([2, 0, 3, 1]))
@@ -244,6 +246,7 @@ def test_another_order_keeps_the_weights_with_their_coordinates(float64: None) -
     np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.long
 def test_orders_are_shuffled_in_every_layer_of_a_flow() -> None:
     flow = eqx.filter_jit(lambda key: flows.maf(key, 6, n_layers=3, hidden_sizes=(8,)))(jax.random.key(0))
     shuffled = eqx.filter_jit(shuffle_orders)(flow, jax.random.key(1))

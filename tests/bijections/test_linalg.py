@@ -40,6 +40,7 @@ def test_solve_lower_is_substitution_and_reads_nothing_above(float64, dim, colum
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("diagonal", [0.01, 0.05])
 def test_solve_lower_is_as_exact_as_substitution_where_the_inverse_overflows(diagonal):
     matrix = jnp.tril(jnp.ones((32, 32)), -1) + diagonal * jnp.eye(32)
@@ -65,6 +66,7 @@ def test_solve_lower_keeps_the_digits_that_substitution_keeps(scale):
     assert np.median(worst) < 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [1, 3, 20])
 def test_inverse_and_log_det(float64, dim):
     matrix = jnp.asarray(a_matrix(dim)).at[0].multiply(-1)

@@ -56,6 +56,7 @@ def test_parameters_come_back_as_they_were_given(float64: None) -> None:
     np.testing.assert_allclose(mixed.matrix, unit / 4 + 3 * np.eye(3) / 4, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["orthogonal", "householder", "triangular"])
 def test_sylvester_is_what_its_equation_says_for_units_of_either_sign(float64: None, form: str) -> None:
     dim, m = 4, 2 if form == "orthogonal" else 4

@@ -174,6 +174,11 @@ def test_arrays_are_scored_by_place(work):
     run("score", "model", "table.parquet", "--out", "expected.csv")
     scored = read_table("scored.csv", columns=["log_density"]).values
     assert np.allclose(scored, read_table("expected.csv", columns=["log_density"]).values, rtol=1e-5)
+
+
+@pytest.mark.long
+def test_arrays_name_their_columns_by_place(work):
+    X = read_table("table.parquet", columns=["x", "y", "n"]).values
     np.savez("labelled.npz", X=X, y=np.where(np.arange(120) % 2, X[:, 2], -1).astype(int))
     run("fit", "labelled.npz", "--out", "from-array", "--label-column", "y", *QUICK)
     model = pf.load("from-array")
@@ -189,6 +194,7 @@ def test_images_are_declared(work, monkeypatch):
     assert found[0].image_shape == (2, 2, 3)
 
 
+@pytest.mark.long
 def test_bounds_and_whole_numbers_are_declared(work):
     run("fit", "table.parquet", "--out", "bounded", "--columns", "x,n", "--bound", "n=0:4", "--bound", "x=-9:",
         "--discrete", "n", "--kind", "density", *QUICK)  # fmt: skip

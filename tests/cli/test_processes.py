@@ -179,6 +179,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_fit(work, cache):
         assert not Path(f"{out}.checkpoint").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("debug", ["", "1"])
 def test_a_traceback_is_shown_to_those_who_ask_for_it(cache, monkeypatch, debug):
     monkeypatch.setenv("PUSHFORWARD_DEBUG", debug)

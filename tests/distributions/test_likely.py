@@ -55,6 +55,7 @@ def test_the_likely_components_have_their_own_densities_and_the_others_none(floa
     assert np.isneginf(found[~likely]).all()
 
 
+@pytest.mark.long
 def test_a_wanted_component_is_evaluated_whatever_its_rank(float64):
     mixture, x = a_mixture(), points()
     joint, logits = mixture.joint_and_logits(x)

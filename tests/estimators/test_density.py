@@ -120,6 +120,7 @@ def test_one_far_cell_does_not_decide_when_training_ends() -> None:
         assert model.best_epoch_ > 5
 
 
+@pytest.mark.long
 def test_patience_follows_the_epochs_that_are_asked_for() -> None:
     model = density(max_epochs=300, patience=None, validation_fraction=0.2).fit(X)
     assert model._training_settings(72, default_settings(72)).patience == 100
@@ -187,6 +188,7 @@ def test_weights_pull() -> None:
     assert heavy.score_samples(left)[0] > light.score_samples(left)[0] + 0.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [1, 2])
 def test_conditions(dim: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -241,6 +243,7 @@ def test_the_best_restart_wins() -> None:
     np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
 
 
+@pytest.mark.long
 def test_held_out_rows_are_a_share_and_small_tables_have_none() -> None:
     model = density(validation_fraction=0.2, max_epochs=4)
     few = model.fit(X[:40])

@@ -67,6 +67,7 @@ def test_nulls_of_polars_and_pandas_are_missing_cells(make: Any) -> None:
             make().fit(frame)
 
 
+@pytest.mark.long
 def test_missing_cells_are_found_when_scoring(model: Any) -> None:
     with pytest.raises(ValueError, match=r"NaN or infinity: 2 rows, in columns 'length' \(1\), 'width' \(2\)"):
         model.score_samples(pd.DataFrame(holed(np.nan), columns=NAMES))

@@ -194,6 +194,7 @@ def test_a_second_fit_of_like_shaped_data_compiles_nothing(fitted: pf.FlowMixtur
     assert compiled == []
 
 
+@pytest.mark.long
 def test_components_are_counted_where_nobody_says() -> None:
     model = mixture("auto", max_epochs=10).fit(X)
     assert model.n_components_ == 3 and model.weights_.shape == (3,)

@@ -66,6 +66,7 @@ def test_the_log_density_of_the_posterior_follows_the_jacobian_of_its_map(float6
     assert float(found) == pytest.approx(float(by_autodiff), abs=1e-9)
 
 
+@pytest.mark.long
 def test_models_of_one_key_differ_in_the_flow_alone_and_start_near_the_plain_one() -> None:
     plain, flow = (pf.vae(jax.random.key(0), DIM, posterior=name, **SIZES) for name in ("none", "planar"))
     for part in ("encoder", "decoder"):
