@@ -139,6 +139,7 @@ def test_whole_numbers_are_written_as_they_are_drawn(tmp_path, monkeypatch, valu
     assert [path.name for path in tmp_path.iterdir()] == ["new.parquet"]
 
 
+@pytest.mark.long
 def test_info_tells_columns_components_and_labels(work):
     said = run("info", "model")
     for part in ("real_nvp", "whole number", "side: east, north, south, west", "share", "3, the best"):
@@ -234,6 +235,7 @@ def test_unusable_options_say_why(work, option, says):
     assert says in refused("fit", "table.parquet", "--out", "t", "--columns", "x,y", *option)
 
 
+@pytest.mark.long
 def test_drop_missing(work):
     write("gaps.csv", "x,y,n,name\n1,2,3,a\n,2,3,b\n1,inf,3,c\n2,2,1,d\n")
     result = invoke("cluster", "model", "gaps.csv", "--out", "out.csv", "--drop-missing")

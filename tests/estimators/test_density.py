@@ -141,6 +141,7 @@ def test_the_units_are_the_datas(fitted: pf.FlowDensity) -> None:
     assert fitted.score_samples(X).dtype == np.float32
 
 
+@pytest.mark.long
 def test_results_are_float64_where_jax_is(float64: None) -> None:
     model = density().fit(X)
     assert model.score_samples(X).dtype == model.sample(3).dtype == model.transform(X).dtype == np.float64
@@ -209,6 +210,7 @@ def test_conditions(dim: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(pf.load(tmp_path / "model").score_samples(x, c), model.score_samples(x, c))
 
 
+@pytest.mark.long
 def test_a_saved_model_comes_back_equal(tmp_path: Path) -> None:
     table = pd.DataFrame({"far": 1e9 + X[:, 0], "share": scipy.stats.norm.cdf(X[:, 1] / 6), "count": np.arange(90) % 7})
     model = density(bounds={"share": (0, 1)}, patience=5, training={"averaging": 0.5}).fit(table)

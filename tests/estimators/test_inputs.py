@@ -285,6 +285,7 @@ def test_a_warm_start_goes_on_with_rows_and_components_of_the_same_kind() -> Non
         model.set_params(**{name: before})
 
 
+@pytest.mark.long
 @BOTH
 def test_condition_columns_keep_their_names_and_order(make: Any) -> None:
     given = pd.DataFrame(np.random.default_rng(0).normal(size=(90, 2)), columns=["a", "b"])
@@ -343,6 +344,7 @@ def test_pandas_polars_and_numpy_give_the_same_fit(make: Any, fitted: dict[str, 
         assert model.columns_.names == (("x0", "x1") if frame is np.asarray else tuple(NAMES))
 
 
+@pytest.mark.long
 def test_whole_number_columns_must_stay_whole() -> None:
     counts = np.random.default_rng(0).poisson(4, (60, 2)).astype(float)
     model = density().fit(counts)

@@ -74,6 +74,7 @@ def test_samples_come_from_the_component_that_is_asked_for(fitted: pf.FlowMixtur
     assert fitted.sample()[0].shape == (1, 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [int, float])
 def test_few_labels_name_their_components(kind: type) -> None:
     label = np.full(90, -1)

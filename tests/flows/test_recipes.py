@@ -50,14 +50,14 @@ def draw(name: str, dim: int, cond_dim: int | None, n_layers: int = 3) -> Any:
 
 
 @pytest.mark.parametrize("cond_dim", [None, 3])
-@pytest.mark.parametrize("name", sweep(RECIPES, {"planar", "nice", "real_nvp", "maf"}))
+@pytest.mark.parametrize("name", sweep(RECIPES, {"planar", "real_nvp", "maf"}))
 def test_the_density_integrates_to_one_and_samples_follow_it(name: str, cond_dim: int | None) -> None:
     flow = draw(name, 2, cond_dim)
     assert flow.cond_shape == (None if cond_dim is None else (3,))
     check_density(flow, None if cond_dim is None else CONDITION)
 
 
-@pytest.mark.parametrize("name", sweep(RECIPES, {"planar", "nice", "real_nvp", "maf"}))
+@pytest.mark.parametrize("name", sweep(RECIPES, {"nice", "real_nvp"}))
 def test_conditions_matter_and_one_dimension_works(name: str) -> None:
     flow = draw(name, 1, 3)
     x = jnp.array([[0.3]])

@@ -130,6 +130,7 @@ def test_where_training_diverges_the_start_is_kept(monkeypatch: pytest.MonkeyPat
     assert np.isfinite(found.elbo.value) and not found.history
 
 
+@pytest.mark.long
 def test_a_density_that_is_not_finite_in_places_is_met_elsewhere() -> None:
     def half(x: jax.Array) -> jax.Array:
         return jnp.where(x[0] > -1, -0.5 * (x**2).sum(), jnp.nan)

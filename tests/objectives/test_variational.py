@@ -97,6 +97,7 @@ def test_the_engine_counts_steps_in_training_and_none_in_validation() -> None:
     assert [entry["validation_loss"] for entry in fit.history] == [-1.0, -1.0, -1.0]
 
 
+@pytest.mark.long
 def test_rows_of_weight_zero_do_nothing(float64: None) -> None:
     @eqx.filter_jit
     def loss(x: Any, weight: Any) -> Any:

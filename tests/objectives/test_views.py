@@ -36,6 +36,7 @@ def test_spots_move_a_little_and_each_its_own_way() -> None:
     assert moved.min() >= 0 and moved.max() <= 1 + 1e-6
 
 
+@pytest.mark.long
 def test_flat_images_stay_and_channels_keep_apart() -> None:
     flat = np.tile(np.array([0.2, 0.7, -1.0]), SIDE * SIDE)[None]
     moved = ImageViews((SIDE, SIDE, 3))(jnp.asarray(flat), jax.random.key(1))

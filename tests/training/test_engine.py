@@ -157,6 +157,7 @@ def test_a_restart_that_fails_leaves_the_others_alone() -> None:
     assert fit.restart == 1 and fit.bad_steps == 0 and np.isfinite(fit.model.at).all()
 
 
+@pytest.mark.long
 def test_a_loss_that_is_never_finite_on_held_out_rows_is_reported() -> None:
     with pytest.warns(TrainingWarning, match="finite after no epoch"):
         run(point(0.0, 0.0), rows(), loss=Distance(1e3), more={"validation": broken_rows(1)})
