@@ -1,6 +1,6 @@
 # Every target makes .venv and installs what it needs by itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench reproduce docs clean
+.PHONY: help demo test test-long lint format bench reproduce docs clean
 SHELL := /bin/bash
 
 VENV := .venv
@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 # The first interpreter that is new enough; `make PYTHON=... demo` chooses another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+PYTEST := OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" \
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
 
 help: ## this list
@@ -16,10 +18,12 @@ help: ## this list
 demo: $(VENV)/.core ## fit a mixture of flows to handwritten digits; writes pushforward-demo/
 	$(BIN)/pushforward demo
 
-test: lint ## lint, types, import contracts and all tests
-	$(BIN)/python -m pytest -m alone || [ $$? -eq 5 ]  # 5: there are none
-	OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" \
-		$(BIN)/python -m pytest -m "not alone" -n 2 --dist worksteal --durations=20
+test: lint ## lint, types, import contracts and tests
+	$(PYTEST) -m "not alone and not long"
+
+test-long: $(VENV)/.dev ## the tests that `make test` leaves out: like cases, and whole runs
+	$(BIN)/python -m pytest -m alone
+	$(PYTEST) -m "long and not alone"
 
 lint: $(VENV)/.dev ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

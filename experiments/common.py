@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
 PICTURES = HERE.parent / "docs" / "images" / "experiments"
 
 

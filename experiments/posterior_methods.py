@@ -123,7 +123,10 @@ def main() -> None:
             run = run or started(asked["method"], asked["level"], case)
             found = run(seed)
         seconds = time.monotonic() - began
-        print(json.dumps({"seed": seed, "seconds": seconds, **judged(case, found)}), flush=True)
+        row = {"seed": seed, "seconds": seconds, **judged(case, found)}
+        print(json.dumps(row), flush=True)
+        if asked["until_failure"] and not row["passed"]:
+            break
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import scipy.io
-from common import arguments, data_folder, digits, picture, write
+from common import ONE_THREAD, arguments, data_folder, digits, picture, write
 
 import pushforward as pf
 from pushforward import plots, trees
@@ -94,7 +94,7 @@ def silhouettes() -> Data:
 
 FACES = {"likelihood": "gaussian_per_column", "scale": 0.2, "latent_dim": 20, "hidden_sizes": (200, 200)}
 CASES = {
-    "mnist": Case(mnist, MAIN, 8, 5, 1000),
+    "mnist": Case(mnist, MAIN, 4, 5, 500),
     "mnist-longer": Case(mnist, ("no flow", "planar 10", "planar 40"), 40, 3, 1000),
     "mnist-others": Case(mnist, tuple(name for name in MODELS if name not in MAIN), 5, 1, 200),
     "frey": Case(frey, SMALL, 200, 3, 200, FACES),
@@ -140,8 +140,7 @@ def run(
     settings: str, case: Case, epochs: int, seeds: int
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray], float]:
     """All fits, as many side by side as there are cores, each on one thread."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ.update(ONE_THREAD)
     began = time.monotonic()
     rows, pictures = [], {}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:

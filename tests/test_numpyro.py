@@ -63,6 +63,7 @@ def test_a_guide_meets_a_bent_posterior(trained: tuple[Any, Any]) -> None:
     assert float(np.mean(result.losses[-100:])) < 0.12  # the log-evidence is 0
 
 
+@pytest.mark.long
 def test_its_transform_turns_the_model_into_an_easy_one(trained: tuple[Any, Any]) -> None:
     guide, result = trained
     easier = NeuTraReparam(guide, result.params)
@@ -72,6 +73,7 @@ def test_its_transform_turns_the_model_into_an_easy_one(trained: tuple[Any, Any]
     assert float(draws["y"].mean()) == pytest.approx(0.5, abs=0.25)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["planar", "iaf"])
 def test_any_recipe_is_a_guide(name: str) -> None:
     guide = pf.numpyro.AutoFlow(banana, name, n_layers=2)
@@ -85,6 +87,7 @@ def test_a_guide_of_no_recipe_is_refused() -> None:
         pf.numpyro.AutoFlow(banana, "realnvp")
 
 
+@pytest.mark.long
 def test_a_flow_is_a_prior() -> None:
     flow = flows.real_nvp(jax.random.key(0), 2, n_layers=2)
     prior = pf.numpyro.FlowDistribution(flow)

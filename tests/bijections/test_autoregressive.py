@@ -60,6 +60,7 @@ SCALARS: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transformer", list(SCALARS))
 def test_the_implicit_gradient_equals_that_through_d_whole_passes(float64: None, transformer: str) -> None:
     made = layer(order=[2, 0, 3, 1], transformer=SCALARS[transformer]())
@@ -82,6 +83,7 @@ def test_the_implicit_gradient_equals_that_through_d_whole_passes(float64: None,
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["x", "log_det"])
 def test_a_gradient_of_one_output_alone_is_right(float64: None, what: str) -> None:
     made = layer()
@@ -134,6 +136,7 @@ def test_a_batch_equals_a_loop(float64: None, per_point: bool) -> None:
             np.testing.assert_allclose(a[i], b, rtol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layers_outside", [True, False])
 def test_layers_side_by_side_equal_each_alone_in_value_and_gradient(float64: None, layers_outside: bool) -> None:
     """The components of a mixture, vmapped over the points' batch or within it."""
@@ -192,6 +195,7 @@ def test_networks_and_orders_that_do_not_fit_are_refused() -> None:
         MaskedAutoregressive(network, Affine(jnp.zeros(2), jnp.ones(2)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transformer", ["affine", "spline"])
 def test_three_thousand_coordinates_in_value_gradient_and_memory(transformer: str) -> None:
     """The sweep and its reverse at D = 3,072, in the memory of a few passes."""
@@ -227,6 +231,7 @@ def test_three_thousand_coordinates_in_value_gradient_and_memory(transformer: st
     np.testing.assert_allclose(pulled, np.ones(dim), atol=2e-3)
 
 
+@pytest.mark.long
 def test_another_order_keeps_the_weights_with_their_coordinates(float64: None) -> None:
     made = layer(order=[2, 0, 3, 1], cond=False)
     same = reordered(made, jnp.array([2, 0, 3, 1]))
@@ -241,6 +246,7 @@ def test_another_order_keeps_the_weights_with_their_coordinates(float64: None) -
     np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.long
 def test_orders_are_shuffled_in_every_layer_of_a_flow() -> None:
     flow = eqx.filter_jit(lambda key: flows.maf(key, 6, n_layers=3, hidden_sizes=(8,)))(jax.random.key(0))
     shuffled = eqx.filter_jit(shuffle_orders)(flow, jax.random.key(1))

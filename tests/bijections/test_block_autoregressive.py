@@ -23,12 +23,14 @@ def layer(float64: None) -> Any:
     return BlockAutoregressive(trees.offset(made, 0.3 * jax.random.normal(jax.random.key(1), (n,))))
 
 
+@pytest.mark.long
 def test_the_pass_is_triangular_and_increasing(layer: Any) -> None:
     jacobian = np.asarray(jax.jit(jax.jacobian(lambda x: layer.inverse(x, CONDITION)))(X))
     assert not np.triu(jacobian, 1).any() and (np.abs(jacobian[np.tril_indices(4)]) > 0).all()
     assert (np.diag(jacobian) > 0).all()
 
 
+@pytest.mark.long
 def test_the_gradient_of_the_sequential_direction_is_that_of_differences(layer: Any) -> None:
     trainable, rest = trees.partition(layer)
     directions = [

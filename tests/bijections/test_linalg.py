@@ -20,6 +20,7 @@ def a_matrix(dim: int, *batch: int):
     return np.random.default_rng(dim).normal(size=(*batch, dim, dim)) / dim**0.5 + 2 * np.eye(dim)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", SIZES)
 @pytest.mark.parametrize("columns", [(), (3,)])
 def test_solve_lower_is_substitution_and_reads_nothing_above(float64, dim, columns):
@@ -39,6 +40,7 @@ def test_solve_lower_is_substitution_and_reads_nothing_above(float64, dim, colum
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("diagonal", [0.01, 0.05])
 def test_solve_lower_is_as_exact_as_substitution_where_the_inverse_overflows(diagonal):
     matrix = jnp.tril(jnp.ones((32, 32)), -1) + diagonal * jnp.eye(32)
@@ -64,6 +66,7 @@ def test_solve_lower_keeps_the_digits_that_substitution_keeps(scale):
     assert np.median(worst) < 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [1, 3, 20])
 def test_inverse_and_log_det(float64, dim):
     matrix = jnp.asarray(a_matrix(dim)).at[0].multiply(-1)
@@ -73,6 +76,7 @@ def test_inverse_and_log_det(float64, dim):
     check_grads(jax.jit(linalg.inverse_and_log_det), (matrix,), order=2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(1, 1), (5, 2), (6, 6)])
 def test_qr_has_a_positive_diagonal(float64, shape):
     matrix = jnp.asarray(np.random.default_rng(1).normal(size=shape))
@@ -122,6 +126,7 @@ for one in (linalg.solve_lower, lambda a, x: linalg.inverse_and_log_det(a + x[:,
 """
 
 
+@pytest.mark.long
 def test_many_at_once_do_not_wait_for_each_other_for_ever():
     """Batches that a jaxlib kernel would hand out: with two threads and `jax.scipy`'s own this hangs."""
     environment = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "OMP_NUM_THREADS")}

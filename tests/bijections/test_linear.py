@@ -69,6 +69,7 @@ def test_dense_maps_start_orthogonal(kind: Any, float64: None) -> None:
     np.testing.assert_allclose(columns @ columns.T, np.eye(6), atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("init", [Dense.init, Triangular.init, PLU.init, lambda k, d: LowRank.init(k, d, 1)])
 def test_maps_are_drawn_side_by_side_as_alone(init: Any) -> None:
     keys = jax.random.split(jax.random.key(0), 3)

@@ -72,6 +72,7 @@ def test_the_inverse_has_its_slope_where_the_two_roots_swap() -> None:
     assert jax.grad(start.inverse)(jnp.asarray(0.5)).item() == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_extreme_raw_leaves_stay_finite_and_monotone(dtype: str) -> None:
     with jax.enable_x64(dtype == "float64"):

@@ -56,6 +56,7 @@ def test_parameters_come_back_as_they_were_given(float64: None) -> None:
     np.testing.assert_allclose(mixed.matrix, unit / 4 + 3 * np.eye(3) / 4, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["orthogonal", "householder", "triangular"])
 def test_sylvester_is_what_its_equation_says_for_units_of_either_sign(float64: None, form: str) -> None:
     dim, m = 4, 2 if form == "orthogonal" else 4
@@ -86,6 +87,7 @@ def test_the_inverse_reports_failure_instead_of_a_wrong_point(float64: None) -> 
     assert np.isnan(z[0]) and np.isnan(log_det)
 
 
+@pytest.mark.long
 def test_at_the_edge_of_invertibility_roots_are_still_found(float64: None) -> None:
     """wᵀu just above −1: the slope at the kink is almost zero, where Newton's steps alone would run away."""
     planar = Planar(jnp.array([1.0]), jnp.array([-1 + 1e-9]), jnp.array(0.5))

@@ -139,6 +139,7 @@ def test_whole_numbers_are_written_as_they_are_drawn(tmp_path, monkeypatch, valu
     assert [path.name for path in tmp_path.iterdir()] == ["new.parquet"]
 
 
+@pytest.mark.long
 def test_info_tells_columns_components_and_labels(work):
     said = run("info", "model")
     for part in ("real_nvp", "whole number", "side: east, north, south, west", "share", "3, the best"):
@@ -174,6 +175,11 @@ def test_arrays_are_scored_by_place(work):
     run("score", "model", "table.parquet", "--out", "expected.csv")
     scored = read_table("scored.csv", columns=["log_density"]).values
     assert np.allclose(scored, read_table("expected.csv", columns=["log_density"]).values, rtol=1e-5)
+
+
+@pytest.mark.long
+def test_arrays_name_their_columns_by_place(work):
+    X = read_table("table.parquet", columns=["x", "y", "n"]).values
     np.savez("labelled.npz", X=X, y=np.where(np.arange(120) % 2, X[:, 2], -1).astype(int))
     run("fit", "labelled.npz", "--out", "from-array", "--label-column", "y", *QUICK)
     model = pf.load("from-array")
@@ -189,6 +195,7 @@ def test_images_are_declared(work, monkeypatch):
     assert found[0].image_shape == (2, 2, 3)
 
 
+@pytest.mark.long
 def test_bounds_and_whole_numbers_are_declared(work):
     run("fit", "table.parquet", "--out", "bounded", "--columns", "x,n", "--bound", "n=0:4", "--bound", "x=-9:",
         "--discrete", "n", "--kind", "density", *QUICK)  # fmt: skip
@@ -228,6 +235,7 @@ def test_unusable_options_say_why(work, option, says):
     assert says in refused("fit", "table.parquet", "--out", "t", "--columns", "x,y", *option)
 
 
+@pytest.mark.long
 def test_drop_missing(work):
     write("gaps.csv", "x,y,n,name\n1,2,3,a\n,2,3,b\n1,inf,3,c\n2,2,1,d\n")
     result = invoke("cluster", "model", "gaps.csv", "--out", "out.csv", "--drop-missing")
@@ -255,6 +263,7 @@ def test_help_teaches():
     assert run("--version").strip() == pf.__version__
 
 
+@pytest.mark.long
 def test_demo_finds_the_digits_and_leaves_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(embedding, "STEPS", 150)  # in the tests as quick as it may be

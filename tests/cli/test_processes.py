@@ -73,6 +73,7 @@ def straight(cache, fitted, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_a_fit_killed_half_way_resumes_to_the_same_bits(work, cache, straight):
     fit = ["fit", "table.parquet", *LONG]
     killed = start(cache, *fit, "--out", "resumed", "--checkpoint", 0)
@@ -112,6 +113,7 @@ def test_ctrl_c_keeps_the_best_so_far(work, cache):
     assert pf.load("t").interrupted_
 
 
+@pytest.mark.long
 def test_after_ctrl_c_the_command_that_is_advised_goes_on_to_the_same_bits(work, cache, straight):
     asked = ["fit", "table.parquet", *LONG, "--out", "cut", "--checkpoint", 10]
     code, _, err = finish(start(cache, *asked, before=CTRL_C))
@@ -126,6 +128,7 @@ def test_after_ctrl_c_the_command_that_is_advised_goes_on_to_the_same_bits(work,
     assert not Path("cut.checkpoint").exists()
 
 
+@pytest.mark.long
 def test_a_repeated_fit_compiles_nothing(work, cache):
     first = start(cache, "fit", "table.parquet", "--out", "one", "--columns", "x,y", *QUICK)
     assert finish(first)[0] == 0
@@ -137,6 +140,7 @@ def test_a_repeated_fit_compiles_nothing(work, cache):
     assert Path("one/weights.safetensors").read_bytes() == Path("two/weights.safetensors").read_bytes()
 
 
+@pytest.mark.long
 def test_a_broken_cache_breaks_no_run(work, cache, tmp_path_factory):
     broken = tmp_path_factory.mktemp("broken")
     for path in cache.iterdir():
@@ -149,6 +153,7 @@ def test_a_broken_cache_breaks_no_run(work, cache, tmp_path_factory):
     assert Path("one.csv").read_bytes() == Path("two.csv").read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files in the POSIX way")
 def test_a_full_disk_while_saving_leaves_the_old_model(work, cache):
     fit = ["fit", "table.parquet", "--columns", "x,y", *QUICK]
@@ -161,6 +166,7 @@ def test_a_full_disk_while_saving_leaves_the_old_model(work, cache):
         assert snapshot(work) == before
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files in the POSIX way")
 def test_a_checkpoint_that_cannot_be_written_costs_no_fit(work, cache):
     fit = ["fit", "table.parquet", "--columns", "x,y", *QUICK, "--checkpoint", 0]
@@ -173,6 +179,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_fit(work, cache):
         assert not Path(f"{out}.checkpoint").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("debug", ["", "1"])
 def test_a_traceback_is_shown_to_those_who_ask_for_it(cache, monkeypatch, debug):
     monkeypatch.setenv("PUSHFORWARD_DEBUG", debug)

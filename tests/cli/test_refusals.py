@@ -186,10 +186,10 @@ def test_checkpoints_are_neither_missed_nor_lost(work):
 
 def test_columns_and_values_given_twice(work):
     assert "column 'x' is listed twice" in refused("fit", "table.parquet", "--columns", "x,x", "--out", "twice")
-    run("fit", "table.parquet", "--columns", "x", "--given", "y", "--out", "given", *QUICK)
-    assert "write --given y=VALUE" in refused("sample", "given", "-n", 5, "--given", "y=1,y=2", "--out", "drawn.csv")
+    assert "write --given n=VALUE" in refused("sample", "density", "-n", 5, "--given", "n=1,n=2", "--out", "drawn.csv")
 
 
+@pytest.mark.long
 def test_a_column_called_component_is_not_written_over(work):
     rows = "\n".join(f"{i / 7},{(i * 37 % 11) / 3}" for i in range(60))
     write("named.csv", "a,component\n" + rows)

@@ -74,6 +74,7 @@ def test_estimates_do_not_depend_on_the_rows_beside(float64: None) -> None:
     assert len(np.unique(np.asarray(found.value))) == 48  # draws of their own
 
 
+@pytest.mark.long
 def test_codes_reconstructions_and_samples(float64: None) -> None:
     model = linear_gaussian()
     mean = (X - B) @ GAIN.T

@@ -53,6 +53,7 @@ def test_samples_follow_the_density() -> None:
         assert scipy.stats.kstest(x @ direction, cdf).pvalue > 1e-3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_far_tails_are_finite(dtype: str) -> None:
     with jax.enable_x64(dtype == "float64"):

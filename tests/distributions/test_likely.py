@@ -42,6 +42,7 @@ def test_blocks_hold_every_pair_once(skew, n_likely):
     assert held == sorted((n, k) for n in range(N) for k in best[n])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cond_dim", [None, 1])
 def test_the_likely_components_have_their_own_densities_and_the_others_none(float64, cond_dim):
     mixture, x = a_mixture(cond_dim), points()
@@ -54,6 +55,7 @@ def test_the_likely_components_have_their_own_densities_and_the_others_none(floa
     assert np.isneginf(found[~likely]).all()
 
 
+@pytest.mark.long
 def test_a_wanted_component_is_evaluated_whatever_its_rank(float64):
     mixture, x = a_mixture(), points()
     joint, logits = mixture.joint_and_logits(x)
@@ -71,12 +73,14 @@ def loss_and_gradient(n_likely, label=None):
     return eqx.filter_value_and_grad(lambda m: objective(m, batch, jax.random.key(0)))(mixture)
 
 
+@pytest.mark.long
 def test_the_bound_of_few_is_no_higher_than_the_density(float64):
     few, gradient = loss_and_gradient(2)
     assert -few <= float(a_mixture().log_prob(points()).mean())
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.long
 def test_labelled_rows_cost_the_same_whatever_is_evaluated(float64):
     label = jnp.arange(N) % K
     (whole, gradient), (few, others) = (loss_and_gradient(n, label) for n in (None, 1))

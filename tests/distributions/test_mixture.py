@@ -130,6 +130,7 @@ def conditional() -> MixtureOfFlows:
     return MixtureOfFlows(flows, linear(np.array([[1.0, 2.0], [0.0, 0.0]]), np.zeros(2)), np.log([0.25, 0.75]))
 
 
+@pytest.mark.long
 def test_conditions_reach_densities_posterior_and_samples(float64: None) -> None:
     mixture = conditional()
     assert mixture.cond_shape == (1,)
@@ -148,6 +149,7 @@ def test_conditions_reach_densities_posterior_and_samples(float64: None) -> None
     assert mixture.sample(jax.random.key(0), (4,), c).shape == (4, 2, 1)
 
 
+@pytest.mark.long
 def test_outside_every_support_nothing_is_nan(float64: None) -> None:
     boxes = [
         Pushforward(Uniform.standard((1,)), Shift(jnp.array([0.0]))),

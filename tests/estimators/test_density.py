@@ -25,6 +25,7 @@ def mass(model: pf.FlowDensity, low: float, high: float) -> float:
     return float(np.trapezoid(np.exp(model.score_samples(grid[:, None]).astype(float)), grid))
 
 
+@pytest.mark.long
 def test_one_bimodal_column() -> None:
     rng = np.random.default_rng(0)
     sides = rng.choice([-1, 1], size=(1000, 1))
@@ -40,6 +41,7 @@ def test_one_bimodal_column() -> None:
     assert 0.4 < (drawn < 100).mean() < 0.6 and np.abs(np.abs(drawn - 100) - 30).mean() < 8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("bounds", "values"),
     [((0, 1), lambda rng: rng.beta(0.7, 2, 300)), ((0, None), lambda rng: rng.exponential(50, 300))],
@@ -73,6 +75,7 @@ def test_probabilities_of_whole_numbers_sum_to_one() -> None:
     assert (drawn == np.round(drawn)).all()
 
 
+@pytest.mark.long
 def test_tied_values_do_not_gather_unlimited_density() -> None:
     rng = np.random.default_rng(0)
     x = np.where(rng.uniform(size=600) < 0.4, 0.5, rng.normal(size=600))
@@ -83,12 +86,14 @@ def test_tied_values_do_not_gather_unlimited_density() -> None:
     assert mass(model, -6, 7) == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.long
 def test_large_offsets_change_nothing() -> None:
     near, far = density().fit(X), density().fit(X + 2.0**30)
     np.testing.assert_allclose(far.score_samples(X + 2.0**30), near.score_samples(X), atol=1e-4)
     assert abs(far.transform(X + 2.0**30) - near.transform(X)).max() < 1e-4
 
 
+@pytest.mark.long
 def test_draws_keep_the_digits_of_large_numbers() -> None:
     times = 1_700_000_000 + np.random.default_rng(0).integers(0, 10**5, size=(90, 1))
     model = density(flow="spline_coupling").fit(times)
@@ -97,6 +102,7 @@ def test_draws_keep_the_digits_of_large_numbers() -> None:
     assert np.abs(model.inverse_transform(model.transform(times)) - times).max() <= 1
 
 
+@pytest.mark.long
 def test_ties_on_a_bound_are_learned() -> None:
     rng = np.random.default_rng(0)
     rain = np.where(rng.uniform(size=400) < 0.3, 0, rng.exponential(size=400))
@@ -105,6 +111,7 @@ def test_ties_on_a_bound_are_learned() -> None:
     assert np.isfinite(model.score_samples(rain[:, None])).all() and (model.sample(200) >= 0).all()
 
 
+@pytest.mark.long
 def test_one_far_cell_does_not_decide_when_training_ends() -> None:
     x = np.random.default_rng(0).normal(size=(400, 1))
     x[3] = 1e4
@@ -113,6 +120,7 @@ def test_one_far_cell_does_not_decide_when_training_ends() -> None:
         assert model.best_epoch_ > 5
 
 
+@pytest.mark.long
 def test_patience_follows_the_epochs_that_are_asked_for() -> None:
     model = density(max_epochs=300, patience=None, validation_fraction=0.2).fit(X)
     assert model._training_settings(72, default_settings(72)).patience == 100
@@ -133,6 +141,7 @@ def test_the_units_are_the_datas(fitted: pf.FlowDensity) -> None:
     assert fitted.score_samples(X).dtype == np.float32
 
 
+@pytest.mark.long
 def test_results_are_float64_where_jax_is(float64: None) -> None:
     model = density().fit(X)
     assert model.score_samples(X).dtype == model.sample(3).dtype == model.transform(X).dtype == np.float64
@@ -180,6 +189,7 @@ def test_weights_pull() -> None:
     assert heavy.score_samples(left)[0] > light.score_samples(left)[0] + 0.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [1, 2])
 def test_conditions(dim: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -200,6 +210,7 @@ def test_conditions(dim: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(pf.load(tmp_path / "model").score_samples(x, c), model.score_samples(x, c))
 
 
+@pytest.mark.long
 def test_a_saved_model_comes_back_equal(tmp_path: Path) -> None:
     table = pd.DataFrame({"far": 1e9 + X[:, 0], "share": scipy.stats.norm.cdf(X[:, 1] / 6), "count": np.arange(90) % 7})
     model = density(bounds={"share": (0, 1)}, patience=5, training={"averaging": 0.5}).fit(table)
@@ -225,6 +236,7 @@ def test_warm_start_goes_on_and_keeps_the_columns() -> None:
         model.fit(np.ones((5, 3)))
 
 
+@pytest.mark.long
 def test_the_best_restart_wins() -> None:
     model = density(n_init=2, validation_fraction=0.2).fit(X)
     assert {"train_loss", "validation_loss"} <= set(model.history_[0])
@@ -233,6 +245,7 @@ def test_the_best_restart_wins() -> None:
     np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
 
 
+@pytest.mark.long
 def test_held_out_rows_are_a_share_and_small_tables_have_none() -> None:
     model = density(validation_fraction=0.2, max_epochs=4)
     few = model.fit(X[:40])
@@ -254,6 +267,7 @@ def test_a_second_fit_of_like_shaped_data_compiles_nothing(fitted: pf.FlowDensit
     assert compiled == []
 
 
+@pytest.mark.long
 def test_a_bounded_column_over_orders_of_magnitude_is_a_density() -> None:
     sigma = 5.0
     x = np.exp(sigma * np.random.default_rng(0).normal(size=(1000, 1)))
@@ -264,6 +278,7 @@ def test_a_bounded_column_over_orders_of_magnitude_is_a_density() -> None:
     np.testing.assert_allclose(np.quantile(drawn, [0.25, 0.5, 0.75]) / sigma, [-0.67, 0, 0.67], atol=0.25)
 
 
+@pytest.mark.long
 def test_rows_beyond_the_bounds_have_no_noise() -> None:
     model = density(bounds=(0, 1)).fit(np.random.default_rng(0).uniform(size=(60, 2)))
     with pytest.raises(ValueError, match=r"beyond the bounds of the fit in columns 'x1' \(1\)"):

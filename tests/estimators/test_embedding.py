@@ -1,6 +1,7 @@
 """Neighbours and the embedding learned from them."""
 
 import numpy as np
+import pytest
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score, pairwise_distances
@@ -24,6 +25,7 @@ def test_few_rows_have_few_neighbours() -> None:
     assert nearest_rows(RNG.normal(size=(7, 50)), 0).shape == (7, 2)
 
 
+@pytest.mark.long
 def test_clusters_part_that_distances_do_not() -> None:
     X, y = load_digits(return_X_y=True)
     rows = StandardScaler().fit_transform(X[y < 5][:, X[y < 5].std(axis=0) > 0])

@@ -68,12 +68,14 @@ def fitted() -> tuple[pf.FlowMixture, np.ndarray, np.ndarray]:
     return mixture, X, y
 
 
+@pytest.mark.long
 def test_images_are_clustered(fitted: Any) -> None:
     mixture, X, y = fitted
     assert adjusted_rand_score(y, mixture.labels_) > 0.95
     assert adjusted_rand_score(y, mixture.responsibilities(X).argmax(axis=1)) > 0.9
 
 
+@pytest.mark.long
 def test_the_model_reads_the_datas_units(fitted: Any) -> None:
     mixture, X, _ = fitted
     draws = [mixture.model_.logits(mixture.columns_.draws() * mixture.columns_.scale + row) for row in X[:5]]
@@ -81,6 +83,7 @@ def test_the_model_reads_the_datas_units(fitted: Any) -> None:
     np.testing.assert_allclose(mixture.predict_proba(X[:5]), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 def test_a_mixture_of_images_comes_back_from_its_file(fitted: Any, tmp_path: Path) -> None:
     mixture, X, _ = fitted
     mixture.save(tmp_path / "digits")
@@ -89,12 +92,14 @@ def test_a_mixture_of_images_comes_back_from_its_file(fitted: Any, tmp_path: Pat
     np.testing.assert_allclose(again.score_samples(X[:20]), mixture.score_samples(X[:20]), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_the_view_does_not_train(fitted: Any) -> None:
     mixture, X, _ = fitted
     seen = jax.vmap(mixture.model_.view.value.inverse)(X[:3])
     np.testing.assert_allclose(seen, X[:3] / X.max(), atol=1e-4)
 
 
+@pytest.mark.long
 def test_pixels_that_never_differ_may_differ_in_new_images() -> None:
     X = np.round(np.random.default_rng(0).uniform(0, 1, (80, 4)) * 255) / 255
     X[:, 0] = 0  # a corner
@@ -107,6 +112,7 @@ def test_pixels_that_never_differ_may_differ_in_new_images() -> None:
     assert learn_columns(np.round(255 * X), list("abcd"), alike=True).kinds == ["whole number"] * 4
 
 
+@pytest.mark.long
 def test_ctrl_c_while_images_are_embedded_ends_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 

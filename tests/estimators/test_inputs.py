@@ -67,6 +67,7 @@ def test_nulls_of_polars_and_pandas_are_missing_cells(make: Any) -> None:
             make().fit(frame)
 
 
+@pytest.mark.long
 def test_missing_cells_are_found_when_scoring(model: Any) -> None:
     with pytest.raises(ValueError, match=r"NaN or infinity: 2 rows, in columns 'length' \(1\), 'width' \(2\)"):
         model.score_samples(pd.DataFrame(holed(np.nan), columns=NAMES))
@@ -262,6 +263,7 @@ def test_components_that_are_not_there_cannot_be_sampled(fitted: dict[str, Any],
         changed.sample(2, component=component)
 
 
+@pytest.mark.long
 def test_a_warm_start_goes_on_with_rows_and_components_of_the_same_kind() -> None:
     counts = np.random.default_rng(0).poisson(4, (60, 1))
     x = np.concatenate([np.random.default_rng(1).uniform(size=(60, 1)), counts], axis=1)
@@ -283,6 +285,7 @@ def test_a_warm_start_goes_on_with_rows_and_components_of_the_same_kind() -> Non
         model.set_params(**{name: before})
 
 
+@pytest.mark.long
 @BOTH
 def test_condition_columns_keep_their_names_and_order(make: Any) -> None:
     given = pd.DataFrame(np.random.default_rng(0).normal(size=(90, 2)), columns=["a", "b"])
@@ -341,6 +344,7 @@ def test_pandas_polars_and_numpy_give_the_same_fit(make: Any, fitted: dict[str, 
         assert model.columns_.names == (("x0", "x1") if frame is np.asarray else tuple(NAMES))
 
 
+@pytest.mark.long
 def test_whole_number_columns_must_stay_whole() -> None:
     counts = np.random.default_rng(0).poisson(4, (60, 2)).astype(float)
     model = density().fit(counts)

@@ -74,6 +74,7 @@ def test_samples_come_from_the_component_that_is_asked_for(fitted: pf.FlowMixtur
     assert fitted.sample()[0].shape == (1, 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [int, float])
 def test_few_labels_name_their_components(kind: type) -> None:
     label = np.full(90, -1)
@@ -95,6 +96,7 @@ def test_there_may_be_more_components_than_classes_and_all_rows_may_be_labelled(
     assert mixture().fit(X, np.full(90, -1)).classes_ is None
 
 
+@pytest.mark.long
 def test_components_that_all_start_in_one_place_learn_labels_too() -> None:
     model = mixture(init="random", max_epochs=60, learning_rate=1e-2, start_epochs=20).fit(X, Y)
     assert (model.predict(FRESH) == FRESH_Y).mean() > 0.95
@@ -102,6 +104,7 @@ def test_components_that_all_start_in_one_place_learn_labels_too() -> None:
     assert np.isfinite(unlabelled.score(X))
 
 
+@pytest.mark.long
 def test_weights_may_stay_uniform() -> None:
     lopsided = X[(Y != 0) | (np.arange(90) < 15)]
     model = mixture(learn_weights=False, max_epochs=10).fit(lopsided)
@@ -112,6 +115,7 @@ def test_weights_may_stay_uniform() -> None:
     np.testing.assert_array_equal(model.weights_, before)
 
 
+@pytest.mark.long
 def test_refining_closes_the_gap() -> None:
     overlapping = np.random.default_rng(0).normal(size=(90, 2)) * [1, 2]
     plain = mixture(max_epochs=40).fit(overlapping)
@@ -122,6 +126,7 @@ def test_refining_closes_the_gap() -> None:
     np.testing.assert_allclose(alone.posterior_gap(overlapping), 0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_restarts_train_side_by_side() -> None:
     model = mixture(n_init=2, validation_fraction=0.2, max_epochs=5).fit(X)
     again = mixture(n_init=2, validation_fraction=0.2, max_epochs=5).fit(X)
@@ -130,6 +135,7 @@ def test_restarts_train_side_by_side() -> None:
     np.testing.assert_allclose(model.model_.log_prob(X), model.score_samples(X), atol=1e-4)
 
 
+@pytest.mark.long
 def test_whole_number_and_bounded_columns() -> None:
     rng = np.random.default_rng(0)
     table = np.stack([rng.poisson(3 + 20 * (Y == 1)), rng.uniform(0, 1, 90)], axis=1)
@@ -145,6 +151,7 @@ def test_whole_number_and_bounded_columns() -> None:
     assert (rows[:, 0] == np.round(rows[:, 0])).all() and (rows[:, 1] > 0).all() and (rows[:, 1] < 1).all()
 
 
+@pytest.mark.long
 def test_conditions() -> None:
     rng = np.random.default_rng(0)
     side, c = rng.integers(2, size=200), rng.uniform(-1, 1, size=(200, 1))
@@ -188,6 +195,7 @@ def test_a_second_fit_of_like_shaped_data_compiles_nothing(fitted: pf.FlowMixtur
     assert compiled == []
 
 
+@pytest.mark.long
 def test_components_are_counted_where_nobody_says() -> None:
     model = mixture("auto", max_epochs=10).fit(X)
     assert model.n_components_ == 3 and model.weights_.shape == (3,)
@@ -199,6 +207,7 @@ def test_components_are_counted_where_nobody_says() -> None:
         mixture("auto").fit(X, np.full(90, 90))
 
 
+@pytest.mark.long
 def test_two_circles_are_told_apart_without_labels() -> None:
     rings, _ = two_circles(1024, seed=0)
     fresh, fresh_ring = two_circles(2000, seed=1)
@@ -206,6 +215,7 @@ def test_two_circles_are_told_apart_without_labels() -> None:
     assert adjusted_rand_score(fresh_ring, model.predict(fresh)) > 0.9
 
 
+@pytest.mark.long
 def test_a_shared_stack_lies_under_all_components(fitted: pf.FlowMixture) -> None:
     several = mixture(shared_layers=1, n_init=2, bounds=(-20, 20)).fit(X)
     gaussians = mixture(shared_layers=2).fit(X)
@@ -218,12 +228,14 @@ def test_a_shared_stack_lies_under_all_components(fitted: pf.FlowMixture) -> Non
         mixture(shared_layers=3).fit(X)
 
 
+@pytest.mark.long
 def test_a_shared_stack_is_conditioned_too() -> None:
     shift = np.random.default_rng(0).normal(size=(90, 1))
     model = mixture(shared_layers=1).fit(X + shift, condition=shift)
     assert np.isfinite(model.score_samples(FRESH, condition=np.zeros((90, 1)))).all()
 
 
+@pytest.mark.long
 def test_of_many_components_the_likely_ones_are_evaluated() -> None:
     with pytest.raises(ValueError, match="n_likely must be a whole number of at least 1; got 0"):
         mixture(n_likely=0).fit(X)

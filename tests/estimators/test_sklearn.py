@@ -5,6 +5,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from conftest import ROOT
 from tests.estimators.conformance import LABELLED, STOCHASTIC
 
@@ -21,6 +23,7 @@ def with_status(results: Any, status: str) -> dict[str, str]:
     return {name: exception for name, (found, exception) in results.items() if found == status}
 
 
+@pytest.mark.long
 def test_flow_density_conforms() -> None:
     (results,) = conformance("density")
     assert with_status(results, "failed") == {}
@@ -28,6 +31,7 @@ def test_flow_density_conforms() -> None:
     assert len(with_status(results, "passed")) > 45 and results["check_transformer_general"][0] == "passed"
 
 
+@pytest.mark.long
 def test_flow_mixture_conforms() -> None:
     unlabelled, labelled = conformance("mixture")
     for results in (unlabelled, labelled):

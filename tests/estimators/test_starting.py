@@ -31,6 +31,7 @@ def small(k: int, **options: Any) -> FlowMixture:
     return FlowMixture(k, **(defaults | {"max_epochs": 10, "random_state": 0} | options))
 
 
+@pytest.mark.long
 def test_arms_in_a_wide_table_are_found() -> None:
     rng = np.random.default_rng(0)
     angle, y = rng.uniform(0, 3, 600), np.repeat([0, 1, 2], 200)
@@ -39,6 +40,7 @@ def test_arms_in_a_wide_table_are_found() -> None:
     assert adjusted_rand_score(y, small(3).fit(X).labels_) > 0.95
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [2, 12])
 def test_a_small_cluster_beside_a_large_one_is_found(dim: int) -> None:
     X, y = blobs(1500, dim, 0.1, 7.0)
@@ -47,12 +49,14 @@ def test_a_small_cluster_beside_a_large_one_is_found(dim: int) -> None:
     assert min(mixture.weights_) == pytest.approx(y.mean(), abs=0.02)
 
 
+@pytest.mark.long
 def test_restarts_of_an_embedded_start() -> None:
     X, y = blobs(300, 10, 0.5, 8.0)
     mixture = small(2, n_init=2, init="embedding").fit(X)
     assert adjusted_rand_score(y, mixture.labels_) > 0.95
 
 
+@pytest.mark.long
 def test_consistency_keeps_neighbours_together() -> None:
     X, _ = blobs(400, 2, 0.5, 3.0)
     near = nearest_rows(X, 0)[:, 0]

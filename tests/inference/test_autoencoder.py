@@ -12,6 +12,7 @@ import pushforward as pf
 from pushforward import trees
 from pushforward.inference.autoencoder import POSTERIORS
 from pushforward.training import Settings
+from tests.sweeps import sweep
 
 DIM, LATENT = 6, 3
 SIZES: dict[str, Any] = {"latent_dim": LATENT, "hidden_sizes": (8,)}
@@ -24,7 +25,7 @@ def table(n: int = 200) -> Any:
     return np.where(rng.random((n, DIM)) < 0.05, 1 - pattern, pattern).astype(float)
 
 
-@pytest.mark.parametrize("posterior", ["none", *POSTERIORS])
+@pytest.mark.parametrize("posterior", sweep(["none", *POSTERIORS], {"none", "planar", "iaf"}))
 def test_every_posterior_has_a_finite_bound_and_gradients_everywhere(posterior: str) -> None:
     options = {} if posterior == "none" else {"n_layers": 1}
 
@@ -47,6 +48,7 @@ def test_every_posterior_has_a_finite_bound_and_gradients_everywhere(posterior: 
         assert leaves and all(np.isfinite(leaf).all() and np.abs(leaf).max() > 0 for leaf in leaves)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("posterior", ["planar", "sylvester_orthogonal"])
 def test_the_log_density_of_the_posterior_follows_the_jacobian_of_its_map(float64: None, posterior: str) -> None:
     @eqx.filter_jit
@@ -64,6 +66,7 @@ def test_the_log_density_of_the_posterior_follows_the_jacobian_of_its_map(float6
     assert float(found) == pytest.approx(float(by_autodiff), abs=1e-9)
 
 
+@pytest.mark.long
 def test_models_of_one_key_differ_in_the_flow_alone_and_start_near_the_plain_one() -> None:
     plain, flow = (pf.vae(jax.random.key(0), DIM, posterior=name, **SIZES) for name in ("none", "planar"))
     for part in ("encoder", "decoder"):

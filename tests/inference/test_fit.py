@@ -39,6 +39,7 @@ def test_a_badly_scaled_correlated_gaussian_needs_no_flow() -> None:
     assert found.log_evidence.value == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.long
 def test_a_bent_density_is_met_by_a_flow(bent: FlowPosterior) -> None:
     assert bent.history and bent.k_hat < 0.7
     assert bent.diagnosis.gap < 0.02
@@ -72,6 +73,7 @@ def test_separate_modes_are_told_of_and_met_by_a_mixture() -> None:
     assert found.k_hat < 0.7 and found.diagnosis.gap < 0.01
 
 
+@pytest.mark.long
 def test_families_that_are_asked_for() -> None:
     correlated = lambda x: jax.scipy.stats.multivariate_normal.logpdf(x, jnp.zeros(2), jnp.array([[1, 0.9], [0.9, 1]]))  # noqa: E731
     narrow = fit_posterior(correlated, 2, key=KEY, flow="mean_field")
@@ -128,6 +130,7 @@ def test_where_training_diverges_the_start_is_kept(monkeypatch: pytest.MonkeyPat
     assert np.isfinite(found.elbo.value) and not found.history
 
 
+@pytest.mark.long
 def test_a_density_that_is_not_finite_in_places_is_met_elsewhere() -> None:
     def half(x: jax.Array) -> jax.Array:
         return jnp.where(x[0] > -1, -0.5 * (x**2).sum(), jnp.nan)

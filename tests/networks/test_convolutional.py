@@ -9,6 +9,7 @@ from jax import lax
 from pushforward.networks import Convolutional
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(8, 8), (7, 5, 3), (1, 4)])
 def test_it_convolves(shape: tuple[int, ...]) -> None:
     net = Convolutional.init(jax.random.key(0), shape, 4)

@@ -62,6 +62,7 @@ def test_contrast_by_hand() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_contrast_leaves_padding_out() -> None:
     x, partner = RNG.normal(size=(2, 4, 3))
     model, weight = Embedding(lambda v: v), np.array([1.0, 1.0, 1.0, 0.0])

@@ -53,6 +53,7 @@ def test_without_a_flow_the_loss_is_the_closed_form_on_average(float64: None) ->
     assert float(loss) == pytest.approx((energies[0] + 3 * energies[1]) / 4, abs=error)
 
 
+@pytest.mark.long
 def test_annealing_shares_out_the_joint_by_the_step_alone(float64: None) -> None:
     one = lively(model())
 
@@ -96,6 +97,7 @@ def test_the_engine_counts_steps_in_training_and_none_in_validation() -> None:
     assert [entry["validation_loss"] for entry in fit.history] == [-1.0, -1.0, -1.0]
 
 
+@pytest.mark.long
 def test_rows_of_weight_zero_do_nothing(float64: None) -> None:
     @eqx.filter_jit
     def loss(x: Any, weight: Any) -> Any:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from pushforward.objectives import ImageViews
 
@@ -21,6 +22,7 @@ def centre(images: np.ndarray) -> np.ndarray:
     return np.einsum("nij,ijd->nd", images, grid) / images.sum((1, 2))[:, None]
 
 
+@pytest.mark.long
 def test_spots_move_a_little_and_each_its_own_way() -> None:
     rows = np.tile(spot().reshape(1, -1), (200, 1))
     moved = np.asarray(ImageViews((SIDE, SIDE))(jnp.asarray(rows), jax.random.key(0)))
@@ -34,12 +36,14 @@ def test_spots_move_a_little_and_each_its_own_way() -> None:
     assert moved.min() >= 0 and moved.max() <= 1 + 1e-6
 
 
+@pytest.mark.long
 def test_flat_images_stay_and_channels_keep_apart() -> None:
     flat = np.tile(np.array([0.2, 0.7, -1.0]), SIDE * SIDE)[None]
     moved = ImageViews((SIDE, SIDE, 3))(jnp.asarray(flat), jax.random.key(1))
     np.testing.assert_allclose(moved, flat, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_one_key_gives_one_view() -> None:
     rows = np.random.default_rng(0).uniform(size=(3, 24))
     view = ImageViews((4, 6))

@@ -141,6 +141,7 @@ def test_bad_arguments_say_what_is_wrong(call, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.long
 def test_plots_need_no_display_and_load_matplotlib_only_when_drawing(tmp_path):
     code = (
         "import sys\n"

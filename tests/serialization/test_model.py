@@ -72,6 +72,7 @@ trees = st.recursive(
 )
 
 
+@pytest.mark.long
 @given(tree=trees)
 def test_any_tree_of_values_comes_back(tmp_path_factory: pytest.TempPathFactory, tree: Any) -> None:
     path = tmp_path_factory.mktemp("tree") / "model"

@@ -140,6 +140,7 @@ def fit_on_a_full_disk(folder: Path, resume: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files in the POSIX way")
 @pytest.mark.parametrize("resume", ["resume", "anew"])
 def test_on_a_full_disk_training_goes_on_and_the_last_checkpoint_stays(stopped: Path, resume: str) -> None:

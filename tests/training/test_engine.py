@@ -151,11 +151,13 @@ def test_too_many_in_a_row_end_with_advice() -> None:
         run(point(0.0, 0.0), broken_rows(80), loss=Distance(1e3), max_bad_steps=7)
 
 
+@pytest.mark.long
 def test_a_restart_that_fails_leaves_the_others_alone() -> None:
     fit = run(points((np.nan, 0.0), (0.0, 0.0)), rows(), more={"n_restarts": 2}, max_bad_steps=3, max_epochs=20)
     assert fit.restart == 1 and fit.bad_steps == 0 and np.isfinite(fit.model.at).all()
 
 
+@pytest.mark.long
 def test_a_loss_that_is_never_finite_on_held_out_rows_is_reported() -> None:
     with pytest.warns(TrainingWarning, match="finite after no epoch"):
         run(point(0.0, 0.0), rows(), loss=Distance(1e3), more={"validation": broken_rows(1)})
