@@ -10,6 +10,7 @@ from jax.scipy.stats import norm
 from pushforward import flows, trees
 from pushforward.bijections import Affine, Chain, Indexed, InexactError, Invert, Stack
 from pushforward.distributions import Normal, Pushforward
+from pushforward.networks import MLP
 from tests.keys import cheap_key
 
 
@@ -20,7 +21,7 @@ def shaken(model, scale: float = 0.3, seed: int = 5):
 
 
 def layer(seed: int = 0) -> Indexed:
-    return shaken(Indexed.init(cheap_key(seed), 1, 1, (4,)))
+    return shaken(Indexed.init(cheap_key(seed), 1, 1, (4,)), 0.15)
 
 
 def by_quadrature(flow: Pushforward, x: float) -> float:
@@ -108,8 +109,8 @@ def test_chains_carry_the_weakest_part_and_name_what_to_call() -> None:
 
 def test_networks_must_fit() -> None:
     indexed = Indexed.init(cheap_key(0), 2, 1, (4,))
-    with pytest.raises(ValueError, match="moments must give 6 numbers"):
-        Indexed(indexed.prior, indexed.posterior, indexed.moments, 3)
+    with pytest.raises(ValueError, match="moments must give 4 numbers"):
+        Indexed(indexed.prior, indexed.posterior, MLP.init(cheap_key(1), 1, 6, ()), 2)
     with pytest.raises(ValueError, match="same even number"):
         Indexed(indexed.prior, indexed.moments, indexed.moments, 2)
 

@@ -33,8 +33,11 @@ def norm_bound(weight: Float[Array, "n_out n_in"]) -> Float[Array, ""]:
         >>> round(norm_bound(jnp.diag(jnp.array([3.0, 1.0]))).item(), 3)
         3.0
     """
+    tiny = float(np.finfo(weight.dtype).tiny)
+    # squares of very large or small entries are beyond the dtype; what scales is no part of the gradient
+    largest = lax.stop_gradient(jnp.maximum(jnp.abs(weight).max(), tiny**0.5))
+    weight = weight / largest
     gram = weight.T @ weight if weight.shape[0] >= weight.shape[1] else weight @ weight.T
-    tiny = float(np.finfo(gram.dtype).tiny)
 
     def square(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
         gram, log_scale = carry  # the power is gram · exp(log_scale)
@@ -44,7 +47,7 @@ def norm_bound(weight: Float[Array, "n_out n_in"]) -> Float[Array, ""]:
 
     (gram, log_scale), _ = lax.scan(square, (gram, jnp.zeros((), gram.dtype)), None, length=GRAM_STEPS, unroll=True)
     size = jnp.sqrt(jnp.maximum(jnp.sum(gram**2), tiny))
-    found: Array = jnp.exp((jnp.log(size) + log_scale) / 2 ** (GRAM_STEPS + 1))
+    found: Array = largest * jnp.exp((jnp.log(size) + log_scale) / 2 ** (GRAM_STEPS + 1))
     return found
 
 
