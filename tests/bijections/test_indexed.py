@@ -21,7 +21,7 @@ def shaken(model, scale: float = 0.3, seed: int = 5):
 
 
 def layer(seed: int = 0) -> Indexed:
-    return shaken(Indexed.init(cheap_key(seed), 1, 1, (4,)), 0.15)
+    return shaken(Indexed.init(cheap_key(seed), 1, 1, (4,)), 0.1)
 
 
 def by_quadrature(flow: Pushforward, x: float) -> float:
@@ -112,7 +112,7 @@ def test_networks_must_fit() -> None:
     with pytest.raises(ValueError, match="moments must give 4 numbers"):
         Indexed(indexed.prior, indexed.posterior, MLP.init(cheap_key(1), 1, 6, ()), 2)
     with pytest.raises(ValueError, match="same even number"):
-        Indexed(indexed.prior, indexed.moments, indexed.moments, 2)
+        Indexed(indexed.prior, MLP.init(cheap_key(1), 2, 6, ()), indexed.moments, 2)
 
 
 @pytest.mark.parametrize("name", ["maf", "real_nvp", "nice", "spline_autoregressive", "bnaf", "iaf", "residual"])
