@@ -43,6 +43,16 @@ def test_models_that_have_no_continuous_values_are_refused() -> None:
         pf.numpyro.as_log_density(lambda: numpyro.sample("k", dist.Bernoulli(0.5)))
 
 
+def test_a_model_of_some_rows_by_chance_is_no_log_density() -> None:
+    def model(rows: Any) -> None:
+        mean = numpyro.sample("mean", dist.Normal(0, 1))
+        with numpyro.plate("rows", len(rows), subsample_size=2) as some:
+            numpyro.sample("y", dist.Normal(mean, 1), obs=rows[some])
+
+    with pytest.raises(ValueError, match="plate 'rows' takes 2 of 5 rows by chance"):
+        pf.numpyro.as_log_density(model, jnp.zeros(5))
+
+
 def banana() -> None:
     x = numpyro.sample("x", dist.Normal(0, 1))
     numpyro.sample("y", dist.Normal(0.5 * x**2, 0.5))
@@ -85,6 +95,8 @@ def test_any_recipe_is_a_guide(name: str) -> None:
 def test_a_guide_of_no_recipe_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown flow 'realnvp'"):
         pf.numpyro.AutoFlow(banana, "realnvp")
+    with pytest.raises(ValueError, match="AutoMultivariateNormal"):
+        pf.numpyro.AutoFlow(banana, "gaussian")
 
 
 @pytest.mark.long

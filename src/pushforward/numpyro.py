@@ -22,7 +22,7 @@ from numpyro.infer.util import log_density as joint_log_density
 from pushforward import trees
 from pushforward.bijections import AbstractBijection, Affine
 from pushforward.distributions import AbstractDistribution, Pushforward
-from pushforward.inference.families import Recipe, check_flow, draw, inverse_is_quick
+from pushforward.inference.families import GAUSSIANS, Recipe, check_flow, draw, inverse_is_quick
 from pushforward.inference.support import Support
 from pushforward.trees import fixed
 
@@ -92,6 +92,12 @@ def _latent_shapes(model: Callable[..., Any], args: Any, kwargs: Any) -> dict[st
     def look() -> None:
         trace = handlers.trace(handlers.substitute(model, substitute_fn=init_to_uniform)).get_trace(*args, **kwargs)
         for name, site in trace.items():
+            if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
+                size, some = site["args"]
+                raise ValueError(
+                    f"plate {name!r} takes {some} of {size} rows by chance, which would fit one such choice; give all "
+                    "rows (no subsample_size), or fit the model by SVI with AutoFlow"
+                )
             if site["type"] != "sample" or site["is_observed"]:
                 continue
             if site["fn"].support.is_discrete:
@@ -229,6 +235,11 @@ class AutoFlow(AutoContinuous):
         init_loc_fn: Callable[..., Any] = init_to_uniform,
     ):
         check_flow(flow)
+        if flow in GAUSSIANS:
+            raise ValueError(
+                f"AutoFlow takes flows, and {flow!r} is none; NumPyro's AutoNormal and AutoMultivariateNormal are "
+                "these guides"
+            )
         self.recipe, self.n_layers, self.init_scale = flow, n_layers, init_scale
         super().__init__(model, prefix=prefix, init_loc_fn=init_loc_fn)
 

@@ -16,6 +16,7 @@ from pushforward.estimators import embedding
 from tests.cli.helpers import QUICK, columns, invoke, refused, run, snapshot, write
 
 
+@pytest.mark.long
 def test_fit_says_what_it_did_and_what_to_type_next(work):
     said = run("fit", "table.parquet", "--out", "new model", "--columns", "x,y", "--seed", 3, *QUICK)
     for part in ("rows", "120", "components", "5 of shares", "epochs", "log-density", "The model is in new model"):

@@ -96,6 +96,7 @@ def test_a_fit_killed_half_way_resumes_to_the_same_bits(work, cache, straight):
     assert not Path("resumed.checkpoint").exists()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_keeps_the_best_so_far(work, cache):
     import signal

@@ -79,6 +79,7 @@ def test_models_of_one_key_differ_in_the_flow_alone_and_start_near_the_plain_one
     assert float(jnp.linalg.norm(away)) < 0.5
 
 
+@pytest.mark.long
 def test_training_finds_the_patterns() -> None:
     X = table(600)
     settings = Settings(max_epochs=40, batch_size=50, learning_rate=5e-3)

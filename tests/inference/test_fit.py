@@ -1,14 +1,17 @@
 """Posteriors of log-densities whose moments are known, and log-densities that are none."""
 
 import math
+import warnings
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.stats import norm
 
+from pushforward.bijections import Affine, Chain, Exp
 from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior
 from pushforward.inference import fit as fitting
@@ -64,7 +67,7 @@ def test_separate_modes_are_told_of_and_met_by_a_mixture() -> None:
         left, right = norm.logpdf(x, -4.0, 0.5).sum(), norm.logpdf(x, 4.0, 1.0).sum()
         return jnp.logaddexp(jnp.log(0.3) + left, jnp.log(0.7) + right)
 
-    with pytest.warns(PosteriorWarning, match="2 separate modes were found, and n_components=1"):
+    with pytest.warns(PosteriorWarning, match="2 modes were found with a valley .* n_components=1"):
         fit_posterior(two, 2, key=KEY, effort=1)
     found = fit_posterior(two, 2, key=KEY, n_components=2, effort=1)
     assert isinstance(found.flow, MixtureOfFlows)
@@ -96,11 +99,51 @@ START = fitting.Gaussian(jnp.zeros(2), jnp.eye(2), jnp.zeros(()))
         (lambda x: 0.0 if x[0] > 0 else 1.0, "is no JAX function"),
         (lambda x: x.sum() * jnp.nan, "finite at none of the points tried around 0"),
         (lambda x: jnp.where(x[0] > 0.1, jnp.inf, -0.5 * (x**2).sum()), "is \\+inf at"),
+        (lambda x: jnp.where(jnp.abs(x[0]) < 1, -0.5 * x[1] ** 2, -jnp.inf), "has an edge"),
     ],
 )
 def test_log_densities_that_are_none_are_named(log_density: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        fit_posterior(log_density, 2, key=KEY, effort=1)
+        fit_posterior(log_density, 2, key=KEY, effort=1, n_components=2)
+
+
+def test_a_derivative_of_its_own_is_named() -> None:
+    squares = jax.custom_vjp(lambda x: -(x**2).sum())
+    squares.defvjp(lambda x: (squares(x), x), lambda x, g: (-2 * g * x,))
+    with pytest.raises(ValueError, match="cannot be differentiated twice"):
+        fit_posterior(squares, 2, key=KEY, effort=1)
+
+
+def test_coordinates_without_curvature_are_met() -> None:
+    """Laplace beside Gauss: the first has no second derivative anywhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PosteriorWarning)  # a Gaussian has lighter tails
+        found = fit_posterior(lambda x: -jnp.abs(x[0]) - 0.5 * x[1] ** 2, 2, key=KEY, effort=1)
+    np.testing.assert_allclose(found.mean(), 0, atol=0.1)
+    np.testing.assert_allclose(found.sd(), [2**0.5, 1], rtol=0.15)
+
+
+class Scaled(eqx.Module):
+    """A log-density that holds arrays, which have no hash."""
+
+    scale: jax.Array
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return norm.logpdf(jnp.log(x), 0.0, self.scale).sum() - jnp.log(x).sum()
+
+
+def test_modules_and_bijections_that_hold_arrays() -> None:
+    support = Chain([Affine(jnp.ones(2), jnp.full(2, 2.0)), Exp((2,))])
+    found = fit_posterior(Scaled(jnp.array([0.1, 0.2])), support, key=KEY, effort=1)
+    np.testing.assert_allclose(np.log(found.sample(KEY, (4000,))).std(axis=0), [0.1, 0.2], rtol=0.05)
+    expected = norm.logpdf(0.0, 0.0, jnp.array([0.1, 0.2])).sum()
+    assert float(found.log_prob(jnp.ones(2))) == pytest.approx(float(expected), abs=0.05)
+
+
+def test_outside_the_support_the_density_is_zero() -> None:
+    found = fit_posterior(lambda v: jnp.log(v["p"]).sum(), {"p": ("simplex", 2)}, key=KEY, effort=1)
+    inside, outside = found.log_prob({"p": jnp.array([[0.4, 0.6], [0.4, 6.0]])})
+    assert jnp.isfinite(inside) and outside == -jnp.inf
 
 
 @pytest.mark.parametrize(
@@ -109,6 +152,7 @@ def test_log_densities_that_are_none_are_named(log_density: Any, message: str) -
         ({"effort": 5}, "effort must be one of 1 to 4; got 5"),
         ({"n_components": 0}, "n_components must be a whole number, at least 1; got 0"),
         ({"flow": "realnvp"}, "unknown flow 'realnvp'"),
+        ({"flow": lambda key, size: None}, "Pushforward of shape \\(2,\\) without condition; it gave NoneType"),
     ],
 )
 def test_arguments_that_there_are_not(more: dict[str, Any], message: str) -> None:

@@ -12,6 +12,7 @@ from numpyro.distributions import constraints
 
 from pushforward.bijections import Affine, Chain, Exp
 from pushforward.inference import as_support
+from pushforward.inference.target import as_target
 
 KEPT: dict[Any, Callable[[Any], Any]] = {
     "real": np.isfinite,
@@ -71,6 +72,12 @@ def test_equal_descriptions_are_one_support() -> None:
         ({"a": "interval(0)"}, "'a': cannot read the numbers of 'interval\\(0\\)'"),
         ({"a": "simplex"}, "'a': values of shape \\(\\) cannot keep to 'simplex'"),
         ({"a": ("corr_cholesky", (2, 3))}, "'a': values of shape \\(2, 3\\)"),
+        ({"a": ("simplex", 1)}, "has size 0; expected a vector of at least one number"),
+        ({"a": "interval"}, "'a': cannot read the numbers of 'interval'"),
+        ({"a": "interval(1, 0)"}, "'a': bounds must be finite, and the lower one below the upper one"),
+        ({"a": "greater_than(inf)"}, "'a': bounds must be finite"),
+        ({"a": ("real", 2, 3)}, "'a': expected a constraint or \\(constraint, shape\\)"),
+        ({"a": ("real", 2.0)}, "'a': the shape must be a whole number or a tuple of them; got 2.0"),
         (Exp(()), "a support is a map of vectors without condition; this one has shape \\(\\)"),
     ],
     ids=str,
@@ -78,3 +85,8 @@ def test_equal_descriptions_are_one_support() -> None:
 def test_an_impossible_support_is_named(support: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         as_support(support)
+
+
+def test_a_function_that_forgets_its_log_determinant_is_named() -> None:
+    with pytest.raises(ValueError, match="must give two things, the values and its log-determinant"):
+        as_target(lambda x: -x.sum(), (2, jnp.exp))

@@ -31,6 +31,7 @@ def lively(autoencoder: Any) -> Any:
     return trees.offset(autoencoder, 0.2 * jax.random.normal(jax.random.key(5), (n,)))
 
 
+@pytest.mark.long
 def test_without_a_flow_the_loss_is_the_closed_form_on_average(float64: None) -> None:
     """E_q[log p(x|z)] by many draws, KL of a diagonal Gaussian from the standard one in closed form."""
     one, n = lively(model()), 4000

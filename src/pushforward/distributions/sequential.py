@@ -90,6 +90,8 @@ class SequentialLatent(AbstractDistribution):
             hidden_sizes: units of each network's hidden layers.
             activation: its name.
         """
+        if len(shape) != 2:
+            raise ValueError(f"shape must be (T, D), steps and columns, both at least 1; got {tuple(shape)}")
         dim, seen = shape[1], latent_dim + window * shape[1]
         sizes = ((seen, 2 * latent_dim), (seen, 2 * dim), (dim + 2 * latent_dim, 2 * latent_dim))
         prior, emission, inference = (

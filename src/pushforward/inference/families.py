@@ -88,7 +88,14 @@ def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pus
     if not isinstance(flow, str):
         # in the precision of the fit, whatever the function draws in
         cast = jnp.result_type(float)
-        drawn, rest = eqx.partition(flow(key, size), eqx.is_inexact_array)
+        made: Any = flow(key, size)
+        if not isinstance(made, Pushforward) or made.shape != (size,) or made.cond_shape is not None:
+            raise ValueError(
+                f"flow must be a recipe's name or a function (key, size) -> Pushforward of shape ({size},) without "
+                f"condition; it gave {type(made).__name__}"
+                + (f" of shape {made.shape}, condition {made.cond_shape}" if isinstance(made, Pushforward) else "")
+            )
+        drawn, rest = eqx.partition(made, eqx.is_inexact_array)
         found: Pushforward = eqx.combine(jax.tree.map(lambda leaf: leaf.astype(cast), drawn), rest)
         return found
     if flow == "auto":

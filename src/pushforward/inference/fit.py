@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import AbstractDistribution
+from pushforward.flows.checks import is_whole
 from pushforward.inference.families import Recipe, check_flow, family, inverse_is_quick
 from pushforward.inference.posterior import Diagnosis, FlowPosterior, PosteriorWarning, diagnose
-from pushforward.inference.start import Gaussian, gaussian_starts
+from pushforward.inference.start import WIDE, Gaussian, gaussian_starts
 from pushforward.inference.target import Target, as_target
 from pushforward.objectives import ReverseKL
 from pushforward.training import Fit, Settings, TrainingError, no_rows, train
@@ -36,7 +37,7 @@ class Budget(NamedTuple):
 
 
 # by effort; stacks of so many layers are scanned, which halves the time to compile them
-BUDGETS = (Budget(0, 1, 1, 1), Budget(6, 400, 256, 10), Budget(12, 800, 512, 12), Budget(24, 1600, 1024, 16))
+BUDGETS = (Budget(0, 1, 1, 1), Budget(6, 400, 256, 10), Budget(7, 800, 512, 12), Budget(7, 1600, 1024, 16))
 
 
 def fit_posterior(
@@ -63,8 +64,8 @@ def fit_posterior(
         flow: a recipe's name, "gaussian" or "mean_field" for these families alone, or a function (key, size) -> flow;
             "auto" takes RealNVP where the Gaussian is not enough, or a spline for a single number.
         n_components: flows of a mixture, for posteriors with separate modes.
-        effort: 1 for the Gaussian alone; 2 to 4 for up to 6 rounds of 400 steps of 256 draws and 10 layers, 12 of 800
-            of 512 and 12 layers, 24 of 1600 of 1024 and 16 layers.
+        effort: 1 for the Gaussian alone; 2 to 4 for up to 6 rounds of 400 steps of 256 draws and 10 layers, 7 of 800
+            of 512 and 12 layers, 7 of 1600 of 1024 and 16 layers.
         show_progress: whether to show a progress bar on a terminal.
 
     Returns:
@@ -83,15 +84,17 @@ def fit_posterior(
         2.0
     """
     began = time.monotonic()
-    if isinstance(effort, bool) or effort not in range(1, len(BUDGETS) + 1):
+    if not is_whole(effort, 1) or effort > len(BUDGETS):
         raise ValueError(f"effort must be one of 1 to {len(BUDGETS)}; got {effort!r}")
-    if isinstance(n_components, bool) or not isinstance(n_components, int) or n_components < 1:
+    if not is_whole(n_components, 1):
         raise ValueError(f"n_components must be a whole number, at least 1; got {n_components!r}")
     check_flow(flow)
     target, budget = as_target(log_density, support), BUDGETS[effort - 1]
     with target.precision():
         start_key, flow_key, train_key, check_key = jax.random.split(key, 4)
         found = _starts(target, start_key)
+        if np.isposinf(found[0].elbo):  # its draws show where, and are refused
+            diagnose(family("gaussian", flow_key, found[:1], 1), target, check_key)
         starts = [found[i % len(found)] for i in range(n_components)]
         best, starts = _refined(target, starts, check_key)
         history: list[dict[str, Any]] = []
@@ -104,7 +107,8 @@ def fit_posterior(
     posterior = FlowPosterior(best.model, target, best.diagnosis, history, time.monotonic() - began)
     if len(found) > n_components:
         warnings.warn(
-            f"{len(found)} separate modes were found, and n_components={n_components}: draws may miss some of them; "
+            f"{len(found)} modes were found with a valley on the straight line between them, and "
+            f"n_components={n_components}: where they are separate, draws may miss some of them; "
             f"try n_components={len(found)}",
             PosteriorWarning,
             stacklevel=2,
@@ -126,13 +130,27 @@ class Candidate(NamedTuple):
 
 
 def _starts(target: Target, key: PRNGKeyArray) -> list[Gaussian]:
-    found = gaussian_starts(target, target.size, key)
-    if not found:
+    try:
+        found = gaussian_starts(target, target.size, key)
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
         raise ValueError(
-            "the log-density was finite at none of the points tried around 0 on the unconstrained scale; check it at "
-            "a plausible value, and that support= says where it lives"
+            "the log-density cannot be differentiated twice: it has a derivative of its own for one direction "
+            "(jax.custom_vjp), as that of odeint; use jax.custom_jvp, or diffrax with its direct adjoint"
+        ) from error
+    if found:
+        return found
+    tried = jax.random.uniform(key, (100, target.size), minval=-WIDE, maxval=WIDE)
+    if np.isfinite(jax.jit(jax.vmap(target))(tried)).any():
+        raise ValueError(
+            "the log-density is finite in places, but every Gaussian tried reaches where it is -inf or NaN: it has an "
+            'edge, as of values that must be positive; say where values live, as in support={"x": "positive"}'
         )
-    return found
+    raise ValueError(
+        "the log-density was finite at none of the points tried around 0 on the unconstrained scale; check it at "
+        "a plausible value, and that support= says where it lives"
+    )
 
 
 def _refined(target: Target, starts: list[Gaussian], key: PRNGKeyArray) -> tuple[Candidate, list[Gaussian]]:

@@ -16,6 +16,7 @@ N_STARTS, N_STEPS, N_DRAWS = 8, 60, 100
 WIDE = 2.0  # starts are uniform on (−WIDE, WIDE) in every coordinate, as in Stan
 FAR = 8.0  # where separate modes are looked for, every other start lies within this
 LEAST_CURVATURE = 1e-8  # against the largest
+STRAIGHT = 1e-30  # no curvature at all
 VALLEY = 3.0  # nats below both ends, somewhere on the straight line between them: two modes
 LEAST_SHARE = 0.01  # of the mass of the largest mode
 
@@ -116,7 +117,9 @@ def _newton_path(
 
 def _spectrum(curvature: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
     """Sizes of the curvatures, away from zero, and their directions."""
-    scale = 1 / jnp.sqrt(jnp.maximum(jnp.abs(jnp.diag(curvature)), 1e-30))  # of columns in unlike units
+    # a coordinate that is straight here, as of a Laplace density, says nothing about its scale: 1
+    curvature = curvature + jnp.diag(jnp.where(jnp.abs(jnp.diag(curvature)) < STRAIGHT, 1.0, 0.0))
+    scale = 1 / jnp.sqrt(jnp.abs(jnp.diag(curvature)))  # of columns in unlike units
     values, vectors = jnp.linalg.eigh(scale[:, None] * curvature * scale)
     values = jnp.maximum(jnp.abs(values), LEAST_CURVATURE * jnp.abs(values).max())
     return values, scale[:, None] * vectors

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pushforward.bijections import AbstractBijection
+from pushforward.flows.checks import is_whole
 
 Constrain = Callable[[Array], tuple[Any, Array]]
 CONSTRAINTS = {  # what may be written, and the name of NumPyro's constraint
@@ -28,6 +29,7 @@ CONSTRAINTS = {  # what may be written, and the name of NumPyro's constraint
     "greater_than": "greater_than",
     "less_than": "less_than",
 }
+WITH_NUMBERS = ("interval", "greater_than", "less_than")
 HELP = (
     "a support is the size of a real vector, {name: constraint or (constraint, shape)}, a bijection of a vector, or "
     "(size, function from a real vector to values and log-determinant)"
@@ -68,6 +70,13 @@ def as_support(support: Any) -> Support:
         >>> support.size, values["scale"].item(), values["share"].shape
         (3, 1.0, (3,))
     """
+    found = _read(support)
+    if found.size < 1:
+        raise ValueError(f"the support {support!r} has size {found.size}; expected a vector of at least one number")
+    return found
+
+
+def _read(support: Any) -> Support:
     if isinstance(support, Support):
         return support
     if isinstance(support, Mapping):
@@ -78,12 +87,10 @@ def as_support(support: Any) -> Support:
             return _named(described)
     if isinstance(support, AbstractBijection):
         return _mapped(support)
-    if isinstance(support, int | np.integer) and not isinstance(support, bool):
-        if support < 1:
-            raise ValueError(f"support is {support}; expected a vector of at least one number")
+    if is_whole(support, 0):
         return Support(int(support), _as_it_is, jnp.asarray)
-    if isinstance(support, tuple) and len(support) == 2 and isinstance(support[0], int) and callable(support[1]):
-        return Support(support[0], support[1], None)
+    if isinstance(support, tuple) and len(support) == 2 and is_whole(support[0], 0) and callable(support[1]):
+        return Support(int(support[0]), support[1], None)
     raise ValueError(f"cannot read the support {support!r}: {HELP}")
 
 
@@ -94,7 +101,15 @@ def _as_it_is(u: Array) -> tuple[Array, Array]:
 def _mapped(bijection: AbstractBijection) -> Support:
     if len(bijection.shape) != 1 or bijection.cond_shape is not None:
         raise ValueError(f"a support is a map of vectors without condition; this one has shape {bijection.shape}")
-    return Support(bijection.shape[0], bijection.forward_and_log_det, bijection.inverse)
+
+    # functions of their own: a method's hash is that of the map's arrays, which have none
+    def constrain(u: Array) -> tuple[Array, Array]:
+        return bijection.forward_and_log_det(u)
+
+    def unconstrain(values: Array) -> Array:
+        return bijection.inverse(values)
+
+    return Support(bijection.shape[0], constrain, unconstrain)
 
 
 def _named(constraints: tuple[tuple[str, Any], ...]) -> Support:
@@ -128,10 +143,7 @@ def _transform(name: str, described: Any) -> tuple[Any, tuple[int, ...]]:
     """NumPyro's transformation onto a constraint, and the shape of what it takes."""
     from numpyro.distributions import biject_to
 
-    constraint, shape = described if isinstance(described, tuple) else (described, ())
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if isinstance(constraint, str):
-        constraint = _constraint(name, constraint)
+    constraint, shape = _described(name, described)
     try:
         transform = biject_to(constraint)
         inner = tuple(transform.inverse_shape(shape))
@@ -139,6 +151,23 @@ def _transform(name: str, described: Any) -> tuple[Any, tuple[int, ...]]:
     except (NotImplementedError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"{name!r}: values of shape {shape} cannot keep to {described!r}: {error}") from error
     return transform, inner
+
+
+def _described(name: str, described: Any) -> tuple[Any, tuple[int, ...]]:
+    """A constraint of NumPyro's, and the shape of the values."""
+    if isinstance(described, tuple) and len(described) != 2:
+        raise ValueError(f"{name!r}: expected a constraint or (constraint, shape); got {described!r}")
+    constraint, shape = described if isinstance(described, tuple) else (described, ())
+    shape = (shape,) if is_whole(shape, 0) else shape
+    if not isinstance(shape, tuple) or not all(is_whole(n, 0) for n in shape):
+        raise ValueError(f"{name!r}: the shape must be a whole number or a tuple of them; got {shape!r}")
+    if isinstance(constraint, str):
+        constraint = _constraint(name, constraint)
+    bounds = [getattr(constraint, end, None) for end in ("lower_bound", "upper_bound")]
+    known = [np.asarray(bound) for bound in bounds if bound is not None]
+    if not all(np.isfinite(bound).all() for bound in known) or (len(known) == 2 and not (known[0] < known[1]).all()):
+        raise ValueError(f"{name!r}: bounds must be finite, and the lower one below the upper one; got {bounds}")
+    return constraint, shape
 
 
 def _constraint(name: str, text: str) -> Any:
@@ -149,9 +178,9 @@ def _constraint(name: str, text: str) -> Any:
     if found is None or found[1] not in CONSTRAINTS:
         raise ValueError(f"{name!r}: unknown constraint {text!r}; choose one of {sorted(CONSTRAINTS)}")
     constraint = getattr(constraints, CONSTRAINTS[found[1]])
-    if found[2] is None:
+    if found[2] is None and found[1] not in WITH_NUMBERS:
         return constraint
     try:
-        return constraint(*(float(number) for number in found[2].split(",")))
+        return constraint(*(float(number) for number in (found[2] or "").split(",")))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name!r}: cannot read the numbers of {text!r}; write interval(0, 1), say") from error

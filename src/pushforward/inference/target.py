@@ -59,7 +59,7 @@ def as_target(log_density: Callable[[Any], Array], support: Any) -> Target:
     """
     if not callable(log_density):
         raise ValueError(f"log_density must be a function of the values of the support; got {log_density!r}")
-    where = as_support(support)
+    where, log_density = as_support(support), _hashable(log_density)
     try:
         target = Target(log_density, where, True)
         found = _traced(target)
@@ -83,13 +83,31 @@ def _name(log_density: Callable[[Any], Array]) -> str:
     return getattr(log_density, "__name__", repr(log_density))
 
 
+def _hashable(log_density: Callable[[Any], Array]) -> Callable[[Any], Array]:
+    """The log-density as something that compiled programs can be kept by: itself, or a function that calls it."""
+    try:
+        hash(log_density)
+    except TypeError:  # a module that holds arrays, say
+
+        def wrapped(values: Any) -> Array:
+            return log_density(values)
+
+        wrapped.__name__ = type(log_density).__name__
+        return wrapped
+    return log_density
+
+
 def _traced(target: Target) -> Any:
     """Shape and type of what the log-density gives."""
     with target.precision():
         try:
-            return eqx.filter_eval_shape(
-                lambda u: target.log_density(target.support.constrain(u)[0]), jnp.zeros(target.size)
-            )
+            made = eqx.filter_eval_shape(target.support.constrain, jnp.zeros(target.size))
+            if not isinstance(made, tuple) or len(made) != 2 or getattr(made[1], "shape", None) != ():
+                raise ValueError(
+                    "the function of the support must give two things, the values and its log-determinant, a scalar; "
+                    f"got {made}"
+                )
+            return eqx.filter_eval_shape(target.log_density, made[0])
         except jax.errors.JAXTypeError as error:
             raise ValueError(
                 f"{_name(target.log_density)} is no JAX function: it turned its argument into NumPy or plain Python; "
