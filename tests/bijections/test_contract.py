@@ -4,7 +4,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tests.bijections.composed import COMPOSED
 from tests.bijections.registry import ENTRIES, Entry
 from tests.keys import cheap_key
 from tests.quadrature import check_density
+from tests.sweeps import long_if
 
 FEW = settings(max_examples=8)
 N_POINTS = 6
@@ -54,21 +55,18 @@ TWINS = {
 assert {entry.name for entry in ENTRIES} >= TWINS
 
 
-def marks(entry: Entry, dtype: str, others: Sequence[Entry] = ()) -> Any:
-    """Of the two precisions the stricter one is quick, without the twins and what is covered elsewhere."""
-    return pytest.mark.long if dtype == "float32" or entry.name in TWINS or entry in others else ()
-
-
-# each entry in both precisions, and in each of its sizes
+# each entry in both precisions, and in each of its sizes; of the two, the stricter one is quick
 CASES = [
-    pytest.param(entry, dim, dtype, id=f"{entry.name}-{dim}-{dtype}", marks=marks(entry, dtype))
+    pytest.param(entry, dim, dtype, id=f"{entry.name}-{dim}-{dtype}", marks=marks)
     for entry in ENTRIES
     for dim, dtype in ((entry.dims[0], "float64"), (entry.dims[-1], "float32"))
+    for marks in [long_if(dtype == "float32" or entry.name in TWINS)]
 ]
 PLANES = [
     # recipes integrate those that are put together
-    pytest.param(entry, plane(entry), id=f"{entry.name}-{plane(entry)}", marks=marks(entry, "float64", COMPOSED))
+    pytest.param(entry, plane(entry), id=f"{entry.name}-{plane(entry)}", marks=marks)
     for entry in ENTRIES
+    for marks in [long_if(entry in COMPOSED or entry.name in TWINS)]
 ]
 WHOLE = [pytest.param(entry, entry.dims[-1], id=f"{entry.name}-{entry.dims[-1]}") for entry in ENTRIES]
 FLOAT32 = [case for case in CASES if case.values[2] == "float32"]

@@ -144,6 +144,8 @@ def test_outside_the_support_the_density_is_zero() -> None:
     found = fit_posterior(lambda v: jnp.log(v["p"]).sum(), {"p": ("simplex", 2)}, key=KEY, effort=1)
     inside, outside = found.log_prob({"p": jnp.array([[0.4, 0.6], [0.4, 6.0]])})
     assert jnp.isfinite(inside) and outside == -jnp.inf
+    with pytest.raises(ValueError, match=r"values are .*'q'.*; expected .*'p'.*, as draws are"):
+        found.log_prob({"p": jnp.array([0.4, 0.6]), "q": 1.0})
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,9 @@ def fit_vae(
         raise ValueError(f"model must be an Autoencoder, as pushforward.vae makes; got a {type(model).__name__}")
     if not is_whole(n_samples, 1):
         raise ValueError(f"n_samples must be a whole number of at least 1; got {n_samples!r}")
-    if anneal_steps is not None and not (isinstance(anneal_steps, int | float) and 0 < anneal_steps < np.inf):
+    if anneal_steps is not None and not (
+        isinstance(anneal_steps, int | float | np.number) and 0 < anneal_steps < np.inf
+    ):
         raise ValueError(f"anneal_steps must be positive and finite, or None; got {anneal_steps!r}")
     rows = make_rows(_table("X", X, model))
     held_out = None if validation is None else make_rows(_table("validation", validation, model))

@@ -142,13 +142,16 @@ class FlowPosterior:
         """Log-density of the flow at values, on their scale, leading axes batch axes; -inf outside the support.
 
         Raises:
-            ValueError: the support was given by a function without a way back.
+            ValueError: the support was given by a function without a way back, or values have other names.
         """
         if self.target.support.unconstrain is None:
             raise ValueError("the support is a function without its inverse; give a bijection to have log_prob")
         with self.target.precision():
             events = [leaf.ndim - 1 for leaf in jax.tree.leaves(self.diagnosis.values)]
             values = jax.tree.map(jnp.asarray, values)
+            names, expected = (str(jax.tree.structure(v)) for v in (values, self.diagnosis.values))
+            if names != expected:
+                raise ValueError(f"values are {names}; expected {expected}, as draws are")
             first = jax.tree.leaves(values)[0]
             batch = first.shape[: first.ndim - events[0]]
             flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), values)
