@@ -156,7 +156,7 @@ MAPS: dict[str, Entry] = {
         recipes="bnaf",
     ),
     "Residual": Entry(
-        lambda: shaken(b.Residual(Lipschitz.init(KEY, 2, 2, (32, 32), 0.99, output_scale=3.0), 2), 1.0),
+        lambda: shaken(b.Residual(Lipschitz.init(KEY, 2, 2, (3,), 0.97, output_scale=3.0), 2), 3.0),
         "z + g(z), g a contraction",
         forward="one pass; log-determinant exact or by a series",
         inverse="a fixed point",

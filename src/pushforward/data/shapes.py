@@ -46,7 +46,7 @@ def shape(name: str) -> Shape:
         >>> rings = shape("rings")
         >>> X = rings.sample(1000, 0)
         >>> X.shape, rings.log_prob(X).mean().round(1).item()
-        ((1000, 2), -3.0)
+        ((1000, 2), -2.9)
     """
     if name not in SHAPES:
         raise ValueError(f"unknown shape {name!r}; choose one of {sorted(SHAPES)}")
