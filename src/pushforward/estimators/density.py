@@ -145,7 +145,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             return self._rows(x, table, index, weight=None if weight is None else weight[index])
 
         rows = table_of(train_index)
-        settings = self._training_settings(len(train_index), default_settings(len(train_index)))
+        settings = self._training_settings(len(train_index), self._defaults(len(train_index)))
         n_init = 1 if going_on else self._count("n_init")
         model = self._flow if going_on else self._start(rows, seed, n_init)
         noise = self.columns_.noise
@@ -162,6 +162,10 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         )
         self._keep(fit, fit.model)
         return self
+
+    def _defaults(self, n: int) -> dict[str, Any]:
+        """Training settings for n rows where the user says nothing."""
+        return default_settings(n)
 
     def _start(self, rows: Rows, seed: int, n_init: int) -> Pushforward:
         """The untrained flow, or several with a restart axis, placed where the rows are."""
