@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import equinox as eqx
@@ -98,6 +99,18 @@ class Continuous(AbstractBijection):
     ) -> tuple[Array, Array]:
         return self.solve(x, condition, backward=True, probe=self._probe(x, key))[:2]
 
+    def forward_batch(
+        self, z: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
+        """As for any map, in one solve, whose steps keep the error of all points together to the tolerance."""
+        return self.solve(z, condition, backward=False, probe=self._probe(z, key))[:2]
+
+    def inverse_batch(
+        self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
+        """As for any map, in one solve, whose steps keep the error of all points together to the tolerance."""
+        return self.solve(x, condition, backward=True, probe=self._probe(x, key))[:2]
+
     def _probe(self, point: Array, key: PRNGKeyArray | None) -> Array | None:
         if not self.inexactness:
             return None
@@ -108,13 +121,13 @@ class Continuous(AbstractBijection):
     def solve(
         self, point: Array, condition: Array | None = None, *, backward: bool, probe: Array | None = None
     ) -> tuple[Array, Array, Array]:
-        """Where a point is after a unit of time.
+        """Where a point is after a unit of time, or a batch of points that share their steps.
 
         Arguments:
-            point: shape (D,).
-            condition: shape `cond_shape`, or None.
+            point: shape (D,), or (n, D).
+            condition: shape `cond_shape`, or (n, *cond_shape), or None.
             backward: whether from data to noise.
-            probe: along which the trace is taken, shape (D,); None for the whole trace.
+            probe: along which the trace is taken, as `point`; None for the whole trace.
 
         Returns:
             The other point, the log-determinant, and how often the velocity was evaluated, a whole number.
@@ -123,31 +136,23 @@ class Continuous(AbstractBijection):
 
         def moves(t: Array, state: tuple[Array, Array], given: Any) -> tuple[Array, Array]:
             velocity, condition = given
+            move = partial(_move, velocity, t)
+            if state[0].ndim > 1:
+                move = jax.vmap(move, in_axes=(0, *(None if part is None else 0 for part in (condition, probe))))
+            return move(state[0], condition, probe)
 
-            def v(z: Array) -> Array:
-                parts = [z, jnp.reshape(t, (1,)).astype(z.dtype)]
-                out: Array = velocity(jnp.concatenate(parts if condition is None else [*parts, condition]))
-                return out
-
-            if probe is None:
-                jacobian = jax.jacfwd(v)(state[0])
-                return v(state[0]), jnp.trace(jacobian)
-            value, along = jax.jvp(v, (state[0],), (probe,))
-            return value, jnp.vdot(probe, along)
-
-        solver, equation = diffrax.Tsit5(), cast(Any, moves)
         kinds: dict[str, Any] = {
             "checkpointed": diffrax.RecursiveCheckpointAdjoint,
             "backsolve": diffrax.BacksolveAdjoint,
         }
         start, end = (1.0, 0.0) if backward else (0.0, 1.0)
         found = diffrax.diffeqsolve(
-            diffrax.ODETerm(equation),
-            solver,
+            diffrax.ODETerm(cast(Any, moves)),
+            diffrax.Tsit5(),
             start,
             end,
             None,
-            (point, jnp.zeros((), point.dtype)),
+            (point, jnp.zeros(point.shape[:-1], point.dtype)),
             args=(self.velocity, condition),
             stepsize_controller=diffrax.PIDController(self.tolerance, self.tolerance),
             adjoint=kinds[self.adjoint](),
@@ -157,3 +162,19 @@ class Continuous(AbstractBijection):
         done = found.result == diffrax.RESULTS.successful
         end_point, log_det = (jnp.where(done, leaf[-1], jnp.nan) for leaf in found.ys)
         return end_point, log_det, found.stats["num_steps"] * STAGES
+
+
+def _move(
+    velocity: Callable[[Array], Array], t: Array, z: Array, condition: Array | None, probe: Array | None
+) -> tuple[Array, Array]:
+    """The velocity of a point, and the rate of its log-determinant."""
+
+    def v(z: Array) -> Array:
+        parts = [z, jnp.reshape(t, (1,)).astype(z.dtype)]
+        out: Array = velocity(jnp.concatenate(parts if condition is None else [*parts, condition]))
+        return out
+
+    if probe is None:
+        return v(z), jnp.trace(jax.jacfwd(v)(z))
+    value, along = jax.jvp(v, (z,), (probe,))
+    return value, jnp.vdot(probe, along)

@@ -20,8 +20,9 @@ from pushforward.estimators.partition import moments
 from pushforward.training import Checkpoint
 
 CONCENTRATIONS = 30  # most tables stop moving in ten
-# A flow that is to tell what is unlike the rest must not learn what few rows do: it is small, and held near the Gaussian
-# it starts from. Chosen on the ten tables of `experiments/outliers.py`, where ten times less or more is as good.
+# A flow that is to tell what is unlike the rest must not learn what few rows do: it is small, and held near the
+# Gaussian it starts from. Chosen on the ten tables of `experiments/outliers.py`, where ten times less
+# or more is as good.
 RECIPE, N_LAYERS, HIDDEN_SIZES = "real_nvp", 2, (32,)
 PRECISION, STEPS = 250.0, 1000  # of the Gaussian prior on every parameter; of training
 FENCE = 3.0  # interquartile ranges below the lower quartile: Tukey's "far out"
