@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pushforward.networks.mlp import Linear, draw_layers
@@ -17,6 +16,7 @@ GRAM_STEPS = 6  # the bound is then above the largest singular value by a factor
 LARGEST_SLOPE = 1.0998  # of x · sigmoid(x)
 
 
+@jax.custom_jvp
 def norm_bound(weight: Float[Array, "n_out n_in"]) -> Float[Array, ""]:
     """An upper bound on the largest singular value, a few parts in a hundred above it.
 
@@ -33,22 +33,44 @@ def norm_bound(weight: Float[Array, "n_out n_in"]) -> Float[Array, ""]:
         >>> round(norm_bound(jnp.diag(jnp.array([3.0, 1.0]))).item(), 3)
         3.0
     """
-    tiny = float(np.finfo(weight.dtype).tiny)
-    # squares of very large or small entries are beyond the dtype; what scales is no part of the gradient
-    largest = lax.stop_gradient(jnp.maximum(jnp.abs(weight).max(), tiny**0.5))
+    return _norm_and_powers(weight)[0]
+
+
+@norm_bound.defjvp
+def _norm_bound_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """The bound is tr(G^(2ᵗ⁺¹))^(1/2ᵗ⁺²) of the Gram matrix G, and its gradient along W G^(2ᵗ⁺¹ − 1).
+
+    That power is the product of those that the bound has computed; the size of the gradient follows from
+    ⟨gradient, W⟩ = bound, as the bound scales with W. It costs half of what gradients through each square do.
+    """
+    (weight,), (tangent,) = primals, tangents
+    bound, powers = _norm_and_powers(weight)
+    along = weight / jnp.maximum(bound, _tiny(weight))
+    for power in powers:
+        along = along @ power if weight.shape[0] >= weight.shape[1] else power @ along
+        along = along / jnp.maximum(jnp.abs(along).max(), _tiny(weight))
+    share = jnp.vdot(along, weight / jnp.maximum(bound, _tiny(weight)))
+    return bound, jnp.vdot(along, tangent) / jnp.maximum(share, _tiny(weight))
+
+
+def _tiny(weight: Array) -> float:
+    smallest: float = np.finfo(weight.dtype).tiny.item()
+    return smallest
+
+
+def _norm_and_powers(weight: Array) -> tuple[Array, list[Array]]:
+    """The bound, and the powers G, G², G⁴, … of the Gram matrix, each up to a factor."""
+    largest = jnp.maximum(jnp.abs(weight).max(), _tiny(weight))  # squares of large entries are beyond the dtype
     weight = weight / largest
     gram = weight.T @ weight if weight.shape[0] >= weight.shape[1] else weight @ weight.T
-
-    def square(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-        gram, log_scale = carry  # the power is gram · exp(log_scale)
-        size = jnp.sqrt(jnp.maximum(jnp.sum(gram**2), tiny))
-        gram = gram / size
-        return (gram @ gram, 2 * (log_scale + jnp.log(size))), None
-
-    (gram, log_scale), _ = lax.scan(square, (gram, jnp.zeros((), gram.dtype)), None, length=GRAM_STEPS, unroll=True)
-    size = jnp.sqrt(jnp.maximum(jnp.sum(gram**2), tiny))
-    found: Array = largest * jnp.exp((jnp.log(size) + log_scale) / 2 ** (GRAM_STEPS + 1))
-    return found
+    log_scale, powers = jnp.zeros((), gram.dtype), []  # the power is gram · exp(log_scale)
+    for _ in range(GRAM_STEPS):
+        size = jnp.maximum(jnp.linalg.norm(gram), _tiny(weight))
+        powers.append(gram / size)
+        gram, log_scale = powers[-1] @ powers[-1], 2 * (log_scale + jnp.log(size))
+    size = jnp.maximum(jnp.linalg.norm(gram), _tiny(weight))
+    bound: Array = largest * jnp.exp((jnp.log(size) + log_scale) / 2 ** (GRAM_STEPS + 1))
+    return bound, [*powers, gram / size]
 
 
 def contracted(weight: Float[Array, "n_out n_in"], bound: float) -> Float[Array, "n_out n_in"]:
