@@ -19,7 +19,7 @@ from pushforward import FlowDensity, trees
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "maf": {"n_layers": 6, "hidden_sizes": (64, 64)},
-    "indexed_maf": {"n_layers": 4, "hidden_sizes": (64, 64)},
+    "indexed_maf": {"n_layers": 5, "hidden_sizes": (64, 64)},
 }
 LIKE = 0.98  # correlation above which one of two columns goes, as in the benchmark of Uria et al. (2013)
 

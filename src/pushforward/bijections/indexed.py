@@ -12,7 +12,8 @@ from jaxtyping import Array, PRNGKeyArray
 from pushforward.bijections.base import AbstractMap
 from pushforward.networks import MLP, Gaussian
 
-BOUND = 3.0  # soft bound on log-scales: one layer moves by a factor of e^±3 at most
+BOUND = 1.0  # soft bound on log-scales, without which a deep stack overflows early in training
+INDEX_SCALE, MOMENTS_SCALE = 0.1, 0.3  # of last layers' weights: an index that does not matter at first is never used
 
 
 class Indexed(AbstractMap):
@@ -74,7 +75,7 @@ class Indexed(AbstractMap):
         cond_dim: int | None = None,
         activation: str = "silu",
     ) -> Indexed:
-        """Draw a layer to train, which starts near the identity.
+        """Draw a layer to train, not far from the identity.
 
         Arguments:
             key: a JAX random key.
@@ -85,10 +86,14 @@ class Indexed(AbstractMap):
             activation: its name.
         """
         n_seen = dim + (cond_dim or 0)
-        sizes = ((n_seen, 2 * index_dim), (n_seen, 2 * index_dim), (index_dim, 2 * dim))
+        sizes = (
+            (n_seen, 2 * index_dim, INDEX_SCALE),
+            (n_seen, 2 * index_dim, INDEX_SCALE),
+            (index_dim, 2 * dim, MOMENTS_SCALE),
+        )
         prior, posterior, moments = (
-            MLP.init(k, n_in, n_out, hidden_sizes, activation)
-            for k, (n_in, n_out) in zip(jax.random.split(key, 3), sizes, strict=True)
+            MLP.init(k, n_in, n_out, hidden_sizes, activation, scale)
+            for k, (n_in, n_out, scale) in zip(jax.random.split(key, 3), sizes, strict=True)
         )
         return cls(prior, posterior, moments, dim, cond_dim)
 
