@@ -149,6 +149,9 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         train, validation = super()._split(x[support], None, seed)
         return support[train], support[validation]
 
+    def _result(self, values: FloatArray, X: Any = None) -> np.ndarray:
+        return values  # scikit-learn wants scores of outlier detectors in double precision
+
     def decision_function(self, X: Any, condition: Any = None) -> np.ndarray:
         """How far the log-density of each row is above the threshold.
 
