@@ -2,7 +2,7 @@
 
 from pushforward.distributions.autoencoder import Autoencoder
 from pushforward.distributions.base import AbstractDistribution
-from pushforward.distributions.estimates import Estimate
+from pushforward.distributions.estimates import Estimate, WeightedEstimate
 from pushforward.distributions.gaussian_mixture import GaussianMixture
 from pushforward.distributions.likelihoods import AbstractLikelihood, BernoulliLikelihood, GaussianLikelihood
 from pushforward.distributions.mixture import MixtureOfFlows
@@ -24,4 +24,5 @@ __all__ = [
     "Pushforward",
     "SequentialLatent",
     "Uniform",
+    "WeightedEstimate",
 ]

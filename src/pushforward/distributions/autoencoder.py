@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.distributions.base import AbstractDistribution
-from pushforward.distributions.estimates import Estimate, Weigher, check_count, log_mean_weight, mean_log_weight
+from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_count, log_mean_weight, mean_log_weight
 from pushforward.distributions.likelihoods import AbstractLikelihood
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.standard import Normal
@@ -141,7 +141,7 @@ class Autoencoder(eqx.Module):
         rows, batch = self._rows(x, observed=True)
         return _elbos(self, rows, key, check_count("n_samples", n_samples, 1)).reshape(batch)
 
-    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 500) -> Estimate:
+    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 500) -> WeightedEstimate:
         """Importance-weighted estimates of log p(x) (Burda et al. 2016).
 
         Rows and draws are taken in parts, so memory does not grow with `n_samples`.
@@ -152,14 +152,14 @@ class Autoencoder(eqx.Module):
             n_samples: draws of z for each row, at least 2.
 
         Returns:
-            Estimates and standard errors, shape (*batch,), nats.
+            Estimates, standard errors and effective draws, shape (*batch,), nats.
 
         Raises:
             ValueError: shape or values do not fit, or the model is a plain autoencoder.
         """
         rows, batch = self._rows(x, observed=True)
-        value, error = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
-        return Estimate(value.reshape(batch), error.reshape(batch))
+        found = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
+        return WeightedEstimate(*(part.reshape(batch) for part in found))
 
     def log_prob(self, x: Any) -> Array:
         """It has no closed form.
@@ -246,7 +246,7 @@ def _elbos(model: Autoencoder, x: Array, key: PRNGKeyArray, n_samples: int) -> A
 
 
 @eqx.filter_jit
-def _weighted(model: Autoencoder, x: Array, key: PRNGKeyArray, n_samples: int) -> Estimate:
+def _weighted(model: Autoencoder, x: Array, key: PRNGKeyArray, n_samples: int) -> WeightedEstimate:
     return log_mean_weight(_weigher(model), x, key, n_samples)
 
 

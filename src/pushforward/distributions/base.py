@@ -12,7 +12,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
-from pushforward.distributions.estimates import Estimate, Weigher, check_count, log_mean_weight
+from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_count, log_mean_weight
 
 
 class AbstractDistribution(eqx.Module):
@@ -83,7 +83,9 @@ class AbstractDistribution(eqx.Module):
                 f"call elbo(x, key) for a bound{estimate}"
             )
 
-    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 100, condition: Any = None) -> Estimate:
+    def log_prob_estimate(
+        self, x: Any, key: PRNGKeyArray, n_samples: int = 100, condition: Any = None
+    ) -> WeightedEstimate:
         """Importance-weighted estimates of log p(x), in the mean below it and the nearer the more draws.
 
         (Burda et al. 2016). Rows and draws are taken in parts, so memory does not grow with `n_samples`.
@@ -95,7 +97,7 @@ class AbstractDistribution(eqx.Module):
             condition: shape (*batch, *cond_shape), or None.
 
         Returns:
-            Estimates and standard errors, shape (*batch,), nats per unit volume of x.
+            Estimates, standard errors and effective draws, shape (*batch,), nats per unit volume of x.
 
         Raises:
             ValueError: a shape does not fit, or `n_samples` is below 2.
@@ -108,7 +110,7 @@ class AbstractDistribution(eqx.Module):
             )
         rows, batch = self._flat(x, condition)
         found = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
-        return Estimate(found.value.reshape(batch), found.standard_error.reshape(batch))
+        return WeightedEstimate(*(part.reshape(batch) for part in found))
 
     def log_prob(self, x: Any, condition: Any = None) -> Array:
         """Log-density of points.
@@ -220,7 +222,7 @@ def weigher(distribution: AbstractDistribution) -> Weigher:
 @eqx.filter_jit
 def _weighted(
     distribution: AbstractDistribution, rows: tuple[Array, Array | None], key: PRNGKeyArray, n_samples: int
-) -> Estimate:
+) -> WeightedEstimate:
     return log_mean_weight(weigher(distribution), rows, key, n_samples)
 
 

@@ -24,6 +24,18 @@ class Estimate(NamedTuple):
     standard_error: Any
 
 
+class WeightedEstimate(NamedTuple):
+    """What importance weights give: an estimate, its standard error, and how many even draws its weights are worth.
+
+    Few effective draws mean that a few draws decide the estimate, which is then far below the truth, and its standard
+    error too small.
+    """
+
+    value: Any
+    standard_error: Any
+    effective_draws: Any
+
+
 def check_count(name: str, value: Any, least: int) -> int:
     """A number of draws.
 
@@ -56,7 +68,7 @@ def mean_log_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> A
     return found
 
 
-def log_mean_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> Estimate:
+def log_mean_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> WeightedEstimate:
     """The log of the mean weight of each row (Burda et al. 2016), with its standard error by the delta method.
 
     Arguments:
@@ -73,13 +85,14 @@ def log_mean_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> E
         sums = jax.nn.logsumexp(found), jax.nn.logsumexp(2 * found)
         return jnp.logaddexp(sofar[0], sums[0]), jnp.logaddexp(sofar[1], sums[1])
 
-    def row(weights: Callable[[Array], Array], key: PRNGKeyArray) -> Estimate:
+    def row(weights: Callable[[Array], Array], key: PRNGKeyArray) -> WeightedEstimate:
         first, second = _over_draws(weights, key, n, add, (-jnp.inf, -jnp.inf))
         # of the mean weight: its variance, relative to its square
         spread = jnp.where(first == -jnp.inf, 0, jnp.maximum(jnp.exp(second - 2 * first) - 1 / n, 0))
-        return Estimate(first - math.log(n), jnp.sqrt(spread * n / (n - 1)))
+        worth = jnp.where(first == -jnp.inf, n, jnp.exp(2 * first - second))  # Kish's effective sample size
+        return WeightedEstimate(first - math.log(n), jnp.sqrt(spread * n / (n - 1)), worth)
 
-    found: Estimate = _over_rows(row, weigher, rows, key)
+    found: WeightedEstimate = _over_rows(row, weigher, rows, key)
     return found
 
 
