@@ -11,6 +11,7 @@ from pushforward.bijections.base import (
     Fixed,
     Identity,
     InexactError,
+    SolveError,
 )
 from pushforward.bijections.batch_norm import BatchNorm
 from pushforward.bijections.block_autoregressive import BlockAutoregressive
@@ -78,6 +79,7 @@ __all__ = [
     "Shift",
     "Sigmoid",
     "Softplus",
+    "SolveError",
     "Stack",
     "Sylvester",
     "Tanh",

@@ -21,6 +21,10 @@ class InexactError(TypeError):
     """An exact density was asked of a model that has only estimates; the message names the method to call."""
 
 
+class SolveError(ArithmeticError):
+    """An equation that a map solves did not converge; the message says for how many rows, and what to do."""
+
+
 class AbstractMap(eqx.Module):
     """A layer between noise z and data x of one point, that keeps track of volume and of numbers it draws itself.
 

@@ -18,7 +18,7 @@ from pushforward.bijections.base import NOISY
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
-from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights
+from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights, require_solved
 from pushforward.estimators.build import build_flow
 from pushforward.estimators.defaults import default_settings, starting_scale
 from pushforward.estimators.partition import moments
@@ -235,7 +235,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         check_is_fitted(self)
         key, given = sampling_inputs(self, n, condition, random_state)
-        return self.columns_.restore(self._flow.sample(key, (n,), given))
+        rows = np.asarray(self._flow.sample(key, (n,), given))
+        require_solved(rows)
+        return self.columns_.restore(rows)
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
@@ -265,7 +267,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         table = self._check_condition(condition, len(z), fitting=False)
         c = self._standard_condition(table)
         parts = list(self._batches(_from_noise, z, c))
-        return self.columns_.restore(np.concatenate([part[0] for part in parts]))
+        rows = np.concatenate([part[0] for part in parts])
+        require_solved(rows)
+        return self.columns_.restore(rows)
 
 
 def unbounded(columns: Columns, s: np.ndarray) -> np.ndarray:

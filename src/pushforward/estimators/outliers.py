@@ -12,7 +12,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.data.columns import Bounds
-from pushforward.estimators.base import FloatArray
+from pushforward.estimators.base import FloatArray, require_solved
 from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.defaults import default_settings, starting_scale
 from pushforward.estimators.density import FlowDensity, unbounded
@@ -150,6 +150,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         return support[train], support[validation]
 
     def _result(self, values: FloatArray, X: Any = None) -> np.ndarray:
+        require_solved(values)
         return values  # scikit-learn wants scores of outlier detectors in double precision
 
     def decision_function(self, X: Any, condition: Any = None) -> np.ndarray:
