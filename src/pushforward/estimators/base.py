@@ -268,7 +268,7 @@ class FlowEstimator(BaseEstimator):
         return Chain([inner, self.columns_.units_map()])
 
 
-def require_solved(values: FloatArray) -> None:
+def require_solved(values: np.ndarray) -> None:
     """Refuse rows that a map gave up on, which it marks by NaN.
 
     Raises:
