@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.runner import ROOT
 
 PINS = Path(__file__).with_name("peers-constraints.txt")
-PACKAGES = ("torch", "jax", "zuko", "nflows", "flowjax", "scikit-learn", "numpy")
+PACKAGES = ("torch", "jax", "zuko", "nflows", "flowjax", "normflows", "torchflows", "scikit-learn", "numpy")
 
 
 def peers_python() -> Path:

@@ -15,7 +15,18 @@ from typing import Any
 
 from benchmarks.task import tasks_of
 
-PACKAGES = ("pushforward", "jax", "torch", "zuko", "nflows", "flowjax", "scikit-learn", "numpy")
+PACKAGES = (
+    "pushforward",
+    "jax",
+    "torch",
+    "zuko",
+    "nflows",
+    "flowjax",
+    "normflows",
+    "torchflows",
+    "scikit-learn",
+    "numpy",
+)
 
 
 def versions() -> dict[str, str]:

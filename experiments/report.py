@@ -23,6 +23,10 @@ TITLES = {
     "energies": "Four energies",
     "sequences": "A flow over time before a latent-variable model",
     "vae": "Autoencoders with flow posteriors",
+    "outliers": "Outliers",
+    "topology": "Topology",
+    "bi_lipschitz": "How far a map must stretch",
+    "indexed_tables": "Continuously-indexed flows of real tables",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",

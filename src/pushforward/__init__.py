@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         plots,
         training,
     )
-    from pushforward.estimators import FlowDensity, FlowMixture
+    from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
     from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior, fit_vae, vae
     from pushforward.serialization import ModelFileError, load, save
 
@@ -28,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "FlowDensity",
     "FlowMixture",
+    "FlowOutlierDetector",
     "FlowPosterior",
     "ModelFileError",
     "PosteriorWarning",
@@ -51,6 +52,7 @@ __all__ = [
 _HOMES = {
     "FlowDensity": "estimators",
     "FlowMixture": "estimators",
+    "FlowOutlierDetector": "estimators",
     "FlowPosterior": "inference",
     "ModelFileError": "serialization",
     "PosteriorWarning": "inference",

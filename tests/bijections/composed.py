@@ -1,5 +1,7 @@
 """Maps that are made of other maps, for the registry."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -9,6 +11,7 @@ from pushforward.bijections import (
     BatchNorm,
     BlockAutoregressive,
     Chain,
+    Continuous,
     Exp,
     Fixed,
     Gated,
@@ -16,15 +19,17 @@ from pushforward.bijections import (
     MaskedAutoregressive,
     Permute,
     Planar,
+    Residual,
     Scale,
     Shift,
     Stack,
     TemporalAutoregressive,
     Triangular,
 )
-from pushforward.networks import MADE, MLP, BlockTriangular
+from pushforward.networks import MADE, MLP, BlockTriangular, Lipschitz
 from tests.bijections.entries import (
     Entry,
+    Key,
     amortized,
     autoregressive,
     block_autoregressive,
@@ -36,6 +41,13 @@ from tests.bijections.entries import (
     spline,
     temporal,
 )
+
+
+def continuous(key: Key, dim: int, **options: Any) -> Continuous:
+    """A tolerance that either precision can reach."""
+    options.setdefault("tolerance", 1e-10 if jax.config.jax_enable_x64 else 1e-5)
+    return Continuous(MLP.init(key, dim + 1, dim, (8,), "tanh", 1.0), dim, "exact", **options)
+
 
 COMPOSED = [
     Entry(
@@ -108,6 +120,30 @@ COMPOSED = [
         bad={
             "network must be a BlockTriangular": lambda: BlockAutoregressive(MLP.init(jax.random.key(0), 2, 2, ())),
             "at least one hidden layer": lambda: BlockTriangular.init(jax.random.key(0), 2, ()),
+        },
+    ),
+    Entry(
+        "residual",
+        lambda key, dim: Residual(Lipschitz.init(key, dim, dim, (8,), 0.9), dim, "exact"),
+        bad={
+            "bound must be below 1": lambda: Residual(Lipschitz.init(jax.random.key(0), 2, 2, (8,), 1.0), 2),
+            "log_det must be one of": lambda: Residual(Lipschitz.init(jax.random.key(0), 2, 2, (8,)), 2, "guessed"),
+            "bound must be above 0": lambda: Lipschitz.init(jax.random.key(0), 2, 2, (8,), 0.0),
+        },
+    ),
+    Entry(
+        "residual_conditional",
+        lambda key, dim: Residual(Lipschitz.init(key, dim, dim, (8,), 0.9, 2), dim, "exact", cond_dim=2),
+    ),
+    Entry(
+        "continuous",
+        lambda key, dim: continuous(key, dim),
+        dims=(1, 2),
+        reach=(10.0, 100.0),
+        bad={
+            "velocity must give 3 numbers": lambda: Continuous(MLP.init(jax.random.key(0), 4, 2, (8,)), 3),
+            "adjoint must be one of": lambda: continuous(jax.random.key(0), 2, adjoint="none"),
+            "tolerance must lie between 0 and 1": lambda: continuous(jax.random.key(0), 2, tolerance=0.0),
         },
     ),
     Entry(

@@ -94,5 +94,5 @@ def test_components_that_differ_or_read_data_are_refused():
     reading = Pushforward(Normal.standard((2,)), BatchNorm.init(2))
     network = MLP.init(jax.random.key(0), 2, 2, (4,))
     for components in ([plain, reading], [reading, reading]):
-        with pytest.raises(ValueError, match="must be alike and read no data"):
+        with pytest.raises(ValueError, match="must be alike, exact, and read no data"):
             MixtureOfFlows(components, network).likely_joint_and_logits(points(), None, 1)

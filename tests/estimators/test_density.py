@@ -11,6 +11,7 @@ import scipy.stats
 from sklearn.base import clone
 
 import pushforward as pf
+from pushforward.bijections import SolveError
 from pushforward.estimators.defaults import default_settings
 from tests.compilations import compilations
 from tests.estimators.small import blobs, density
@@ -292,3 +293,11 @@ def test_results_are_in_the_precision_of_the_rows() -> None:
     with jax.enable_x64(True):
         assert model.score_samples(X.astype(np.float32)).dtype == np.float32
         assert model.score_samples(X).dtype == np.float64
+
+
+def test_draws_whose_equation_does_not_converge_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = density(flow="residual", n_layers=1).fit(X)
+    assert np.isfinite(model.score_samples(X)).all()  # densities take no iteration
+    monkeypatch.setattr("pushforward.bijections.residual.STEPS", 1)
+    with pytest.raises(SolveError, match="did not converge for 20 of 20 rows"):
+        model.sample(20)

@@ -1,4 +1,4 @@
-"""scikit-learn's own conformance suite, on small forms of both estimators."""
+"""scikit-learn's own conformance suite, on small forms of the estimators."""
 
 import json
 import subprocess
@@ -29,6 +29,13 @@ def test_flow_density_conforms() -> None:
     assert with_status(results, "failed") == {}
     assert set(STOCHASTIC) <= set(with_status(results, "skipped"))
     assert len(with_status(results, "passed")) > 45 and results["check_transformer_general"][0] == "passed"
+
+
+@pytest.mark.long
+def test_flow_outlier_detector_conforms() -> None:
+    (results,) = conformance("outliers")
+    assert with_status(results, "failed") == {}
+    assert len(with_status(results, "passed")) > 45 and results["check_outliers_train"][0] == "passed"
 
 
 @pytest.mark.long

@@ -7,24 +7,29 @@ from pushforward.bijections.autoregressive import MaskedAutoregressive, shuffle_
 from pushforward.bijections.base import (
     AbstractBijection,
     AbstractDataMap,
-    Chain,
+    AbstractMap,
     Fixed,
     Identity,
-    Invert,
-    Stack,
+    InexactError,
+    SolveError,
 )
 from pushforward.bijections.batch_norm import BatchNorm
 from pushforward.bijections.block_autoregressive import BlockAutoregressive
 from pushforward.bijections.bounded import Bounded
 from pushforward.bijections.circular import CircularShift
+from pushforward.bijections.compose import Chain, Invert, Stack
+from pushforward.bijections.continuous import Continuous
 from pushforward.bijections.coupling import Coupling
 from pushforward.bijections.deep_sigmoid import DeepSigmoid
+from pushforward.bijections.dequantise import Dequantise
 from pushforward.bijections.elementwise import Exp, Gumbel, PReLU, Sigmoid, Softplus, Tanh
 from pushforward.bijections.householder import Householder, Orthogonal
+from pushforward.bijections.indexed import Indexed
 from pushforward.bijections.linear import PLU, Dense, LowRank, Triangular
 from pushforward.bijections.linear_iaf import ConvexCombination, LinearIAF
 from pushforward.bijections.permute import Permute
 from pushforward.bijections.planar import Planar, Radial
+from pushforward.bijections.residual import Residual
 from pushforward.bijections.sequential import AbstractSequential
 from pushforward.bijections.spline import RationalQuadraticSpline
 from pushforward.bijections.sylvester import OrthonormalColumns, Sylvester
@@ -34,6 +39,7 @@ __all__ = [
     "PLU",
     "AbstractBijection",
     "AbstractDataMap",
+    "AbstractMap",
     "AbstractSequential",
     "ActNorm",
     "Affine",
@@ -43,16 +49,20 @@ __all__ = [
     "Bounded",
     "Chain",
     "CircularShift",
+    "Continuous",
     "ConvexCombination",
     "Coupling",
     "DeepSigmoid",
     "Dense",
+    "Dequantise",
     "Exp",
     "Fixed",
     "Gated",
     "Gumbel",
     "Householder",
     "Identity",
+    "Indexed",
+    "InexactError",
     "Invert",
     "LinearIAF",
     "LowRank",
@@ -64,10 +74,12 @@ __all__ = [
     "Planar",
     "Radial",
     "RationalQuadraticSpline",
+    "Residual",
     "Scale",
     "Shift",
     "Sigmoid",
     "Softplus",
+    "SolveError",
     "Stack",
     "Sylvester",
     "Tanh",

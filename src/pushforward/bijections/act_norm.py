@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections._checks import floating, require, require_shape
 from pushforward.bijections.base import AbstractDataMap
@@ -81,7 +81,11 @@ class ActNorm(AbstractDataMap):
         return self.log_scale.sum() * (math.prod(self.shape) // max(self.log_scale.size, 1))
 
     def calibrate(
-        self, x: Array, condition: Array | None = None, weights: Array | None = None
+        self,
+        x: Array,
+        condition: Array | None = None,
+        weights: Array | None = None,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[ActNorm, Array, Array]:
         """Take shift and scale from the first batch; see `AbstractBijection.calibrate`."""
         mean, variance = weighted_moments(x, weights, n_kept=self.shift.ndim)

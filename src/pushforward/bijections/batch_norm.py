@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections._checks import floating, require, require_shape
 from pushforward.bijections.base import AbstractDataMap
@@ -69,7 +69,11 @@ class BatchNorm(AbstractDataMap):
         return (x - self.mean.value) / jnp.sqrt(spread), -jnp.log(spread).sum() / 2
 
     def calibrate(
-        self, x: Array, condition: Array | None = None, weights: Array | None = None
+        self,
+        x: Array,
+        condition: Array | None = None,
+        weights: Array | None = None,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[BatchNorm, Array, Array]:
         """Take mean and variance from a batch; see `AbstractBijection.calibrate`.
 

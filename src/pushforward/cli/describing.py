@@ -76,10 +76,14 @@ def _facts(estimator: Any, x: Any, condition: Any) -> dict[str, str]:
         facts["labels"] = f"{estimator.label_column_}: {', '.join(estimator.label_names_)}"
     chosen = estimator._spec(columns.n).flow
     facts["flow"] = f"{chosen}, chosen by the number of columns" if estimator.flow == "auto" else chosen
+    if estimator.exactness_ != "exact":
+        facts["log-density"] = f"known through estimates ({estimator.exactness_})"
     facts["epochs"] = f"{estimator.n_iter_}, the best {estimator.best_epoch_}, in {estimator.seconds_:.1f} s"
     if x is not None:
         frame = _frame(estimator, x)
-        facts["log-density"] = f"{estimator.score(frame, condition=condition):.4f} nats a row, on rows it was fitted to"
+        nats, inexact = estimator.score(frame, condition=condition), estimator.exactness_ != "exact"
+        label = f", an estimate ({estimator.exactness_})" if inexact else ""
+        facts["log-density"] = f"{nats:.4f} nats a row, on rows it was fitted to{label}"
     return facts
 
 

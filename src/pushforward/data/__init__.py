@@ -1,12 +1,15 @@
 """Tables, toy sets, and how columns become preprocessing."""
 
+from pushforward.data.shapes import SHAPES, Shape, shape
 from pushforward.data.sources import DataError, Source
 from pushforward.data.tables import Table, content_hash, iter_batches, open_source, read_table
 from pushforward.data.toy import pinwheel, pinwheel_log_prob, pinwheel_posterior, two_circles
 from pushforward.data.writing import TableWriter, append_columns, check_output
 
 __all__ = [
+    "SHAPES",
     "DataError",
+    "Shape",
     "Source",
     "Table",
     "TableWriter",
@@ -19,5 +22,6 @@ __all__ = [
     "pinwheel_log_prob",
     "pinwheel_posterior",
     "read_table",
+    "shape",
     "two_circles",
 ]

@@ -1,7 +1,8 @@
 """Distributions: bases, a base pushed through a map, and mixtures of those; series with latent variables."""
 
 from pushforward.distributions.autoencoder import Autoencoder
-from pushforward.distributions.base import AbstractDistribution, Estimate
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.estimates import Estimate, WeightedEstimate
 from pushforward.distributions.gaussian_mixture import GaussianMixture
 from pushforward.distributions.likelihoods import AbstractLikelihood, BernoulliLikelihood, GaussianLikelihood
 from pushforward.distributions.mixture import MixtureOfFlows
@@ -23,4 +24,5 @@ __all__ = [
     "Pushforward",
     "SequentialLatent",
     "Uniform",
+    "WeightedEstimate",
 ]

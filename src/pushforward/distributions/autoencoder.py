@@ -9,17 +9,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.distributions.base import AbstractDistribution, Estimate
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_count, log_mean_weight, mean_log_weight
 from pushforward.distributions.likelihoods import AbstractLikelihood
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.standard import Normal
-
-CHUNK = 50  # draws of a row that are held at once
-ROWS = 32  # rows beside each other
 
 
 class Terms(NamedTuple):
@@ -117,7 +114,7 @@ class Autoencoder(eqx.Module):
         """
 
         def one(key: PRNGKeyArray) -> Terms:
-            z, log_q = self.posterior._sample_and_log_prob(key, features)
+            z, log_q = self.posterior.sample_and_log_weight(key, features)
             return Terms(self.likelihood.log_prob(self.decoder(z), x), self.prior._log_prob(z), log_q)
 
         return jax.vmap(one)(keys)
@@ -142,9 +139,9 @@ class Autoencoder(eqx.Module):
             ValueError: shape or values do not fit, or the model is a plain autoencoder.
         """
         rows, batch = self._rows(x, observed=True)
-        return _elbos(self, rows, key, _count("n_samples", n_samples, 1)).reshape(batch)
+        return _elbos(self, rows, key, check_count("n_samples", n_samples, 1)).reshape(batch)
 
-    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 500) -> Estimate:
+    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 500) -> WeightedEstimate:
         """Importance-weighted estimates of log p(x) (Burda et al. 2016).
 
         Rows and draws are taken in parts, so memory does not grow with `n_samples`.
@@ -155,14 +152,14 @@ class Autoencoder(eqx.Module):
             n_samples: draws of z for each row, at least 2.
 
         Returns:
-            Estimates and standard errors, shape (*batch,), nats.
+            Estimates, standard errors and effective draws, shape (*batch,), nats.
 
         Raises:
             ValueError: shape or values do not fit, or the model is a plain autoencoder.
         """
         rows, batch = self._rows(x, observed=True)
-        value, error = _weighted(self, rows, key, _count("n_samples", n_samples, 2))
-        return Estimate(value.reshape(batch), error.reshape(batch))
+        found = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
+        return WeightedEstimate(*(part.reshape(batch) for part in found))
 
     def log_prob(self, x: Any) -> Array:
         """It has no closed form.
@@ -230,40 +227,27 @@ class Autoencoder(eqx.Module):
             raise ValueError(f"a plain autoencoder has no {what}: it is no model of the data; choose another posterior")
 
 
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
-    return value
+def _weigher(model: Autoencoder) -> Weigher:
+    def of_row(x: Array) -> Callable[[Array], Array]:
+        features = model.encoder(x)
+
+        def weights(keys: Array) -> Array:
+            parts = model.terms_at(features, x, keys)
+            return parts.log_likelihood + parts.log_prior - parts.log_posterior
+
+        return weights
+
+    return of_row
 
 
 @eqx.filter_jit
 def _elbos(model: Autoencoder, x: Array, key: PRNGKeyArray, n_samples: int) -> Array:
-    def row(x: Array, key: PRNGKeyArray) -> Array:
-        zero = jnp.zeros((), x.dtype)
-        total: Array = _over_draws(model, x, key, n_samples, lambda sofar, ratios: sofar + ratios.sum(), zero)
-        return total / n_samples
-
-    found: Array = _over_rows(row, x, key)
-    return found
+    return mean_log_weight(_weigher(model), x, key, n_samples)
 
 
 @eqx.filter_jit
-def _weighted(model: Autoencoder, x: Array, key: PRNGKeyArray, n_samples: int) -> tuple[Array, Array]:
-    """The log of the mean importance ratio, and its standard error by the delta method."""
-
-    def add(sofar: tuple[Array, Array], ratios: Array) -> tuple[Array, Array]:
-        sums = jax.nn.logsumexp(ratios), jax.nn.logsumexp(2 * ratios)
-        return jnp.logaddexp(sofar[0], sums[0]), jnp.logaddexp(sofar[1], sums[1])
-
-    def row(x: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
-        nothing = jnp.full((), -jnp.inf, x.dtype)
-        first, second = _over_draws(model, x, key, n_samples, add, (nothing, nothing))
-        # of the mean ratio: its variance, relative to its square
-        spread = jnp.maximum(jnp.exp(second - 2 * first) - 1 / n_samples, 0)
-        return first - math.log(n_samples), jnp.sqrt(spread * n_samples / (n_samples - 1))
-
-    found: tuple[Array, Array] = _over_rows(row, x, key)
-    return found
+def _weighted(model: Autoencoder, x: Array, key: PRNGKeyArray, n_samples: int) -> WeightedEstimate:
+    return log_mean_weight(_weigher(model), x, key, n_samples)
 
 
 @eqx.filter_jit
@@ -278,22 +262,3 @@ def _encoded(model: Autoencoder, x: Array, key: PRNGKeyArray | None) -> Array:
 @eqx.filter_jit
 def _decoded(model: Autoencoder, z: Array) -> Array:
     return jax.vmap(model.decoder)(z)
-
-
-def _over_rows(row: Callable[[Array, PRNGKeyArray], Any], x: Array, key: PRNGKeyArray) -> Any:
-    """`row` of each row with a key of its own, some rows at a time."""
-    return lax.map(lambda given: row(*given), (x, jax.random.split(key, len(x))), batch_size=ROWS)
-
-
-def _over_draws(
-    model: Autoencoder, x: Array, key: PRNGKeyArray, n: int, add: Callable[[Any, Array], Any], start: Any
-) -> Any:
-    """Fold log p(x, z) − log q(z|x) of n draws of one row, some draws at a time."""
-    chunk = max(size for size in range(1, CHUNK + 1) if n % size == 0)
-    features = model.encoder(x)
-
-    def body(sofar: Any, keys: Array) -> tuple[Any, None]:
-        parts = model.terms_at(features, x, keys)
-        return add(sofar, parts.log_likelihood + parts.log_prior - parts.log_posterior), None
-
-    return lax.scan(body, start, jax.random.split(key, (n // chunk, chunk)))[0]

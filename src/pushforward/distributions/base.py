@@ -2,7 +2,8 @@
 
 import abc
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -10,12 +11,8 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
-
-class Estimate(NamedTuple):
-    """What Monte Carlo gives in the place of an exact value, and its standard error over the draws."""
-
-    value: Any
-    standard_error: Any
+from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
+from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_count, log_mean_weight
 
 
 class AbstractDistribution(eqx.Module):
@@ -51,6 +48,70 @@ class AbstractDistribution(eqx.Module):
         x = self._sample(key, condition)
         return x, self._log_prob(x, condition)
 
+    @property
+    def inexactness(self) -> frozenset[str]:
+        """Which of `EXACTNESS` besides "exact" apply to what stands for log-densities; empty where they are exact."""
+        return frozenset()
+
+    @property
+    def exactness(self) -> str:
+        """What stands for log-densities: "exact", or what `elbo` and `log_prob_estimate` are made of."""
+        return max(self.inexactness, key=EXACTNESS.index, default="exact")
+
+    def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
+        """What stands for log p(x) at one draw of the model's own numbers: log p(x) itself if it is exact.
+
+        Arguments:
+            x: one point, of shape `shape`.
+            key: a JAX random key; None will do for an exact density.
+            condition: shape `cond_shape`, or None.
+        """
+        return self._log_prob(x, condition)
+
+    def sample_and_log_weight(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
+        """One draw, and what stands for its log-density, at one draw of the model's own numbers.
+
+        The mean of exp(−log-weight) p(x) over draws is the integral of p, whatever p: importance weights stay right.
+        """
+        return self._sample_and_log_prob(key, condition)
+
+    def _require_exact(self) -> None:
+        if self.inexactness:
+            estimate = "" if self.inexactness & NOISY else ", or log_prob_estimate(x, key, n_samples)"
+            raise InexactError(
+                f"this {type(self).__name__} has no exact log-density ({self.exactness}); "
+                f"call elbo(x, key) for a bound{estimate}"
+            )
+
+    def log_prob_estimate(
+        self, x: Any, key: PRNGKeyArray, n_samples: int = 100, condition: Any = None
+    ) -> WeightedEstimate:
+        """Importance-weighted estimates of log p(x), in the mean below it and the nearer the more draws.
+
+        (Burda et al. 2016). Rows and draws are taken in parts, so memory does not grow with `n_samples`.
+
+        Arguments:
+            x: shape (*batch, *shape).
+            key: a JAX random key.
+            n_samples: draws for each point, at least 2.
+            condition: shape (*batch, *cond_shape), or None.
+
+        Returns:
+            Estimates, standard errors and effective draws, shape (*batch,), nats per unit volume of x.
+
+        Raises:
+            ValueError: a shape does not fit, or `n_samples` is below 2.
+            InexactError: log-determinants are estimates, which would bias the weights upward.
+        """
+        if self.inexactness & NOISY:
+            raise InexactError(
+                f"log-determinants of this {type(self).__name__} are estimates ({self.exactness}), which bias "
+                "importance weights upward; call elbo(x, key)"
+            )
+        rows, batch = self._flat(x, condition)
+        found = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
+        return WeightedEstimate(*(part.reshape(batch) for part in found))
+
     def log_prob(self, x: Any, condition: Any = None) -> Array:
         """Log-density of points.
 
@@ -63,16 +124,11 @@ class AbstractDistribution(eqx.Module):
 
         Raises:
             ValueError: a shape does not fit, or a condition is missing or unexpected.
+            InexactError: there are only estimates; the message names the methods.
         """
-        x = _floating(x)
-        condition = self._check_condition(condition)
-        x_batch = _batch_shape("x", x, self.shape)
-        batch = x_batch
-        if condition is not None:
-            batch = jnp.broadcast_shapes(x_batch, _batch_shape("condition", condition, self._cond_shape))
-            condition = jnp.broadcast_to(condition, batch + self._cond_shape).reshape(-1, *self._cond_shape)
-        flat = jnp.broadcast_to(x, batch + self.shape).reshape(-1, *self.shape)
-        return _log_probs(self, flat, condition).reshape(batch)
+        self._require_exact()
+        (flat, given), batch = self._flat(x, condition)
+        return _log_probs(self, flat, given).reshape(batch)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = (), condition: Any = None) -> Array:
         """Independent draws.
@@ -92,9 +148,20 @@ class AbstractDistribution(eqx.Module):
         self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = (), condition: Any = None
     ) -> tuple[Array, Array]:
         """Independent draws with their log-densities, often cheaper than the two calls."""
+        self._require_exact()
         keys, condition, batch = self._spread(key, sample_shape, condition)
         x, log_prob = _samples_and_log_probs(self, keys, condition)
         return x.reshape(batch + self.shape), log_prob.reshape(batch)
+
+    def _flat(self, x: Any, condition: Any) -> tuple[tuple[Array, Array | None], tuple[int, ...]]:
+        """Points and their conditions along one axis, and the batch shape to give back."""
+        x = _floating(x)
+        condition = self._check_condition(condition)
+        batch = _batch_shape("x", x, self.shape)
+        if condition is not None:
+            batch = jnp.broadcast_shapes(batch, _batch_shape("condition", condition, self._cond_shape))
+            condition = jnp.broadcast_to(condition, batch + self._cond_shape).reshape(-1, *self._cond_shape)
+        return (jnp.broadcast_to(x, batch + self.shape).reshape(-1, *self.shape), condition), batch
 
     @property
     def _cond_shape(self) -> tuple[int, ...]:
@@ -141,6 +208,22 @@ def _axes(condition: Array | None) -> int | None:
 @eqx.filter_jit
 def _log_probs(distribution: AbstractDistribution, x: Array, condition: Array | None) -> Array:
     return jax.vmap(distribution._log_prob, in_axes=(0, _axes(condition)))(x, condition)
+
+
+def weigher(distribution: AbstractDistribution) -> Weigher:
+    """Of a point and its condition."""
+
+    def of_row(row: tuple[Array, Array | None]) -> Callable[[Array], Array]:
+        return lambda keys: jax.vmap(lambda key: distribution.log_weight(row[0], key, row[1]))(keys)
+
+    return of_row
+
+
+@eqx.filter_jit
+def _weighted(
+    distribution: AbstractDistribution, rows: tuple[Array, Array | None], key: PRNGKeyArray, n_samples: int
+) -> WeightedEstimate:
+    return log_mean_weight(weigher(distribution), rows, key, n_samples)
 
 
 @eqx.filter_jit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections.base import AbstractBijection, Identity, merge_cond_shapes
+from pushforward.bijections.base import NOISY, AbstractBijection, Identity, InexactError, merge_cond_shapes
 from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
 from pushforward.distributions.likely import likely_blocks, likely_log_probs
 from pushforward.distributions.pushforward import Pushforward
@@ -36,6 +37,7 @@ class MixtureOfFlows(AbstractDistribution):
 
     Raises:
         ValueError: no component, or shapes that disagree.
+        InexactError: log-determinants of a component are estimates, or the shared map is not exact.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -75,6 +77,12 @@ class MixtureOfFlows(AbstractDistribution):
         self.posterior = posterior
         self.raw_weights = raw if learn_weights else Frozen(raw)
         self.shared = Identity(self.groups[0].shape) if shared is None else shared
+        if self.shared.inexactness or any(group.inexactness & NOISY for group in self.groups):
+            raise InexactError(
+                "a mixture needs an exact shared map, and components without estimated log-determinants, whose noise a "
+                "sum of densities turns to bias; got exactness "
+                f"{[g.exactness for g in self.groups]} and {self.shared.exactness} of the shared map"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,6 +118,10 @@ class MixtureOfFlows(AbstractDistribution):
             yield group, order[start : start + _length(group)]
             start += _length(group)
 
+    @property
+    def inexactness(self) -> frozenset[str]:
+        return frozenset().union(*(group.inexactness for group in self.groups))
+
     def _inner(self, x: Array, condition: Array | None) -> tuple[Array, Array]:
         return self.shared.inverse_and_log_det(x, None if self.shared.cond_shape is None else condition)
 
@@ -128,19 +140,33 @@ class MixtureOfFlows(AbstractDistribution):
         seen = seen.reshape(-1)
         return self.posterior(seen if condition is None else jnp.concatenate([seen, condition.reshape(-1)]))
 
-    def _joint(self, z: Array, condition: Array | None) -> Array:
-        """log π_k + log p_k(z) for every k, on the noise side of the shared map."""
-        found = [_component_log_probs(group, z, condition) for group in self.groups]
+    def _joint(self, z: Array, key: PRNGKeyArray | None, condition: Array | None) -> Array:
+        """log π_k + log p_k(z) for every k, on the noise side of the shared map.
+
+        Where components draw numbers of their own, what stands for it at one draw, of the same key for all.
+        """
+        found = [
+            eqx.filter_vmap(lambda flow: flow.log_weight(z, key, _given(flow, condition)))(group)
+            for group in self.groups
+        ]
         return self.log_weights + jnp.concatenate(found)[np.asarray(self.places)]
 
-    def _joint_and_logits(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        """log p(x, k) for every k, and the posterior network's logits; both of shape (K,)."""
+    def _joint_and_logits(self, x: Array, keys: Array | None, condition: Array | None = None) -> tuple[Array, Array]:
+        """log p(x, k) for every k, estimated by a draw for each key if there are keys, and the network's logits."""
         z, log_det = self._inner(x, condition)
-        return self._joint(z, condition) + log_det, self.seen_logits(self._view(x, z), condition)
+        if keys is None:
+            joint = self._joint(z, None, condition)
+        else:
+            joint = safe_logsumexp(jax.vmap(lambda key: self._joint(z, key, condition))(keys).T) - math.log(len(keys))
+        return joint + log_det, self.seen_logits(self._view(x, z), condition)
+
+    def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
+        z, log_det = self._inner(x, condition)
+        return safe_logsumexp(self._joint(z, key, condition)) + log_det
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
-        z, log_det = self._inner(x, condition)
-        return safe_logsumexp(self._joint(z, condition)) + log_det
+        self._require_exact()
+        return self.log_weight(x, None, condition)
 
     def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
         key_k, key_x = jax.random.split(key)
@@ -156,17 +182,27 @@ class MixtureOfFlows(AbstractDistribution):
         drawn: Array = _draw_components(self, keys, None)
         return drawn
 
-    def joint_and_logits(self, x: Any, condition: Any = None) -> tuple[Array, Array]:
+    def joint_and_logits(
+        self, x: Any, condition: Any = None, key: PRNGKeyArray | None = None, n_samples: int = 1
+    ) -> tuple[Array, Array]:
         """What every other quantity of a mixture follows from, for a batch of points.
 
         Arguments:
             x: shape (n, *shape).
             condition: shape (n, *cond_shape), or None.
+            key: a JAX random key, where components have no exact density.
+            n_samples: draws of the importance-weighted estimates that stand for such densities.
 
         Returns:
             log p(x, k), shape (n, K), and the posterior network's logits, shape (n, K).
+
+        Raises:
+            ValueError: components have no exact density, and there is no key.
         """
-        found: tuple[Array, Array] = _joint_and_logits(self, jnp.asarray(x), condition)
+        if self.inexactness and key is None:
+            raise ValueError(f"the densities of this mixture are estimates ({self.exactness}); give it a key")
+        keys = jax.random.split(key, (len(x), n_samples)) if self.inexactness and key is not None else None
+        found: tuple[Array, Array] = _joint_and_logits(self, jnp.asarray(x), keys, condition)
         return found
 
     def logits(self, x: Any, condition: Any = None) -> Array:
@@ -174,17 +210,21 @@ class MixtureOfFlows(AbstractDistribution):
         found: Array = _network_logits(self, jnp.asarray(x), condition)
         return found
 
-    def responsibilities(self, x: Any, condition: Any = None) -> Array:
+    def responsibilities(
+        self, x: Any, condition: Any = None, key: PRNGKeyArray | None = None, n_samples: int = 1
+    ) -> Array:
         """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
-        return jax.nn.softmax(self._somewhere(self.joint_and_logits(x, condition)[0]), axis=-1)
+        return jax.nn.softmax(self._somewhere(self.joint_and_logits(x, condition, key, n_samples)[0]), axis=-1)
 
-    def elbo(self, x: Any, condition: Any = None) -> Array:
+    def elbo(self, x: Any, condition: Any = None, key: PRNGKeyArray | None = None, n_samples: int = 1) -> Array:
         """The bound Σ_k q(k|x) [log p(x, k) − log q(k|x)] of each point, shape (n,)."""
-        return bound(*self.joint_and_logits(x, condition))
+        return bound(*self.joint_and_logits(x, condition, key, n_samples))
 
-    def posterior_gap(self, x: Any, condition: Any = None) -> Array:
+    def posterior_gap(
+        self, x: Any, condition: Any = None, key: PRNGKeyArray | None = None, n_samples: int = 1
+    ) -> Array:
         """KL(q(k|x) ‖ p(k|x)) = log p(x) − ELBO(x) of each point, shape (n,), in nats."""
-        joint, logits = self.joint_and_logits(x, condition)
+        joint, logits = self.joint_and_logits(x, condition, key, n_samples)
         joint = self._somewhere(joint)
         return jnp.maximum(safe_logsumexp(joint) - bound(joint, logits), 0)
 
@@ -193,7 +233,11 @@ class MixtureOfFlows(AbstractDistribution):
         return jnp.where((joint == -jnp.inf).all(axis=-1, keepdims=True), self.log_weights, joint)
 
     def calibrate(
-        self, x: Array, condition: Array | None = None, weights: Array | None = None
+        self,
+        x: Array,
+        condition: Array | None = None,
+        weights: Array | None = None,
+        key: PRNGKeyArray | None = None,
     ) -> tuple[MixtureOfFlows, Array, Array]:
         """Calibrate every component on a batch, and give log p(x, k) and logits of it, both (n, K).
 
@@ -207,7 +251,7 @@ class MixtureOfFlows(AbstractDistribution):
         groups, found = [], []
         for group, ks in self._members():
             calibrated, log_probs = eqx.filter_vmap(
-                lambda flow, w: flow.calibrate(z, _given(flow, condition), w), in_axes=(eqx.if_array(0), 1)
+                lambda flow, w: flow.calibrate(z, _given(flow, condition), w, key), in_axes=(eqx.if_array(0), 1)
             )(group, row_weights[:, ks])
             groups.append(calibrated)
             found.append(log_probs)
@@ -235,8 +279,11 @@ class MixtureOfFlows(AbstractDistribution):
         Raises:
             ValueError: components are not all alike, or a part of them reads parameters off data.
         """
-        if len(self.groups) > 1 or self.reads_data:
-            raise ValueError("components evaluated only where they are likely must be alike and read no data")
+        if len(self.groups) > 1 or self.reads_data or self.inexactness:
+            raise ValueError(
+                "components evaluated only where they are likely must be alike, exact, and read no data; "
+                "give n_likely=None"
+            )
         axis = None if condition is None else 0
         z, log_det = jax.vmap(self._inner, in_axes=(0, axis))(x, condition)
         logits = jax.vmap(self.seen_logits, in_axes=(0, axis))(jax.vmap(self._view)(x, z), condition)
@@ -308,19 +355,17 @@ def _given(flow: Pushforward, condition: Array | None) -> Array | None:
     return None if flow.cond_shape is None else condition
 
 
-def _component_log_probs(group: Pushforward, z: Array, condition: Array | None) -> Array:
-    found: Array = eqx.filter_vmap(lambda flow: flow._log_prob(z, _given(flow, condition)))(group)
-    return found
-
-
 def _component_weights(logits: Array, weights: Array | None) -> Array:
     q = jax.lax.stop_gradient(jax.nn.softmax(logits))
     return q if weights is None else q * weights[:, None]
 
 
 @eqx.filter_jit
-def _joint_and_logits(mixture: MixtureOfFlows, x: Array, condition: Array | None) -> tuple[Array, Array]:
-    return jax.vmap(mixture._joint_and_logits, in_axes=(0, None if condition is None else 0))(x, condition)
+def _joint_and_logits(
+    mixture: MixtureOfFlows, x: Array, keys: Array | None, condition: Array | None
+) -> tuple[Array, Array]:
+    axes = (0, None if keys is None else 0, None if condition is None else 0)
+    return jax.vmap(mixture._joint_and_logits, in_axes=axes)(x, keys, condition)
 
 
 @eqx.filter_jit

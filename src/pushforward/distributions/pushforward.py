@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections.base import AbstractBijection, Chain
-from pushforward.distributions.base import AbstractDistribution
+from pushforward.bijections.base import AbstractMap
+from pushforward.bijections.compose import Chain
+from pushforward.distributions.base import AbstractDistribution, weigher
+from pushforward.distributions.estimates import check_count, mean_log_weight
 
 
 class Pushforward(AbstractDistribution):
     """A normalizing flow: the distribution of x = f(z), z drawn from a base (Rezende & Mohamed 2015).
 
-    `log p(x) = log p_base(f⁻¹(x)) + log|det Df⁻¹(x)|`.
+    `log p(x) = log p_base(f⁻¹(x)) + log|det Df⁻¹(x)|`. A map that draws numbers of its own, or whose log-determinant is
+    an estimate, gives estimates of it: `elbo` and `log_prob_estimate`.
 
     Arguments:
         base: distribution of z.
-        bijection: the map f, of the base's event shape.
+        bijection: the map f, or a layer like one, of the base's event shape.
 
     Raises:
         ValueError: the event shapes differ.
@@ -32,9 +37,9 @@ class Pushforward(AbstractDistribution):
     """
 
     base: AbstractDistribution
-    bijection: AbstractBijection
+    bijection: AbstractMap
 
-    def __init__(self, base: AbstractDistribution, bijection: AbstractBijection):
+    def __init__(self, base: AbstractDistribution, bijection: AbstractMap):
         if base.shape != bijection.shape:
             raise ValueError(f"base has event shape {base.shape}, bijection {bijection.shape}; they must agree")
         self.base = base
@@ -55,31 +60,67 @@ class Pushforward(AbstractDistribution):
             None if self.bijection.cond_shape is None else condition,
         )
 
-    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+    @property
+    def inexactness(self) -> frozenset[str]:
+        return self.bijection.inexactness
+
+    def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
         for_base, for_map = self._parts(condition)
-        z, log_det = self.bijection.inverse_and_log_det(x, for_map)
-        return self.base._log_prob(z, for_base) + log_det
+        z, log_weight = self.bijection.inverse_and_log_weight(x, key, for_map)
+        return self.base._log_prob(z, for_base) + log_weight
+
+    def sample_and_log_weight(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
+        for_base, for_map = self._parts(condition)
+        key_map = None
+        if self.inexactness:
+            key, key_map = jax.random.split(key)
+        z, log_prob = self.base._sample_and_log_prob(key, for_base)
+        x, log_weight = self.bijection.forward_and_log_weight(z, key_map, for_map)
+        return x, log_prob - log_weight
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        self._require_exact()
+        return self.log_weight(x, None, condition)
 
     def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
-        for_base, for_map = self._parts(condition)
-        return self.bijection.forward(self.base._sample(key, for_base), for_map)
+        return self.sample_and_log_weight(key, condition)[0]  # compiled, what is not used is not computed
 
     def _sample_and_log_prob(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
-        for_base, for_map = self._parts(condition)
-        z, log_prob = self.base._sample_and_log_prob(key, for_base)
-        x, log_det = self.bijection.forward_and_log_det(z, for_map)
-        return x, log_prob - log_det
+        self._require_exact()
+        return self.sample_and_log_weight(key, condition)
 
-    def calibrate(
-        self, x: Array, condition: Array | None = None, weights: Array | None = None
-    ) -> tuple[Pushforward, Array]:
-        """Calibrate the map on a batch; see `AbstractBijection.calibrate`.
+    def elbo(self, x: Any, key: PRNGKeyArray, n_samples: int = 1, condition: Any = None) -> Array:
+        """Estimates of a lower bound on log p(x), unbiased for the bound; log p(x) itself where the map is exact.
+
+        Arguments:
+            x: shape (*batch, *shape).
+            key: a JAX random key.
+            n_samples: draws that the estimate of each point averages.
+            condition: shape (*batch, *cond_shape), or None.
 
         Returns:
-            The calibrated distribution and the log-densities of the batch under it, shape (n,).
+            Shape (*batch,), nats per unit volume of x.
+
+        Raises:
+            ValueError: a shape does not fit, or `n_samples` is below 1.
+        """
+        rows, batch = self._flat(x, condition)
+        return _elbos(self, rows, key, check_count("n_samples", n_samples, 1)).reshape(batch)
+
+    def calibrate(
+        self,
+        x: Array,
+        condition: Array | None = None,
+        weights: Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Pushforward, Array]:
+        """Calibrate the map on a batch; see `AbstractMap.calibrate`.
+
+        Returns:
+            The calibrated distribution and `log_weight` of the batch under it, shape (n,).
         """
         for_base, for_map = self._parts(condition)
-        bijection, z, log_det = self.bijection.calibrate(x, for_map, weights)
+        bijection, z, log_det = self.bijection.calibrate(x, for_map, weights, key)
         axes = (0, None if for_base is None else 0)
         log_prob = jax.vmap(self.base._log_prob, in_axes=axes)(z, for_base)
         return eqx.tree_at(lambda p: p.bijection, self, bijection), log_prob + log_det
@@ -89,6 +130,11 @@ class Pushforward(AbstractDistribution):
         """Whether a part of the map reads parameters off data."""
         return self.bijection.reads_data
 
-    def then(self, bijection: AbstractBijection) -> Pushforward:
+    def then(self, bijection: AbstractMap) -> Pushforward:
         """This flow followed by one more map on the data side."""
         return Pushforward(self.base, Chain([self.bijection, bijection]))
+
+
+@eqx.filter_jit
+def _elbos(flow: Pushforward, rows: tuple[Array, Array | None], key: PRNGKeyArray, n_samples: int) -> Array:
+    return mean_log_weight(weigher(flow), rows, key, n_samples)

@@ -14,29 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.temporal import past_steps
 from pushforward.distributions.base import AbstractDistribution
-from pushforward.networks import MLP
-
-LOG_SCALE_BOUND = 5.0  # soft bound on every log-scale: e^±5
-
-
-class Gaussian(eqx.Module):
-    """Independent normal coordinates, read off a network's output: means, then raw log-scales."""
-
-    loc: Array
-    log_scale: Array
-
-    def __init__(self, output: Array):
-        self.loc, raw = jnp.split(output, 2)
-        self.log_scale = LOG_SCALE_BOUND * jnp.tanh(raw / LOG_SCALE_BOUND)
-
-    def at(self, noise: Array) -> Array:
-        """The value that standard normal noise becomes."""
-        return self.loc + jnp.exp(self.log_scale) * noise
-
-    def log_prob(self, x: Array) -> Array:
-        """Log-density, a scalar."""
-        z = (x - self.loc) * jnp.exp(-self.log_scale)
-        return -(0.5 * z**2 + self.log_scale + 0.5 * jnp.log(2 * jnp.pi)).sum()
+from pushforward.networks import MLP, Gaussian
 
 
 class SequentialLatent(AbstractDistribution):
@@ -122,7 +100,7 @@ class SequentialLatent(AbstractDistribution):
         )
         return cls(jnp.zeros(2 * latent_dim), prior, emission, inference, tuple(shape), window)
 
-    def log_weight(self, x: Array, key: PRNGKeyArray) -> Array:
+    def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
         """log p(x, z) − log q(z | x) at one draw of z; its mean is the evidence lower bound.
 
         Arguments:
@@ -138,6 +116,8 @@ class SequentialLatent(AbstractDistribution):
             emitted = Gaussian(self.emission(jnp.concatenate([z, past])))
             return z, emitted.log_prob(x_t) + Gaussian(before).log_prob(z) - posterior.log_prob(z)
 
+        if key is None:
+            raise ValueError("log_weight draws latent variables; give it a key")
         past = past_steps(x, self.window).reshape(len(x), -1)
         noise = jax.random.normal(key, (len(x), self.initial.shape[0] // 2), x.dtype)
         _, terms = lax.scan(step, jnp.zeros_like(noise[0]), (jnp.arange(len(x)) == 0, x, past, noise))

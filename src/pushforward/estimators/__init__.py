@@ -2,5 +2,6 @@
 
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.mixture import FlowMixture
+from pushforward.estimators.outliers import FlowOutlierDetector
 
-__all__ = ["FlowDensity", "FlowMixture"]
+__all__ = ["FlowDensity", "FlowMixture", "FlowOutlierDetector"]

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
 
-from pushforward.bijections import AbstractBijection, Chain
+from pushforward.bijections import AbstractBijection, Chain, SolveError
 from pushforward.data.columns import Columns, as_float, learn_columns
 from pushforward.estimators.build import FlowSpec
 from pushforward.training import Checkpoint, Fit, Rows, Settings, make_rows
@@ -25,6 +25,7 @@ from pushforward.training.rows import bucket
 FloatArray = NDArray[np.float64]
 SCORE_ROWS = 4096  # rows of one scoring call
 FEWEST_TO_VALIDATE = 50  # below, every row trains
+ESTIMATE_DRAWS = 64  # of a log-density that has no closed form
 FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not held out
 
 
@@ -187,6 +188,13 @@ class FlowEstimator(BaseEstimator):
 
     # -- scoring -------------------------------------------------------------------------------------------
 
+    @property
+    def exactness_(self) -> str:
+        """What log-densities of the fitted flow are: "exact", "unbiased", "lower bound" or "approximate"."""
+        check_is_fitted(self)
+        found: str = self._flow.exactness
+        return found
+
     def _score_in_batches(self, function: Callable[..., Any], X: Any, condition: Any) -> list[list[Any]]:
         """Run `function(flow, s, c)` on rows in standard units, a few padded sizes at a time, for every draw.
 
@@ -214,6 +222,7 @@ class FlowEstimator(BaseEstimator):
 
     def _result(self, values: FloatArray, X: Any = None) -> np.ndarray:
         """Results in JAX's dtype, or in single precision where the rows are."""
+        require_solved(values)
         single = getattr(X, "dtype", None) == np.float32
         return values.astype(np.float32 if single else np.dtype(jnp.result_type(float)), copy=False)
 
@@ -257,6 +266,20 @@ class FlowEstimator(BaseEstimator):
 
     def _in_units(self, inner: AbstractBijection) -> AbstractBijection:
         return Chain([inner, self.columns_.units_map()])
+
+
+def require_solved(values: np.ndarray) -> None:
+    """Refuse rows that a map gave up on, which it marks by NaN.
+
+    Raises:
+        SolveError: there are such rows.
+    """
+    lost = int(np.isnan(values).reshape(len(values), -1).any(axis=1).sum())
+    if lost:
+        raise SolveError(
+            f"the flow's equation did not converge for {lost} of {len(values)} rows; look for extreme values among "
+            "them, or fit again with a stronger weight_decay, so that the flow stretches less"
+        )
 
 
 def check_weights(sample_weight: Any, x: FloatArray) -> FloatArray | None:

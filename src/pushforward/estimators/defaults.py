@@ -10,6 +10,7 @@ import numpy as np
 from pushforward.estimators.build import DENSE_UP_TO
 
 PRIOR_PRECISION = 2.5  # of few columns
+STEPS = 4000  # of training, about
 FEW_ROWS = 5  # for each column of each component
 
 
@@ -23,13 +24,15 @@ def few_rows(n: int, dim: int, k: int) -> bool:
     return starting_scale(dim) and n < FEW_ROWS * dim * k
 
 
-def default_settings(n: int, learning_rate: float = 5e-3, precision: float = PRIOR_PRECISION) -> dict[str, Any]:
+def default_settings(
+    n: int, learning_rate: float = 5e-3, precision: float = PRIOR_PRECISION, steps: int = STEPS
+) -> dict[str, Any]:
     """Training settings for n rows.
 
     The L2 penalty is a Gaussian prior on every parameter, so its weight in the mean loss falls with n.
     """
     batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
-    max_epochs = default_epochs(n, batch_size, steps=4000, least=20)
+    max_epochs = default_epochs(n, batch_size, steps, least=20)
     return {
         "batch_size": batch_size,
         "max_epochs": max_epochs,

@@ -14,10 +14,11 @@ from sklearn.base import DensityMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from pushforward.bijections.base import NOISY
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
-from pushforward.estimators.base import FlowEstimator, bind, check_weights
+from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights, require_solved
 from pushforward.estimators.build import build_flow
 from pushforward.estimators.defaults import default_settings, starting_scale
 from pushforward.estimators.partition import moments
@@ -144,7 +145,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             return self._rows(x, table, index, weight=None if weight is None else weight[index])
 
         rows = table_of(train_index)
-        settings = self._training_settings(len(train_index), default_settings(len(train_index)))
+        settings = self._training_settings(len(train_index), self._defaults(len(train_index)))
         n_init = 1 if going_on else self._count("n_init")
         model = self._flow if going_on else self._start(rows, seed, n_init)
         noise = self.columns_.noise
@@ -161,6 +162,10 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         )
         self._keep(fit, fit.model)
         return self
+
+    def _defaults(self, n: int) -> dict[str, Any]:
+        """Training settings for n rows where the user says nothing."""
+        return default_settings(n)
 
     def _start(self, rows: Rows, seed: int, n_init: int) -> Pushforward:
         """The untrained flow, or several with a restart axis, placed where the rows are."""
@@ -198,7 +203,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """Log-density of every row, in nats per unit volume of the data's units.
 
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
-        density of the others given them) from a few fixed draws within each unit step.
+        density of the others given them) from a few fixed draws within each unit step. Of a flow without an exact
+        density (`exactness_` says so) it is an importance-weighted estimate of 64 draws, or a bound where
+        log-determinants are estimates.
 
         Parameters:
             X: shape (n, D).
@@ -228,7 +235,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         check_is_fitted(self)
         key, given = sampling_inputs(self, n, condition, random_state)
-        return self.columns_.restore(self._flow.sample(key, (n,), given))
+        rows = np.asarray(self._flow.sample(key, (n,), given))
+        require_solved(rows)
+        return self.columns_.restore(rows)
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
@@ -258,7 +267,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         table = self._check_condition(condition, len(z), fitting=False)
         c = self._standard_condition(table)
         parts = list(self._batches(_from_noise, z, c))
-        return self.columns_.restore(np.concatenate([part[0] for part in parts]))
+        rows = np.concatenate([part[0] for part in parts])
+        require_solved(rows)
+        return self.columns_.restore(rows)
 
 
 def unbounded(columns: Columns, s: np.ndarray) -> np.ndarray:
@@ -283,14 +294,20 @@ def sampling_inputs(estimator: Any, n: int, condition: Any, random_state: Any) -
 
 @eqx.filter_jit
 def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Array:
-    return flow.log_prob(s, c)
+    if not flow.inexactness:
+        return flow.log_prob(s, c)
+    key = jax.random.key(0)  # the same rows have the same scores
+    if flow.inexactness & NOISY:
+        return flow.elbo(s, key, ESTIMATE_DRAWS, c)
+    estimate: Array = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
+    return estimate
 
 
 @eqx.filter_jit
 def _to_noise(flow: Pushforward, s: Array, c: Array | None) -> Array:
-    return jax.vmap(flow.bijection.inverse, in_axes=(0, None if c is None else 0))(s, c)
+    return flow.bijection.inverse_batch(s, jax.random.key(0), c)[0]
 
 
 @eqx.filter_jit
 def _from_noise(flow: Pushforward, z: Array, c: Array | None) -> Array:
-    return jax.vmap(flow.bijection.forward, in_axes=(0, None if c is None else 0))(z, c)
+    return flow.bijection.forward_batch(z, jax.random.key(0), c)[0]

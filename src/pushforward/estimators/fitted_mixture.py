@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Array
 from scipy.special import logsumexp, softmax
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from pushforward import trees
 from pushforward.bijections import Chain
 from pushforward.distributions import MixtureOfFlows
-from pushforward.estimators.base import FloatArray, FlowEstimator
+from pushforward.estimators.base import ESTIMATE_DRAWS, FloatArray, FlowEstimator
 from pushforward.estimators.density import sampling_inputs
 from pushforward.estimators.draws import draw_rows
 from pushforward.trees import Frozen
@@ -140,4 +141,4 @@ def _logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> Array:
 
 @eqx.filter_jit
 def _joint_and_logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tuple[Array, Array]:
-    return mixture.joint_and_logits(s, c)
+    return mixture.joint_and_logits(s, c, jax.random.key(0), ESTIMATE_DRAWS)

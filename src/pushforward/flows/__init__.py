@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from pushforward.distributions import Pushforward
 from pushforward.flows.autoregressive import bnaf, iaf, maf, naf, spline_autoregressive
+from pushforward.flows.continuous import continuous
 from pushforward.flows.coupling import nice, real_nvp, spline_coupling
 from pushforward.flows.elementary import convex_combination_iaf, householder, planar, radial, sylvester
+from pushforward.flows.indexed import continuously_indexed
+from pushforward.flows.residual import residual
 
 RECIPES: dict[str, Callable[..., Pushforward]] = {
     "real_nvp": real_nvp,
@@ -23,23 +27,31 @@ RECIPES: dict[str, Callable[..., Pushforward]] = {
     "sylvester": sylvester,
     "householder": householder,
     "convex_combination_iaf": convex_combination_iaf,
+    "residual": residual,
+    "continuous": continuous,
 }
 
 
+INDEXED = "indexed_"  # before the name of a recipe: its continuously-indexed flow
+
+
 def recipe(name: str) -> Callable[..., Pushforward]:
-    """The recipe of that name.
+    """The recipe of that name; "indexed_" before it asks for its continuously-indexed flow.
 
     Raises:
         ValueError: no recipe has that name.
     """
-    if name not in RECIPES:
-        raise ValueError(f"unknown flow {name!r}; choose one of {sorted(RECIPES)}")
-    return RECIPES[name]
+    inside = name.removeprefix(INDEXED)
+    if inside not in RECIPES:
+        raise ValueError(f'unknown flow {name!r}; choose one of {sorted(RECIPES)}, perhaps with "{INDEXED}" before it')
+    return RECIPES[name] if inside == name else functools.partial(continuously_indexed, RECIPES[inside])
 
 
 __all__ = [
     "RECIPES",
     "bnaf",
+    "continuous",
+    "continuously_indexed",
     "convex_combination_iaf",
     "householder",
     "iaf",
@@ -50,6 +62,7 @@ __all__ = [
     "radial",
     "real_nvp",
     "recipe",
+    "residual",
     "spline_autoregressive",
     "spline_coupling",
     "sylvester",

@@ -17,11 +17,13 @@ from pushforward.bijections import (
     AbstractSequential,
     Affine,
     DeepSigmoid,
+    InexactError,
     Invert,
     Planar,
     Sylvester,
     Triangular,
 )
+from pushforward.bijections.base import NOISY
 from pushforward.distributions import AbstractDistribution, MixtureOfFlows, Normal, Pushforward
 from pushforward.inference.start import Gaussian
 
@@ -42,6 +44,11 @@ def family(flow: str | Recipe, key: PRNGKeyArray, starts: list[Gaussian], n_laye
     """
     keys = jax.random.split(key, len(starts))
     parts = [_started(flow, key, start, n_layers) for key, start in zip(keys, starts, strict=True)]
+    if parts[0].inexactness & NOISY:
+        raise InexactError(
+            f"log-determinants of this family are estimates ({parts[0].exactness}), which bias importance weights; "
+            'choose a recipe with exact ones, such as lambda key, size: flows.residual(key, size, log_det="exact")'
+        )
     return parts[0] if len(parts) == 1 else MixtureOfFlows(parts, log_weights=jnp.stack([s.elbo for s in starts]))
 
 
@@ -101,6 +108,8 @@ def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pus
 
 def inverse_is_quick(model: AbstractDistribution) -> bool:
     """Whether the way from draws to noise is closed-form or short, so that path gradients are worth their inverse."""
+    if model.inexactness:
+        return False  # it is another way than the draw came
     (size,) = model.shape
     nodes = jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, (*ITERATIVE, Invert)))
 

@@ -106,7 +106,7 @@ def _draws(model: AbstractDistribution, target: Target, key: PRNGKeyArray) -> tu
     """CHECKED draws, as real vectors and as values, with both log-densities of the vector."""
 
     def one(key: PRNGKeyArray) -> tuple[Array, Any, Array, Array]:
-        u, log_q = model._sample_and_log_prob(key)
+        u, log_q = model.sample_and_log_weight(key)
         return u, target.support.constrain(u)[0], target(u), log_q
 
     return jax.vmap(one)(jax.random.split(key, CHECKED))

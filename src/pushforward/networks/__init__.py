@@ -2,7 +2,9 @@
 
 from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
 from pushforward.networks.convolutional import Convolutional, image_sides
+from pushforward.networks.gaussian import Gaussian
 from pushforward.networks.linear_chain import LinearChain
+from pushforward.networks.lipschitz import Lipschitz, norm_bound
 from pushforward.networks.made import MADE
 from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear, Trunk
 
@@ -13,8 +15,11 @@ __all__ = [
     "BlockLinear",
     "BlockTriangular",
     "Convolutional",
+    "Gaussian",
     "Linear",
     "LinearChain",
+    "Lipschitz",
     "Trunk",
     "image_sides",
+    "norm_bound",
 ]

@@ -19,7 +19,7 @@ def weighted_mean(values: Array, weight: Array) -> Array:
 
 
 class NegativeLogLikelihood(eqx.Module):
-    """The mean of −log p(x) over a batch.
+    """The mean of −log p(x) over a batch; of a flow without an exact density, of a bound on it.
 
     Arguments:
         noise: width of uniform noise on each column, shape (D,), or None.
@@ -38,7 +38,8 @@ class NegativeLogLikelihood(eqx.Module):
 
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
         x = add_noise(batch.x, self.noise, key)
-        return weighted_mean(-model.calibrate(x, batch.condition, batch.weight)[1], batch.weight)
+        key_map = jax.random.fold_in(key, 1) if model.inexactness else None
+        return weighted_mean(-model.calibrate(x, batch.condition, batch.weight, key_map)[1], batch.weight)
 
 
 class OrderAgnosticLikelihood(eqx.Module):

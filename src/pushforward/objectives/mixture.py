@@ -54,7 +54,8 @@ class MixtureBound(eqx.Module):
         x = add_noise(batch.x, self.noise, key_x)
         target = self._target(batch)
         if self.n_likely is None or self.n_likely >= model.n_components:
-            _, joint, logits = model.calibrate(x, batch.condition, batch.weight)
+            key_maps = jax.random.fold_in(key, 2) if model.inexactness else None
+            _, joint, logits = model.calibrate(x, batch.condition, batch.weight, key_maps)
             ranked = logits
         else:
             joint, logits = model.likely_joint_and_logits(x, batch.condition, self.n_likely, target)
@@ -133,6 +134,6 @@ class PosteriorFit(eqx.Module):
     """
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
-        _, joint, logits = model.calibrate(batch.x, batch.condition, batch.weight)
+        _, joint, logits = model.calibrate(batch.x, batch.condition, batch.weight, key if model.inexactness else None)
         exact = jax.lax.stop_gradient(jax.nn.softmax(joint))
         return weighted_mean(-(exact * jax.nn.log_softmax(logits)).sum(-1), batch.weight)

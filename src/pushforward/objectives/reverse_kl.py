@@ -62,7 +62,7 @@ class ReverseKL(eqx.Module):
         keys = jax.random.split(key, self.n_draws)
         if self.path:
             return jnp.mean(jax.vmap(lambda key: excess(model._sample(key)))(keys))
-        return jnp.mean(jax.vmap(excess)(*jax.vmap(model._sample_and_log_prob)(keys)))
+        return jnp.mean(jax.vmap(excess)(*jax.vmap(model.sample_and_log_weight)(keys)))
 
     def _share(self, batch: Batch | None) -> Array | float:
         """The weight of log p; 1 where the loss is evaluated."""

@@ -45,6 +45,7 @@ class Fit(Generic[M]):
         bad_steps: steps skipped because the gradient was not finite.
         interrupted: whether it was ended by Ctrl-C.
         restart: which restart won, and `losses` of all of them.
+        restarts: the models of all restarts, with a restart axis; `model` where there is one.
         seconds: wall time, compilation included.
     """
 
@@ -56,6 +57,7 @@ class Fit(Generic[M]):
     interrupted: bool
     restart: int
     losses: list[float]
+    restarts: M
     seconds: float
 
     def whole(self) -> M:
@@ -119,7 +121,7 @@ def train(
     """
     began = time.monotonic()
     side_by_side = n_restarts > 1
-    model = _started(model, rows, side_by_side)
+    model = _calibrated(model, rows, side_by_side)  # some maps start there
     params, rest = trees.partition(model, where)
     keys = jax.random.split(key, n_restarts) if side_by_side else key
     state = _start_state(params, keys, settings.averaging > 0, side_by_side)
@@ -180,8 +182,8 @@ def _keep(checkpoint: Checkpoint, state: State, history: list[dict[str, Any]]) -
         )
 
 
-def _started(model: Any, rows: Rows, side_by_side: bool) -> Any:
-    """The model with what it reads off data read off the training rows, each restart's own: some maps start there."""
+def _calibrated(model: Any, rows: Rows, side_by_side: bool) -> Any:
+    """The model with what it reads off data read off the training rows, each restart's own."""
     if not model.reads_data:
         return model
     start = eqx.filter_vmap(calibrated, in_axes=(eqx.if_array(0), None)) if side_by_side else calibrated
@@ -254,12 +256,8 @@ def _finish(
             stacklevel=4,
         )
 
-    def pick(tree: Any) -> Any:
-        return trees.unstack(tree, restart) if side_by_side else tree
-
-    model = trees.combine(pick(state.best), pick(fixed.rest))
-    if model.reads_data:
-        model = eqx.filter_jit(calibrated)(model, fixed.rows)
+    restarts = _calibrated(trees.combine(state.best, fixed.rest), fixed.rows, side_by_side)
+    model = trees.unstack(restarts, restart) if side_by_side else restarts
     bad_steps = int(np.atleast_1d(np.asarray(state.bad_steps))[restart])
     if bad_steps:
         warnings.warn(
@@ -285,6 +283,7 @@ def _finish(
         interrupted=interrupted,
         restart=restart,
         losses=losses.tolist(),
+        restarts=restarts,
         seconds=time.monotonic() - began,
     )
 

@@ -145,7 +145,10 @@ def evaluate(fixed: Fixed, params: Any, rows: Rows, batch_size: int) -> Array:
 
 def calibrated(model: Any, rows: Rows) -> Any:
     """The model with what it reads off data read off all training rows."""
-    return model.calibrate(rows.x, rows.condition, rows.weight)[0] if model.reads_data else model
+    if not model.reads_data:
+        return model
+    key = jax.random.key(0) if model.inexactness else None  # of estimates that are not used
+    return model.calibrate(rows.x, rows.condition, rows.weight, key)[0]
 
 
 def run_epoch(state: State, fixed: Fixed, batch_size: int) -> tuple[State, Metrics]:

@@ -1,0 +1,65 @@
+"""Residual flows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward.bijections import ActNorm, Chain, Residual, Stack
+from pushforward.distributions import Normal, Pushforward
+from pushforward.flows._transformers import quick
+from pushforward.flows.checks import checked
+from pushforward.networks import Lipschitz
+
+
+@checked
+def residual(
+    key: PRNGKeyArray,
+    dim: int,
+    *,
+    cond_dim: int | None = None,
+    n_layers: int = 8,
+    hidden_sizes: Sequence[int] = (64, 64),
+    log_det: str | None = None,
+    bound: float = 0.97,
+    fast: str = "density",
+) -> Pushforward:
+    """Residual flow: layers x + g(x) with g a contraction (Behrmann et al. 2019; Chen et al. 2019).
+
+    The quick direction costs one pass and a log-determinant, exact up to 4 coordinates and an unbiased estimate of 4
+    passes on average beyond; the other one a fixed-point iteration.
+
+    Arguments:
+        key: a JAX random key.
+        dim: D, size of the event.
+        cond_dim: size of the condition, or None.
+        n_layers: residual layers, with a trained scale and shift (ActNorm) between them.
+        hidden_sizes: units of each network's hidden layers.
+        log_det: "exact", "unbiased" or "truncated"; None for exact up to 4 coordinates and unbiased beyond.
+        bound: Lipschitz constant of every g, below 1.
+        fast: "density" or "sampling": the quick direction.
+
+    Returns:
+        A flow of event shape (dim,).
+
+    Raises:
+        ValueError: a size, the bound, `log_det` or `fast` is not as said.
+
+    Example:
+        >>> import jax
+        >>> from pushforward import flows
+        >>> flow = flows.residual(jax.random.key(0), 2, n_layers=2, hidden_sizes=(8,))
+        >>> flow.sample(jax.random.key(1), (10,)).shape, flow.exactness
+        ((10, 2), 'exact')
+    """
+
+    def one(key: Array) -> Chain:
+        network = Lipschitz.init(key, dim, dim, hidden_sizes, bound, cond_dim)
+        layer = quick(Residual(network, dim, log_det, cond_dim=cond_dim), "sampling", fast)
+        return Chain([layer, ActNorm.init((dim,))])
+
+    layers = Stack(eqx.filter_vmap(one)(jax.random.split(key, n_layers)))
+    return Pushforward(Normal.standard((dim,)), layers)

@@ -1,0 +1,152 @@
+"""Networks that stretch no distance, so that what is added to the identity can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pushforward.networks.mlp import Linear, draw_layers
+
+GRAM_STEPS = 6  # the bound is then above the largest singular value by a factor of rank^(1/128) at most
+LARGEST_SLOPE = 1.0998  # of x · sigmoid(x)
+
+
+@jax.custom_jvp
+def norm_bound(weight: Float[Array, "n_out n_in"]) -> Float[Array, ""]:
+    """An upper bound on the largest singular value, a few parts in a hundred above it.
+
+    Squaring the Gram matrix again and again leaves its largest eigenvalue alone: ‖W‖ ≤ ‖(WᵀW)^(2ᵗ)‖_F^(1/2ᵗ⁺¹). Unlike
+    power iteration, which comes from below, it is safe at every step, smooth in W, and has no state (Delattre et al.
+    2023, "Efficient bound of Lipschitz constant for convolutional layers by Gram iteration").
+
+    Arguments:
+        weight: a matrix.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.networks import norm_bound
+        >>> round(norm_bound(jnp.diag(jnp.array([3.0, 1.0]))).item(), 3)
+        3.0
+    """
+    return _norm_and_powers(weight)[0]
+
+
+@norm_bound.defjvp
+def _norm_bound_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """The bound is tr(G^(2ᵗ⁺¹))^(1/2ᵗ⁺²) of the Gram matrix G, and its gradient along W G^(2ᵗ⁺¹ − 1).
+
+    That power is the product of those that the bound has computed; the size of the gradient follows from
+    ⟨gradient, W⟩ = bound, as the bound scales with W. It costs half of what gradients through each square do.
+    """
+    (weight,), (tangent,) = primals, tangents
+    bound, powers = _norm_and_powers(weight)
+    along = weight / jnp.maximum(bound, _tiny(weight))
+    for power in powers:
+        along = along @ power if weight.shape[0] >= weight.shape[1] else power @ along
+        along = along / jnp.maximum(jnp.abs(along).max(), _tiny(weight))
+    share = jnp.vdot(along, weight / jnp.maximum(bound, _tiny(weight)))
+    return bound, jnp.vdot(along, tangent) / jnp.maximum(share, _tiny(weight))
+
+
+def _tiny(weight: Array) -> float:
+    smallest: float = np.finfo(weight.dtype).tiny.item()
+    return smallest
+
+
+def _norm_and_powers(weight: Array) -> tuple[Array, list[Array]]:
+    """The bound, and the powers G, G², G⁴, … of the Gram matrix, each up to a factor."""
+    largest = jnp.maximum(jnp.abs(weight).max(), _tiny(weight))  # squares of large entries are beyond the dtype
+    weight = weight / largest
+    gram = weight.T @ weight if weight.shape[0] >= weight.shape[1] else weight @ weight.T
+    log_scale, powers = jnp.zeros((), gram.dtype), []  # the power is gram · exp(log_scale)
+    for _ in range(GRAM_STEPS):
+        size = jnp.maximum(jnp.linalg.norm(gram), _tiny(weight))
+        powers.append(gram / size)
+        gram, log_scale = powers[-1] @ powers[-1], 2 * (log_scale + jnp.log(size))
+    size = jnp.maximum(jnp.linalg.norm(gram), _tiny(weight))
+    bound: Array = largest * jnp.exp((jnp.log(size) + log_scale) / 2 ** (GRAM_STEPS + 1))
+    return bound, [*powers, gram / size]
+
+
+def contracted(weight: Float[Array, "n_out n_in"], bound: float) -> Float[Array, "n_out n_in"]:
+    """The matrix, shrunk where needed to stretch by at most `bound`."""
+    return weight * jnp.minimum(1.0, bound / norm_bound(weight))
+
+
+def lip_swish(x: Array, sharpness: Array) -> Array:
+    """x · sigmoid(βx) / 1.0998, smooth, of slope between −0.1 and 1 (Chen et al. 2019)."""
+    return x * jax.nn.sigmoid(sharpness * x) / LARGEST_SLOPE
+
+
+class Lipschitz(eqx.Module):
+    """A perceptron with ‖g(x) − g(y)‖ ≤ bound · ‖x − y‖ for every value of its parameters.
+
+    Every matrix is divided by a bound on its norm where that is above its share, and activations are LipSwish (Chen et
+    al. 2019, "Residual flows for invertible generative modeling").
+
+    Arguments (of `init`):
+        key: a JAX random key.
+        n_in: inputs.
+        n_out: outputs.
+        hidden_sizes: units of each hidden layer.
+        bound: the Lipschitz constant, below 1 for a residual map.
+        cond_dim: size of the condition, or None; the bound is on the dependence on x alone.
+        output_scale: scale of the last layer's weights.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import Lipschitz
+        >>> Lipschitz.init(jax.random.key(0), 3, 3, (8,)).bound
+        0.97
+    """
+
+    layers: tuple[Linear, ...]
+    raw_sharpness: Float[Array, " n_hidden"]
+    context: Float[Array, "width cond"] | None
+    bound: float = eqx.field(static=True)
+
+    @classmethod
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        n_in: int,
+        n_out: int,
+        hidden_sizes: Sequence[int],
+        bound: float = 0.97,
+        cond_dim: int | None = None,
+        output_scale: float = 0.1,
+    ) -> Lipschitz:
+        """Draw a network to train."""
+        if not bound > 0:
+            raise ValueError(f"bound must be above 0; got {bound!r}")
+        key_layers, key_context = jax.random.split(key)
+        layers = draw_layers(key_layers, [n_in, *hidden_sizes, n_out], output_scale)
+        width = layers[0].bias.shape[0]
+        context = None if cond_dim is None else jax.random.normal(key_context, (width, cond_dim)) / cond_dim**0.5
+        return cls(layers, jnp.full(len(hidden_sizes), 0.5), context, float(bound))
+
+    def fixed_norms(self) -> Lipschitz:
+        """The same function with its matrices shrunk once and for all, for many evaluations at one set of weights."""
+        share = self.bound ** (1 / len(self.layers))
+        weights = [contracted(layer.weight, share) for layer in self.layers]
+        shrunk: Lipschitz = eqx.tree_at(lambda n: [layer.weight for layer in n.layers], self, weights)
+        return shrunk
+
+    def raw(self, x: Float[Array, " n_in"], condition: Array | None = None) -> Float[Array, " n_out"]:
+        """The network with its matrices as they are, which `fixed_norms` has shrunk."""
+        sharpness = jax.nn.softplus(self.raw_sharpness)
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i == 0 and self.context is not None and condition is not None:
+                x = x + self.context @ condition
+            if i < len(self.layers) - 1:
+                x = lip_swish(x, sharpness[i])
+        return x
+
+    def __call__(self, x: Float[Array, " n_in"], condition: Array | None = None) -> Float[Array, " n_out"]:
+        return self.fixed_norms().raw(x, condition)

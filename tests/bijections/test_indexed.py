@@ -1,0 +1,126 @@
+"""Continuously-indexed layers against quadrature over their index."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy.stats import norm
+
+from pushforward import flows, trees
+from pushforward.bijections import Affine, Chain, Indexed, InexactError, Invert, Stack
+from pushforward.distributions import Normal, Pushforward
+from pushforward.networks import MLP
+from tests.keys import cheap_key
+
+
+def shaken(model, scale: float = 0.3, seed: int = 5):
+    """The model with raw leaves as training might leave them."""
+    n = trees.n_parameters(model)
+    return trees.offset(model, scale * jax.random.normal(cheap_key(seed), (n,)))
+
+
+def layer(seed: int = 0) -> Indexed:
+    return shaken(Indexed.init(cheap_key(seed), 1, 1, (4,)), 0.1)
+
+
+def by_quadrature(flow: Pushforward, x: float) -> float:
+    """log p(x) of an affine layer of one number in front of an Indexed one: the integral over the index."""
+    indexed, affine = flow.bijection.bijections
+    u = jnp.linspace(-12, 12, 20001)[:, None]
+    v, log_det = affine.inverse_and_log_det(jnp.array([x]))
+
+    def term(u):
+        log_scale, shift = indexed._moments(u)
+        z = (v - shift) * jnp.exp(-log_scale)
+        return norm.logpdf(z).sum() + indexed._index(indexed.prior, z, None).log_prob(u) - log_scale.sum() + log_det
+
+    return float(jax.nn.logsumexp(jax.vmap(term)(u)) + jnp.log(u[1, 0] - u[0, 0]))
+
+
+def flow_of_one() -> Pushforward:
+    return Pushforward(Normal.standard((1,)), Chain([layer(), Affine(jnp.array([0.4]), jnp.array([1.7]))]))
+
+
+@pytest.mark.parametrize("x", [-2.0, 0.3, 3.0])
+def test_importance_weights_converge_to_the_integral_over_the_index(x: float) -> None:
+    flow, key = flow_of_one(), jax.random.key(0)
+    truth = by_quadrature(flow, x)
+    found = flow.log_prob_estimate(jnp.array([x]), key, 5000)
+    assert abs(float(found.value) - truth) < 4 * float(found.standard_error) + 1e-4
+    assert float(found.standard_error) < 0.05
+    assert float(flow.elbo(jnp.array([x]), key, 5000)) < truth  # and the bound is below
+
+
+def test_draws_match_the_density() -> None:
+    flow = flow_of_one()
+    grid = np.linspace(-10, 12, 201)
+    density = np.exp(np.asarray(flow.log_prob_estimate(grid[:, None], jax.random.key(0), 500).value))
+    step = grid[1] - grid[0]
+    assert density.sum() * step == pytest.approx(1, abs=0.01)
+    draws = np.sort(np.asarray(flow.sample(jax.random.key(1), (4000,))).ravel())
+    cumulative = np.interp(draws, grid + step / 2, np.cumsum(density) * step)
+    assert np.abs(cumulative - (np.arange(4000) + 0.5) / 4000).max() < 0.035  # Kolmogorov's distance
+
+
+def test_weights_of_draws_bound_the_density_from_above() -> None:
+    """As a variational family: E[log p(z) − w] over draws is at least E[log p(x)]."""
+    flow = flow_of_one()
+    x, weight = jax.vmap(flow.sample_and_log_weight)(jax.random.split(jax.random.key(0), 4000))
+    truth = flow.log_prob_estimate(x[:500], jax.random.key(1), 200).value
+    assert float((weight[:500] - truth).mean()) > 0
+
+
+def test_each_way_round_undoes_the_other() -> None:
+    """With the index of the other direction, point and weight come back."""
+    indexed = shaken(Indexed.init(cheap_key(1), 3, 2, (8,)))
+    z, u = jnp.array([0.3, -1.0, 2.0]), jnp.array([0.5, -0.7])
+    at_u = eqx.tree_at(lambda m: (m.prior, m.posterior), indexed, (Told(u), Told(u)))
+    x, there = at_u.forward_and_log_weight(z, jax.random.key(0))
+    back, returned = at_u.inverse_and_log_weight(x, jax.random.key(0))
+    assert np.allclose(back, z, atol=1e-5)
+    assert float(there + returned) == pytest.approx(0, abs=1e-4)
+    jacobian = jax.jacfwd(lambda z: at_u.forward_and_log_weight(z, jax.random.key(0))[0])(z)
+    assert float(there) == pytest.approx(float(jnp.linalg.slogdet(jacobian)[1]), abs=1e-4)
+
+
+class Told(eqx.Module):
+    """In the place of a network: moments that leave no doubt about the index."""
+
+    u: jax.Array
+
+    def __call__(self, point: jax.Array) -> jax.Array:
+        return jnp.concatenate([self.u, jnp.full_like(self.u, -1e3)])
+
+
+def test_chains_carry_the_weakest_part_and_name_what_to_call() -> None:
+    exact = Affine(jnp.zeros(1), jnp.ones(1))
+    for whole in (Chain([exact, layer()]), Invert(layer()), Stack(trees.stack([layer(0), layer(1)]))):
+        assert whole.exactness == "lower bound"
+        with pytest.raises(InexactError, match="inverse_and_log_weight"):
+            whole.inverse_and_log_det(jnp.zeros(1))
+    assert Chain([exact, exact]).exactness == "exact"
+    flow = flow_of_one()
+    with pytest.raises(InexactError, match=r"log_prob_estimate\(x, key, n_samples\)"):
+        flow.log_prob(jnp.zeros(1))
+    with pytest.raises(ValueError, match="key"):
+        layer().inverse_and_log_weight(jnp.zeros(1), None)
+
+
+def test_networks_must_fit() -> None:
+    indexed = Indexed.init(cheap_key(0), 2, 1, (4,))
+    with pytest.raises(ValueError, match="moments must give 4 numbers"):
+        Indexed(indexed.prior, indexed.posterior, MLP.init(cheap_key(1), 1, 6, ()), 2)
+    with pytest.raises(ValueError, match="same even number"):
+        Indexed(indexed.prior, MLP.init(cheap_key(1), 2, 6, ()), indexed.moments, 2)
+
+
+@pytest.mark.parametrize("name", ["maf", "real_nvp", "nice", "spline_autoregressive", "bnaf", "iaf", "residual"])
+def test_any_recipe_can_be_indexed(name: str) -> None:
+    flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,)), 0.05)
+    assert flow.exactness == "lower bound"
+    x = flow.sample(jax.random.key(0), (3,))
+    estimate = flow.log_prob_estimate(x, jax.random.key(1), 100)
+    assert np.isfinite(np.asarray(estimate.value)).all()
+    # exact parts alone leave nothing to estimate
+    assert flows.recipe(name)(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,)).exactness == "exact"

@@ -1,0 +1,105 @@
+"""FlowOutlierDetector: planted outliers, thresholds, support, files, bad input."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import pushforward as pf
+from pushforward.estimators.outliers import concentrated
+from tests.estimators.small import SMALL
+
+N, FAR = 200, 12
+
+
+def detector(**options: Any) -> pf.FlowOutlierDetector:
+    return pf.FlowOutlierDetector(**{**SMALL, "max_epochs": 20, **options})
+
+
+def planted(seed: int = 0) -> tuple[Any, Any]:
+    """A correlated Gaussian, with a small cluster off its axis that no single column tells apart."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(N, 2)) @ [[1.0, 0.95], [0.0, 0.3]]
+    x[:FAR] = [1.5, -1.5] + 0.05 * rng.normal(size=(FAR, 2))
+    return x, np.arange(N) < FAR
+
+
+X, OUT = planted()
+
+
+@pytest.fixture(scope="module")
+def fitted() -> pf.FlowOutlierDetector:
+    return detector(contamination=FAR / N).fit(X)
+
+
+def test_a_planted_cluster_is_found(fitted: pf.FlowOutlierDetector) -> None:
+    assert ((fitted.predict(X) == -1) == OUT).all()
+    assert not fitted.support_[OUT].any()  # it was not learned
+    assert fitted.support_.sum() == round(0.7 * N)
+    assert roc_auc_score(OUT, -fitted.score_samples(X)) == 1.0
+
+
+def test_decisions_are_scores_above_the_threshold(fitted: pf.FlowOutlierDetector) -> None:
+    decisions = fitted.decision_function(X)
+    assert np.allclose(decisions, fitted.score_samples(X) - fitted.offset_)
+    assert ((decisions < 0) == (fitted.predict(X) == -1)).all()
+    assert fitted.predict([[50.0, -50.0]]).tolist() == [-1]
+
+
+def test_fit_predict_is_fit_and_predict(fitted: pf.FlowOutlierDetector) -> None:
+    assert (detector(contamination=FAR / N).fit_predict(X) == fitted.predict(X)).all()
+
+
+def test_the_automatic_threshold_spares_rows_that_belong(fitted: pf.FlowOutlierDetector) -> None:
+    auto = detector().fit(X)
+    assert (auto.predict(X[OUT]) == -1).all()
+    assert (auto.predict(X[~OUT]) == -1).mean() < 0.05
+    assert auto.offset_ != fitted.offset_
+
+
+def test_detectors_keep_their_threshold_in_files(fitted: pf.FlowOutlierDetector, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "model")
+    loaded = pf.load(tmp_path / "model")
+    assert isinstance(loaded, pf.FlowOutlierDetector) and loaded.offset_ == fitted.offset_
+    assert (loaded.predict(X) == fitted.predict(X)).all() and (loaded.support_ == fitted.support_).all()
+
+
+def test_a_single_column_goes_through_a_spline() -> None:
+    rows = np.random.default_rng(0).normal(size=(100, 1))
+    rows[0] = 30
+    found = pf.FlowOutlierDetector(contamination=0.01, max_epochs=3, random_state=0).fit(rows)
+    assert found._spec(1).flow == "spline_coupling" and np.flatnonzero(found.predict(rows) == -1).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"contamination": 0.0}, r'contamination must be a number in \(0, 0.5\] or "auto"; got 0.0'),
+        ({"contamination": 0.6}, "contamination must be"),
+        ({"contamination": "some"}, "contamination must be"),
+        ({"support_fraction": 0.0}, r"support_fraction must be a number in \(0, 1\]; got 0.0"),
+        ({"support_fraction": 1.5}, "support_fraction must be"),
+        ({"support_fraction": float("nan")}, "support_fraction must be"),
+    ],
+)
+def test_shares_that_are_none_are_refused_before_any_work(options: dict[str, Any], message: str) -> None:
+    made = pf.FlowOutlierDetector()
+    made.set_params(**options)
+    with pytest.raises(ValueError, match=message):
+        made.fit(X)
+    assert not hasattr(made, "columns_")
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.6])
+def test_concentration_leaves_a_large_minority(fraction: float) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(300, 3))
+    z[:100] = 6 + 2 * rng.normal(size=(100, 3))
+    assert not concentrated(z, fraction)[:100].any()
+    assert concentrated(z, fraction).sum() == np.ceil(fraction * 300)
+
+
+def test_a_whole_support_is_every_row() -> None:
+    assert concentrated(np.zeros((5, 2)), 1.0).all()
