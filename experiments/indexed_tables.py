@@ -80,7 +80,7 @@ def main() -> None:
         row: list[Any] = [table, X.shape[1], len(X)]
         row += [v for name in OPTIONS for v in (sizes[name], round(float(np.mean(np.concatenate(found[name]))), 4))]
         row += [round(float(gains.mean()), 4), round(float(gains.std() / len(gains) ** 0.5), 4)]
-        row.append(sum(a.mean() > b.mean() for a, b in zip(found["indexed_maf"], found["maf"], strict=True)))
+        row.append(sum(bool(a.mean() > b.mean()) for a, b in zip(found["indexed_maf"], found["maf"], strict=True)))
         if asked.epochs is None:
             head = ["table", "columns", "rows", "MAF: parameters", "log-density", "indexed MAF: parameters"]
             head += ["log-density", "gain", "standard error", "seeds above"]

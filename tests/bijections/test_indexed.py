@@ -8,7 +8,7 @@ import pytest
 from jax.scipy.stats import norm
 
 from pushforward import flows, trees
-from pushforward.bijections import Affine, Chain, Indexed, InexactError, Invert, Stack
+from pushforward.bijections import ActNorm, Affine, Chain, Fixed, Indexed, InexactError, Invert, Stack
 from pushforward.distributions import Normal, Pushforward
 from pushforward.networks import MLP
 from tests.keys import cheap_key
@@ -124,3 +124,9 @@ def test_any_recipe_can_be_indexed(name: str) -> None:
     assert np.isfinite(np.asarray(estimate.value)).all()
     # exact parts alone leave nothing to estimate
     assert flows.recipe(name)(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,)).exactness == "exact"
+
+
+def test_fixed_statistics_leave_exactness_as_it_is() -> None:
+    fixed = Fixed(Chain([layer(), ActNorm.init((1,))]))
+    assert fixed.exactness == "lower bound"
+    assert fixed.inverse_and_log_weight(jnp.ones(1), jax.random.key(0))[0].shape == (1,)

@@ -1,5 +1,6 @@
 """Residual maps: contraction, inverse, and log-determinants by series against exact ones."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from pushforward import flows, trees
 from pushforward.bijections import InexactError, Residual
 from pushforward.networks import Lipschitz, norm_bound
+from pushforward.networks.lipschitz import contracted
 from tests.keys import cheap_key
 
 
@@ -26,6 +28,15 @@ def test_norm_bound_is_just_above_the_norm(shape: tuple[int, int], scale: float)
 def test_norm_bound_of_nothing_is_finite_with_its_gradient() -> None:
     assert float(norm_bound(jnp.zeros((3, 2)))) < 1e-5
     assert np.isfinite(np.asarray(jax.grad(norm_bound)(jnp.zeros((3, 2))))).all()
+    assert np.isfinite(np.asarray(jax.grad(lambda w: contracted(w, 0.9).sum())(jnp.zeros((3, 2))))).all()
+
+
+def test_gradient_of_the_norm_bound_is_that_of_its_formula() -> None:
+    with jax.enable_x64(True):
+        for shape in ((5, 3), (3, 5)):
+            weight = jax.random.normal(cheap_key(0), shape)
+            formula = jax.grad(lambda w: jnp.linalg.norm(jnp.linalg.matrix_power(w.T @ w, 64)) ** (1 / 128))(weight)
+            assert np.allclose(jax.grad(norm_bound)(weight), formula, rtol=1e-9)
 
 
 def test_networks_keep_their_bound_whatever_their_weights() -> None:
@@ -78,6 +89,18 @@ def test_inverse_is_exact_to_the_dtype_and_says_its_steps(dtype: str) -> None:
         assert 1 < int(steps.min()) <= int(steps.max()) < 2000
 
 
+def test_points_that_rounding_keeps_moving_are_solved() -> None:
+    """A slope of nearly the bound everywhere lets the steps of the iteration cycle above two units of rounding."""
+    network = Lipschitz.init(cheap_key(0), 3, 3, (16, 16))
+    eye = jnp.eye(16)
+    weights = [2 * eye[:, :3], 2 * eye, 2 * eye[:3]]
+    network = eqx.tree_at(lambda n: [layer.weight for layer in n.layers], network, weights)
+    map_ = Residual(eqx.tree_at(lambda n: n.raw_sharpness, network, jnp.full(2, 5.0)), 3)
+    z = jax.random.normal(cheap_key(2), (2000, 3))
+    found = jax.vmap(map_.inverse)(jax.vmap(map_.forward)(z))
+    assert float(jnp.abs(found - z).max()) < 1e-5
+
+
 def test_gradient_of_the_inverse_is_implicit() -> None:
     map_ = layer(3)
     z = jnp.array([0.3, -1.0, 0.7])
@@ -110,3 +133,5 @@ def test_networks_that_are_no_contraction_are_refused() -> None:
         layer(2, bound=1.0)
     with pytest.raises(ValueError, match="log_det must be one of"):
         layer(2, "guessed")
+    with pytest.raises(ValueError, match="n_terms must be a whole number of at least 1; got 0"):
+        layer(2, "truncated", n_terms=0)

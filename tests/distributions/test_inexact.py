@@ -8,6 +8,8 @@ import pytest
 from pushforward import flows, trees
 from pushforward.bijections import InexactError
 from pushforward.distributions import MixtureOfFlows, Pushforward
+from pushforward.inference.families import family
+from pushforward.inference.start import Gaussian
 from pushforward.objectives import ReverseKL
 from tests.keys import cheap_key
 
@@ -78,3 +80,14 @@ def test_effective_draws_tell_weights_that_one_draw_decides() -> None:
     wild = trees.offset(indexed(0), 2 * jax.random.normal(cheap_key(3), (trees.n_parameters(indexed(0)),)))
     poor = wild.log_prob_estimate(10 * jnp.ones(2), jax.random.key(0), n)
     assert 1 - 1e-4 <= float(poor.effective_draws) < 0.2 * float(fair.effective_draws) <= 0.2 * n
+
+
+def test_bases_without_an_exact_density_are_refused() -> None:
+    with pytest.raises(ValueError, match="density of the base"):
+        Pushforward(indexed(0), flows.maf(cheap_key(1), 2, n_layers=1, hidden_sizes=(4,)).bijection)
+
+
+def test_posteriors_of_several_inexact_components_are_refused_by_name() -> None:
+    start = Gaussian(jnp.zeros(2), jnp.eye(2), jnp.zeros(()))
+    with pytest.raises(InexactError, match="components of a posterior must have exact densities"):
+        family("indexed_nice", cheap_key(0), [start, start], 1)

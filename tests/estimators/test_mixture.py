@@ -241,3 +241,9 @@ def test_of_many_components_the_likely_ones_are_evaluated() -> None:
         mixture(n_likely=0).fit(X)
     many = mixture(40, max_epochs=2).fit(np.random.default_rng(0).normal(size=(400, 2)))
     assert many.n_components_ == 40 and np.isfinite(many.score_samples(X)).all()
+
+
+def test_shared_layers_without_exact_densities_are_refused_by_name() -> None:
+    rows, _ = blobs()
+    with pytest.raises(ValueError, match="shared_layers must be 0 with flow='indexed_real_nvp'"):
+        mixture(2, flow="indexed_real_nvp", shared_layers=1).fit(rows)

@@ -103,3 +103,33 @@ def test_concentration_leaves_a_large_minority(fraction: float) -> None:
 
 def test_a_whole_support_is_every_row() -> None:
     assert concentrated(np.zeros((5, 2)), 1.0).all()
+
+
+def test_rows_of_no_weight_change_nothing_but_the_length_of_the_support() -> None:
+    x = np.concatenate([X, 40 + np.random.default_rng(1).normal(size=(300, 2))])
+    weight = np.r_[np.ones(N), np.zeros(300)]
+    with_more = detector(contamination=FAR / N).fit(x, sample_weight=weight)
+    alone = detector(contamination=FAR / N).fit(X, sample_weight=np.ones(N))
+    assert with_more.offset_ == pytest.approx(alone.offset_, rel=1e-5)
+    assert with_more.support_.shape == (N + 300,) and (with_more.support_[:N] == alone.support_).all()
+
+
+def test_the_support_is_of_the_weight_not_of_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.normal(size=(100, 2)), 8 + rng.normal(size=(300, 2))])
+    kept = concentrated(z, 0.7, weight=np.r_[np.full(100, 10.0), np.full(300, 0.1)])
+    assert kept[:100].mean() > 0.6 and not kept[100:].any()
+
+
+def test_rows_are_judged_given_their_condition() -> None:
+    rng = np.random.default_rng(0)
+    c = (rng.random(400) < 0.25).astype(float)[:, None]
+    x = rng.normal(size=(400, 2)) + 8 * c
+    x[:3] = 20
+    found = detector().fit_predict(x, condition=c) == -1
+    assert found[:3].all() and found[3:].mean() < 0.05
+    assert (concentrated(x, 0.7, c)[c[:, 0] == 1].mean()) > 0.5
+
+
+def test_a_small_support_keeps_rows_enough_for_a_covariance() -> None:
+    assert concentrated(np.random.default_rng(0).normal(size=(60, 2)), 0.01).sum() == 6

@@ -277,7 +277,7 @@ class Fixed(AbstractBijection):
         1.0
     """
 
-    bijection: AbstractBijection
+    bijection: AbstractMap
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -288,8 +288,22 @@ class Fixed(AbstractBijection):
         return self.bijection.cond_shape
 
     @property
+    def inexactness(self) -> frozenset[str]:
+        return self.bijection.inexactness
+
+    @property
     def reads_data(self) -> bool:
         return False
+
+    def forward_and_log_weight(
+        self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
+        return self.bijection.forward_and_log_weight(z, key, condition)
+
+    def inverse_and_log_weight(
+        self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
+        return self.bijection.inverse_and_log_weight(x, key, condition)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self.bijection.forward_and_log_det(z, condition)

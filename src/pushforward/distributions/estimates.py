@@ -47,6 +47,23 @@ def check_count(name: str, value: Any, least: int) -> int:
     return value
 
 
+def row_keys(rows: Array, seed: int = 0) -> Array:
+    """A key for each row that follows from its numbers alone, so that a row has the same estimate in any company.
+
+    Arguments:
+        rows: floating, shape (n, D).
+        seed: tells apart uses of the same rows.
+    """
+    words = lax.bitcast_convert_type(rows, jnp.uint32).reshape(len(rows), -1)
+
+    def mix(hashed: Array, word: Array) -> tuple[Array, None]:  # Fowler, Noll and Vo's, on words
+        return (hashed ^ word) * jnp.uint32(16777619), None
+
+    hashed, _ = lax.scan(mix, jnp.full(len(rows), 2166136261, jnp.uint32), words.T)
+    keys: Array = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(seed), number))(hashed)
+    return keys
+
+
 def mean_log_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> Array:
     """The mean log-weight of each row, whose expectation is a lower bound on log p.
 

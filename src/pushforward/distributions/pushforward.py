@@ -25,7 +25,7 @@ class Pushforward(AbstractDistribution):
         bijection: the map f, or a layer like one, of the base's event shape.
 
     Raises:
-        ValueError: the event shapes differ.
+        ValueError: the event shapes differ, or the base has no exact density.
 
     Example:
         >>> import jax.numpy as jnp
@@ -42,6 +42,10 @@ class Pushforward(AbstractDistribution):
     def __init__(self, base: AbstractDistribution, bijection: AbstractMap):
         if base.shape != bijection.shape:
             raise ValueError(f"base has event shape {base.shape}, bijection {bijection.shape}; they must agree")
+        if base.inexactness:
+            raise ValueError(
+                f"the density of the base is known through estimates ({base.exactness}); give an exact one"
+            )
         self.base = base
         self.bijection = bijection
 

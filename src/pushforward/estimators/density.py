@@ -18,6 +18,7 @@ from pushforward.bijections.base import NOISY
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
+from pushforward.distributions.estimates import ROWS, row_keys
 from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights, require_solved
 from pushforward.estimators.build import build_flow
 from pushforward.estimators.defaults import default_settings, starting_scale
@@ -139,7 +140,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         else:
             self._learn(x, condition, table, bounds=self.bounds)
         seed = self._seed()
-        train_index, validation_index = self._split(x, None, seed)
+        train_index, validation_index = self._split_rows(x, table, weight, seed)
 
         def table_of(index: Any) -> Rows:
             return self._rows(x, table, index, weight=None if weight is None else weight[index])
@@ -162,6 +163,10 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         )
         self._keep(fit, fit.model)
         return self
+
+    def _split_rows(self, x: np.ndarray, table: np.ndarray | None, weight: np.ndarray | None, seed: int) -> Any:
+        """Rows to train on and rows to validate on."""
+        return self._split(x, None, seed)
 
     def _defaults(self, n: int) -> dict[str, Any]:
         """Training settings for n rows where the user says nothing."""
@@ -296,11 +301,16 @@ def sampling_inputs(estimator: Any, n: int, condition: Any, random_state: Any) -
 def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Array:
     if not flow.inexactness:
         return flow.log_prob(s, c)
-    key = jax.random.key(0)  # the same rows have the same scores
-    if flow.inexactness & NOISY:
-        return flow.elbo(s, key, ESTIMATE_DRAWS, c)
-    estimate: Array = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
-    return estimate
+
+    def one(given: tuple[Array, Array | None, Array]) -> Array:
+        s, c, key = given
+        if flow.inexactness & NOISY:
+            return flow.elbo(s, key, ESTIMATE_DRAWS, c)
+        estimate: Array = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
+        return estimate
+
+    found: Array = jax.lax.map(one, (s, c, row_keys(s)), batch_size=ROWS)
+    return found
 
 
 @eqx.filter_jit

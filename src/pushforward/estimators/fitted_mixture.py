@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from pushforward import trees
 from pushforward.bijections import Chain
 from pushforward.distributions import MixtureOfFlows
+from pushforward.distributions.estimates import ROWS, row_keys
 from pushforward.estimators.base import ESTIMATE_DRAWS, FloatArray, FlowEstimator
 from pushforward.estimators.density import sampling_inputs
 from pushforward.estimators.draws import draw_rows
@@ -141,4 +142,13 @@ def _logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> Array:
 
 @eqx.filter_jit
 def _joint_and_logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tuple[Array, Array]:
-    return mixture.joint_and_logits(s, c, jax.random.key(0), ESTIMATE_DRAWS)
+    if not mixture.inexactness:
+        return mixture.joint_and_logits(s, c)
+
+    def one(given: tuple[Array, Array | None, Array]) -> tuple[Array, Array]:
+        s, c, key = given
+        joint, logits = mixture.joint_and_logits(s[None], None if c is None else c[None], key, ESTIMATE_DRAWS)
+        return joint[0], logits[0]
+
+    found: tuple[Array, Array] = jax.lax.map(one, (s, c, row_keys(s)), batch_size=ROWS)
+    return found

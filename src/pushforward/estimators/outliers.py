@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.base import OutlierMixin
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.data.columns import Bounds
@@ -68,6 +68,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         [0, 1, 2]
     """
 
+    support_: np.ndarray
+
     def __init__(
         self,
         contamination: float | str = "auto",
@@ -122,12 +124,21 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         share = _share("contamination", self.contamination, 0.5) if self.contamination != "auto" else None
         _share("support_fraction", self.support_fraction, 1.0)
         super()._fit(X, y, sample_weight, condition, checkpoint)
+        weight, used = None, np.arange(len(X))
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight, dtype=np.float64)
+            used = np.flatnonzero(weight > 0)  # what rows of no weight are like is no matter
+            X, weight = _safe_indexing(X, used), weight[used]
+            condition = None if condition is None else _safe_indexing(condition, used)
+            whole = np.zeros(len(np.asarray(sample_weight)), dtype=bool)
+            whole[used] = self.support_
+            self.support_ = whole
         scores = self.score_samples(X, condition)
         if share is None:
-            low, high = np.quantile(scores, (0.25, 0.75))
-            self.offset_ = float(low - FENCE * (high - low))
+            low, high = (_quantile(scores, at, weight) for at in (0.25, 0.75))
+            self.offset_ = low - FENCE * (high - low)
         else:
-            self.offset_ = float(np.percentile(scores, 100 * share))
+            self.offset_ = _quantile(scores, share, weight)
         return self
 
     def _defaults(self, n: int) -> dict[str, Any]:
@@ -141,13 +152,27 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         hidden_sizes = HIDDEN_SIZES if self.hidden_sizes is None else chosen.hidden_sizes
         return chosen._replace(flow=RECIPE, n_layers=n_layers, hidden_sizes=hidden_sizes)
 
-    def _split(self, x: FloatArray, keep: Any, seed: int) -> tuple[Any, Any]:
+    def _split_rows(self, x: np.ndarray, table: np.ndarray | None, weight: np.ndarray | None, seed: int) -> Any:
         """Rows of the support to train on and to validate on."""
         z = unbounded(self.columns_, self.columns_.standardize(x, training=True))
-        self.support_ = concentrated(z, float(self.support_fraction))
+        given = self._standard_condition(table)
+        self.support_ = concentrated(z, float(self.support_fraction), given, weight)
         support = np.flatnonzero(self.support_)
-        train, validation = super()._split(x[support], None, seed)
+        train, validation = self._split(x[support], None, seed)
         return support[train], support[validation]
+
+    def fit_predict(self, X: Any, y: Any = None, **given: Any) -> np.ndarray:
+        """Fit, and say which rows belong.
+
+        Parameters:
+            X: shape (n, D).
+            y: ignored.
+            given: `sample_weight` and `condition`, as `fit` takes them.
+
+        Returns:
+            1 for rows that belong and -1 for outliers, shape (n,).
+        """
+        return self.fit(X, y, **given).predict(X, given.get("condition"))
 
     def _result(self, values: FloatArray, X: Any = None) -> np.ndarray:
         require_solved(values)
@@ -179,32 +204,47 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         return np.where(self.decision_function(X, condition) < 0, -1, 1)
 
 
-def concentrated(z: FloatArray, fraction: float) -> np.ndarray:
+def concentrated(
+    z: FloatArray, fraction: float, given: FloatArray | None = None, weight: FloatArray | None = None
+) -> np.ndarray:
     """The share of rows with a tight Gaussian around them, by steps that each make it tighter.
 
     Arguments:
         z: shape (n, D).
-        fraction: share to keep, above 0 and at most 1.
+        fraction: share of the weight to keep, above 0 and at most 1; 2 (D + 1) rows are kept in any case.
+        given: conditions that the Gaussian's location depends on linearly, shape (n, C), or None.
+        weight: positive, shape (n,); None for equal ones.
 
     Returns:
         Which rows are kept, booleans of shape (n,).
     """
     n, dim = z.shape
-    n_kept = min(n, max(2, math.ceil(fraction * n)))
+    weight = np.ones(n) if weight is None else weight
+    fewest, most = min(n, 2 * (dim + 1)), fraction * weight.sum() * (1 - 1e-9)
+    design = np.ones((n, 1)) if given is None else np.column_stack([np.ones(n), given])
     kept = np.ones(n, dtype=bool)
-    for _ in range(CONCENTRATIONS if n_kept < n else 0):
-        rows = z[kept]
+    for _ in range(CONCENTRATIONS if fraction < 1 else 0):
+        root = np.sqrt(weight[kept])[:, None]
+        residual = z - design @ np.linalg.lstsq(root * design[kept], root * z[kept], rcond=None)[0]
         (location,), (factor,), _ = moments(
-            rows, np.zeros(len(rows), dtype=int), 1, starting_scale(dim), np.ones(len(rows))
+            residual[kept], np.zeros(kept.sum(), dtype=int), 1, starting_scale(dim), weight[kept]
         )
-        residual = (z - location).T
-        white = solve_triangular(factor, residual, lower=True) if factor.ndim == 2 else residual / factor[:, None]
+        centred = (residual - location).T
+        white = solve_triangular(factor, centred, lower=True) if factor.ndim == 2 else centred / factor[:, None]
+        order = np.argsort((white**2).sum(axis=0), kind="stable")
+        before = np.cumsum(weight[order]) - weight[order]  # of the rows nearer than each
         nearest = np.zeros(n, dtype=bool)
-        nearest[np.argsort((white**2).sum(axis=0), kind="stable")[:n_kept]] = True
+        nearest[order[(before < most) | (np.arange(n) < fewest)]] = True
         if (nearest == kept).all():
             break
         kept = nearest
     return kept
+
+
+def _quantile(values: np.ndarray, share: float, weight: np.ndarray | None) -> float:
+    if weight is None:
+        return float(np.quantile(values, share))
+    return float(np.quantile(values, share, weights=weight, method="inverted_cdf"))
 
 
 def _share(name: str, value: Any, most: float) -> float:

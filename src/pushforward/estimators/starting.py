@@ -184,6 +184,11 @@ class StartedMixture(FittedMixture):
         if spec is None:
             return bounds, [z] * n_init
         stacks = build_stacks(jax.random.split(key, n_init), spec)
+        if stacks.inexactness:
+            raise ValueError(
+                f"shared_layers must be 0 with flow={self.flow!r}: layers under all components need exact densities, "
+                f"and its are estimates ({stacks.exactness})"
+            )
         condition = None if rows.condition is None else rows.condition[: len(z)]
         inner = np.asarray(noise_side(stacks, as_float(z), condition), dtype=np.float64)
         stack = trees.unstack(stacks, 0) if n_init == 1 else stacks

@@ -49,6 +49,12 @@ def family(flow: str | Recipe, key: PRNGKeyArray, starts: list[Gaussian], n_laye
             f"log-determinants of this family are estimates ({parts[0].exactness}), which bias importance weights; "
             'choose a recipe with exact ones, such as lambda key, size: flows.residual(key, size, log_det="exact")'
         )
+    if parts[0].inexactness and len(parts) > 1:
+        raise InexactError(
+            f"components of a posterior must have exact densities; those of {flow!r} are estimates "
+            f"({parts[0].exactness}); leave n_components=1, whose index can separate modes by itself, or choose "
+            "another flow"
+        )
     return parts[0] if len(parts) == 1 else MixtureOfFlows(parts, log_weights=jnp.stack([s.elbo for s in starts]))
 
 

@@ -75,7 +75,7 @@ def _norm_and_powers(weight: Array) -> tuple[Array, list[Array]]:
 
 def contracted(weight: Float[Array, "n_out n_in"], bound: float) -> Float[Array, "n_out n_in"]:
     """The matrix, shrunk where needed to stretch by at most `bound`."""
-    return weight * jnp.minimum(1.0, bound / norm_bound(weight))
+    return weight * (bound / jnp.maximum(bound, norm_bound(weight)))
 
 
 def lip_swish(x: Array, sharpness: Array) -> Array:
