@@ -124,13 +124,12 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         share = _share("contamination", self.contamination, 0.5) if self.contamination != "auto" else None
         _share("support_fraction", self.support_fraction, 1.0)
         super()._fit(X, y, sample_weight, condition, checkpoint)
-        weight, used = None, np.arange(len(X))
-        if sample_weight is not None:
+        weight = None
+        if np.ndim(sample_weight) > 0:  # what rows of no weight are like is no matter
             weight = np.asarray(sample_weight, dtype=np.float64)
-            used = np.flatnonzero(weight > 0)  # what rows of no weight are like is no matter
-            X, weight = _safe_indexing(X, used), weight[used]
-            condition = None if condition is None else _safe_indexing(condition, used)
-            whole = np.zeros(len(np.asarray(sample_weight)), dtype=bool)
+            used, whole = np.flatnonzero(weight > 0), np.zeros(len(weight), dtype=bool)
+            X, weight = _rows(X, used), weight[used]
+            condition = None if condition is None else _rows(condition, used)
             whole[used] = self.support_
             self.support_ = whole
         scores = self.score_samples(X, condition)
@@ -239,6 +238,11 @@ def concentrated(
             break
         kept = nearest
     return kept
+
+
+def _rows(table: Any, which: np.ndarray) -> Any:
+    """Some rows of a table, as the kind of table that it is."""
+    return _safe_indexing(table if hasattr(table, "columns") else np.asarray(table), which)
 
 
 def _quantile(values: np.ndarray, share: float, weight: np.ndarray | None) -> float:
