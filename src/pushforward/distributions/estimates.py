@@ -47,20 +47,25 @@ def check_count(name: str, value: Any, least: int) -> int:
     return value
 
 
-def row_keys(rows: Array, seed: int = 0) -> Array:
-    """A key for each row that follows from its numbers alone, so that a row has the same estimate in any company.
+def each_row(estimate: Callable[[Array, Array | None, Array], Any], rows: Array, conditions: Array | None) -> Any:
+    """Estimates of rows, some at a time, with keys that follow from a row's numbers: alike in any company.
 
     Arguments:
+        estimate: of a row, its condition and a key.
         rows: floating, shape (n, D).
-        seed: tells apart uses of the same rows.
+        conditions: shape (n, C), or None.
     """
+    return lax.map(lambda given: estimate(*given), (rows, conditions, _row_keys(rows)), batch_size=ROWS)
+
+
+def _row_keys(rows: Array) -> Array:
     words = lax.bitcast_convert_type(rows, jnp.uint32).reshape(len(rows), -1)
 
     def mix(hashed: Array, word: Array) -> tuple[Array, None]:  # Fowler, Noll and Vo's, on words
         return (hashed ^ word) * jnp.uint32(16777619), None
 
     hashed, _ = lax.scan(mix, jnp.full(len(rows), 2166136261, jnp.uint32), words.T)
-    keys: Array = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(seed), number))(hashed)
+    keys: Array = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(0), number))(hashed)
     return keys
 
 

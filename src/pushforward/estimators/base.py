@@ -226,6 +226,11 @@ class FlowEstimator(BaseEstimator):
         single = getattr(X, "dtype", None) == np.float32
         return values.astype(np.float32 if single else np.dtype(jnp.result_type(float)), copy=False)
 
+    def _restored(self, s: Any) -> FloatArray:
+        """Rows in the data's units."""
+        require_solved(np.asarray(s))
+        return self.columns_.restore(s)
+
     # -- model files ---------------------------------------------------------------------------------------
 
     def to_state(self) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from pushforward.bijections.base import NOISY
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
-from pushforward.distributions.estimates import ROWS, row_keys
-from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights, require_solved
+from pushforward.distributions.estimates import each_row
+from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights
 from pushforward.estimators.build import build_flow
 from pushforward.estimators.defaults import default_settings, starting_scale
 from pushforward.estimators.partition import moments
@@ -240,9 +240,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         check_is_fitted(self)
         key, given = sampling_inputs(self, n, condition, random_state)
-        rows = np.asarray(self._flow.sample(key, (n,), given))
-        require_solved(rows)
-        return self.columns_.restore(rows)
+        return self._restored(self._flow.sample(key, (n,), given))
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
@@ -272,9 +270,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         table = self._check_condition(condition, len(z), fitting=False)
         c = self._standard_condition(table)
         parts = list(self._batches(_from_noise, z, c))
-        rows = np.concatenate([part[0] for part in parts])
-        require_solved(rows)
-        return self.columns_.restore(rows)
+        return self._restored(np.concatenate([part[0] for part in parts]))
 
 
 def unbounded(columns: Columns, s: np.ndarray) -> np.ndarray:
@@ -302,14 +298,13 @@ def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Array:
     if not flow.inexactness:
         return flow.log_prob(s, c)
 
-    def one(given: tuple[Array, Array | None, Array]) -> Array:
-        s, c, key = given
+    def estimate(s: Array, c: Array | None, key: Array) -> Array:
         if flow.inexactness & NOISY:
             return flow.elbo(s, key, ESTIMATE_DRAWS, c)
-        estimate: Array = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
-        return estimate
+        weighted: Array = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
+        return weighted
 
-    found: Array = jax.lax.map(one, (s, c, row_keys(s)), batch_size=ROWS)
+    found: Array = each_row(estimate, s, c)
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array
 from scipy.special import logsumexp, softmax
@@ -15,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from pushforward import trees
 from pushforward.bijections import Chain
 from pushforward.distributions import MixtureOfFlows
-from pushforward.distributions.estimates import ROWS, row_keys
+from pushforward.distributions.estimates import each_row
 from pushforward.estimators.base import ESTIMATE_DRAWS, FloatArray, FlowEstimator
 from pushforward.estimators.density import sampling_inputs
 from pushforward.estimators.draws import draw_rows
@@ -126,7 +125,7 @@ class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
         if component is not None and not (isinstance(component, int | np.integer) and 0 <= component < k):
             raise ValueError(f"component must be a whole number in 0..{k - 1}; got {component!r}")
         rows, chosen = draw_rows(self._flow, key, n, component, given)
-        return self.columns_.restore(rows), chosen
+        return self._restored(rows), chosen
 
 
 def _bound(joint: FloatArray, q: FloatArray) -> np.ndarray:
@@ -145,10 +144,9 @@ def _joint_and_logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tup
     if not mixture.inexactness:
         return mixture.joint_and_logits(s, c)
 
-    def one(given: tuple[Array, Array | None, Array]) -> tuple[Array, Array]:
-        s, c, key = given
+    def estimate(s: Array, c: Array | None, key: Array) -> tuple[Array, Array]:
         joint, logits = mixture.joint_and_logits(s[None], None if c is None else c[None], key, ESTIMATE_DRAWS)
         return joint[0], logits[0]
 
-    found: tuple[Array, Array] = jax.lax.map(one, (s, c, row_keys(s)), batch_size=ROWS)
+    found: tuple[Array, Array] = each_row(estimate, s, c)
     return found
