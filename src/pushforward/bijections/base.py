@@ -122,13 +122,13 @@ class AbstractMap(eqx.Module):
         self, z: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
     ) -> tuple[Array, Array]:
         """`forward_and_log_weight` of a batch along a first axis, with one key for all."""
-        return _each(self.forward_and_log_weight, z, key, condition)
+        return over_batch(self.forward_and_log_weight, z, key, condition)
 
     def inverse_batch(
         self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
     ) -> tuple[Array, Array]:
         """`inverse_and_log_weight` of a batch along a first axis, with one key for all."""
-        return _each(self.inverse_and_log_weight, x, key, condition)
+        return over_batch(self.inverse_and_log_weight, x, key, condition)
 
     def calibrate(
         self,
@@ -210,7 +210,8 @@ class AbstractDataMap(AbstractBijection):
     """A map that reads parameters off data: it overrides `calibrate`."""
 
 
-def _each(direction: Any, points: Array, key: PRNGKeyArray | None, condition: Array | None) -> tuple[Array, Array]:
+def over_batch(direction: Any, points: Array, key: PRNGKeyArray | None, condition: Array | None) -> tuple[Array, Array]:
+    """A direction of a map, point by point, with one key for all."""
     keys = None if key is None else jax.random.split(key, len(points))
     axes = (0, None if keys is None else 0, None if condition is None else 0)
     found: tuple[Array, Array] = jax.vmap(direction, in_axes=axes)(points, keys, condition)

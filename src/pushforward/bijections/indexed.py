@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections.base import AbstractMap
+from pushforward.bijections.base import AbstractMap, over_batch
 from pushforward.networks import MLP, Gaussian
 
 BOUND = 1.0  # soft bound on log-scales, without which a deep stack overflows early in training
@@ -113,11 +115,36 @@ class Indexed(AbstractMap):
     def inverse_and_log_weight(
         self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
+        return self._inverse(x, key, condition)
+
+    def calibrate(
+        self,
+        x: Array,
+        condition: Array | None = None,
+        weights: Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Indexed, Array, Array]:
+        """What training passes a batch through: the inverse, its gradient without the score of q(u|x).
+
+        The score has the mean zero: without it the gradient of a mean log-weight has the same mean and less noise, none
+        where q(u|x) is the true posterior (Roeder et al. 2017, "Sticking the landing").
+        """
+        return self, *over_batch(partial(self._inverse, scored=lax.stop_gradient), x, key, condition)
+
+    def _inverse(
+        self,
+        x: Array,
+        key: PRNGKeyArray | None,
+        condition: Array | None,
+        scored: Callable[[Gaussian], Gaussian] = lambda posterior: posterior,
+    ) -> tuple[Array, Array]:
+        """The inverse and its log-weight, in which log q(u|x) is that of `scored(q)`."""
         posterior = self._index(self.posterior, x, condition)
         u = self._draw(posterior, key)
         log_scale, shift = self._moments(u)
         z = (x - shift) * jnp.exp(-log_scale)
-        return z, self._index(self.prior, z, condition).log_prob(u) - posterior.log_prob(u) - log_scale.sum()
+        log_ratio = self._index(self.prior, z, condition).log_prob(u) - scored(posterior).log_prob(u)
+        return z, log_ratio - log_scale.sum()
 
     def _index(self, network: Callable[[Array], Array], point: Array, condition: Array | None) -> Gaussian:
         """The distribution of the index that a network gives at a point."""
