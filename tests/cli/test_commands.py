@@ -37,6 +37,19 @@ def test_score_appends_the_density_of_every_row(work):
     assert np.allclose(table.column("log_density").to_numpy(), expected, rtol=1e-5)
 
 
+def test_an_outlier_detector_flags_rows_and_tells_its_threshold(work):
+    X = read_table("table.parquet", columns=["x", "y"]).values
+    detector = pf.FlowOutlierDetector(contamination=0.1, max_epochs=1, random_state=0).fit(X)
+    pf.save(detector, "detector")
+    said = run("info", "detector")
+    assert f"rows of a log-density below {detector.offset_:.6g}" in said
+    write("rows.csv", "".join(f"{line}\n" for line in ["x0,x1", *(f"{float(a)!r},{float(b)!r}" for a, b in X)]))
+    run("score", "detector", "rows.csv", "--out", "scored.parquet")
+    flagged = pq.read_table("scored.parquet").column("outlier").to_numpy()
+    assert np.array_equal(flagged, detector.predict(X) == -1)
+    assert flagged.sum() == 12
+
+
 def test_cluster_appends_component_probabilities_density_and_label(work):
     run("cluster", "model", "SELECT * FROM 'table.parquet' ORDER BY x", "--out", "clusters.csv")
     head = ["id", "x", "y", "side", "n", "component", "predicted_side", "p_0", "p_1", "p_2", "p_3", "log_density"]

@@ -57,6 +57,7 @@ def score(
     """Add to every row of a table its log-density: how usual the row is, the lower the stranger.
 
     The table may be larger than memory. The new column, log_density, is in nats, in the data's own units.
+    A model that is a FlowOutlierDetector adds another one, outlier: whether the row is below its threshold.
     """
     _append(model, data, out, drop_missing, overwrite, _scores)
 
@@ -146,7 +147,8 @@ def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bo
 
 
 def _scores(estimator: Any, x: Any, condition: Any) -> dict[str, Any]:
-    return {"log_density": estimator.score_samples(x, condition=condition)}
+    scores = estimator.score_samples(x, condition=condition)
+    return {"log_density": scores} | ({"outlier": scores < estimator.offset_} if hasattr(estimator, "offset_") else {})
 
 
 def _clusters(estimator: Any, x: Any, condition: Any) -> dict[str, Any]:

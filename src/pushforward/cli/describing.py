@@ -78,6 +78,8 @@ def _facts(estimator: Any, x: Any, condition: Any) -> dict[str, str]:
     facts["flow"] = f"{chosen}, chosen by the number of columns" if estimator.flow == "auto" else chosen
     if estimator.exactness_ != "exact":
         facts["log-density"] = f"known through estimates ({estimator.exactness_})"
+    if hasattr(estimator, "offset_"):
+        facts["outliers"] = f"rows of a log-density below {estimator.offset_:.6g}"
     facts["epochs"] = f"{estimator.n_iter_}, the best {estimator.best_epoch_}, in {estimator.seconds_:.1f} s"
     if x is not None:
         frame = _frame(estimator, x)
