@@ -8,7 +8,7 @@ import pytest
 
 from pushforward import flows, trees
 from pushforward.bijections import InexactError, Residual
-from pushforward.networks import Lipschitz, norm_bound
+from pushforward.networks import Convolution, Linear, Lipschitz, norm_bound
 from pushforward.networks.lipschitz import contracted
 from tests.keys import cheap_key
 
@@ -28,7 +28,9 @@ def test_norm_bound_is_just_above_the_norm(shape: tuple[int, int], scale: float)
 def test_norm_bound_of_nothing_is_finite_with_its_gradient() -> None:
     assert float(norm_bound(jnp.zeros((3, 2)))) < 1e-5
     assert np.isfinite(np.asarray(jax.grad(norm_bound)(jnp.zeros((3, 2))))).all()
-    assert np.isfinite(np.asarray(jax.grad(lambda w: contracted(w, 0.9).sum())(jnp.zeros((3, 2))))).all()
+    assert np.isfinite(
+        np.asarray(jax.grad(lambda w: contracted(Linear(w, w[:, 0]), 0.9).weight.sum())(jnp.zeros((3, 2))))
+    ).all()
 
 
 def test_gradient_of_the_norm_bound_is_that_of_its_formula() -> None:
@@ -46,6 +48,59 @@ def test_networks_keep_their_bound_whatever_their_weights() -> None:
     norms = jnp.linalg.norm(jax.vmap(jax.jacfwd(wild))(points), 2, axis=(1, 2))
     assert float(norms.max()) <= 0.9 + 1e-5
     assert float(norms.max()) > 0.2  # and are no constant
+
+
+@pytest.mark.parametrize(("sides", "share"), [((5, 4), 0.5), ((2, 7), 0.5), ((1, 1), 0.1)])
+def test_frequencies_bound_a_convolution_from_above(sides: tuple[int, int], share: float) -> None:
+    """Against the norm of its whole matrix, which a border of zeros makes smaller than the torus's."""
+    layer = Convolution(jax.random.normal(cheap_key(0), (3, 9 * 2)), jnp.zeros(3), sides)
+    matrix = jax.jacfwd(layer)(jnp.zeros(2 * sides[0] * sides[1]))
+    norm = np.linalg.norm(np.asarray(matrix, float), 2)
+    bound = np.linalg.norm(np.asarray(layer.frequencies(), float), 2, axis=(1, 2)).max()
+    assert norm <= bound * (1 + 1e-5)
+    assert norm > share * bound
+
+
+def test_a_convolution_on_a_torus_has_the_norm_of_its_frequencies() -> None:
+    """All of them: the pairs of the torus that the test above cuts a corner out of."""
+    layer = Convolution(jax.random.normal(cheap_key(0), (2, 9 * 3)), jnp.zeros(2), (4, 5))
+    kernel = np.asarray(layer.weight, float).reshape(2, 3, 3, 3)
+    matrix = np.zeros((5, 6, 2, 5, 6, 3))
+    for i, j, a, b in np.ndindex(5, 6, 3, 3):
+        matrix[i, j, :, (i + a) % 5, (j + b) % 6] += kernel[:, a, b]
+    found = np.linalg.norm(np.asarray(layer.frequencies(), float), 2, axis=(1, 2)).max()
+    assert found == pytest.approx(np.linalg.norm(matrix.reshape(60, 90), 2), rel=1e-5)
+
+
+def test_convolutions_match_the_definition() -> None:
+    layer = Convolution(jax.random.normal(cheap_key(0), (2, 9 * 3)), jnp.arange(2.0), (4, 5))
+    image = jax.random.normal(cheap_key(1), (4, 5, 3))
+    kernel = layer.weight.reshape(2, 3, 3, 3).transpose(1, 2, 3, 0)
+    expected = jax.lax.conv_general_dilated(
+        image[None], kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )[0] + jnp.arange(2.0)
+    assert np.allclose(layer(image.ravel()).reshape(4, 5, 2), expected, atol=1e-5)
+
+
+def test_convolutional_networks_keep_their_bound_and_are_undone() -> None:
+    network = Lipschitz.init_convolutional(cheap_key(0), (4, 3, 2), (5,), 0.9, cond_dim=2)
+    wild = trees.offset(network, 3 * jax.random.normal(cheap_key(1), (trees.n_parameters(network),)))
+    points, given = 3 * jax.random.normal(cheap_key(2), (50, 24)), jnp.array([1.0, -2.0])
+    norms = jnp.linalg.norm(jax.vmap(jax.jacfwd(wild), in_axes=(0, None))(points, given), 2, axis=(1, 2))
+    assert 0.1 < float(norms.max()) <= 0.9 + 1e-5
+    layer = Residual(wild, 24, cond_dim=2)
+    assert layer.exactness == "unbiased"
+    back = jax.vmap(lambda z: layer.inverse(layer.forward(z, given), given))(points)
+    assert np.allclose(back, points, atol=1e-5)
+    assert not np.allclose(layer.forward(points[0], given), layer.forward(points[0], -given))
+
+
+def test_residual_flows_of_images() -> None:
+    flow = flows.residual(cheap_key(0), 12, n_layers=2, hidden_sizes=(4,), image_shape=(3, 4))
+    x = flow.sample(jax.random.key(0), (3,))
+    assert np.isfinite(np.asarray(flow.elbo(x, jax.random.key(1), 5))).all()
+    with pytest.raises(ValueError, match="image_shape must make 12 pixels"):
+        flows.residual(cheap_key(0), 12, image_shape=(3, 3))
 
 
 @pytest.mark.parametrize("dim", [1, 2, 4])

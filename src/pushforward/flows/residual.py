@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -12,7 +13,7 @@ from pushforward.bijections import ActNorm, Chain, Residual, Stack
 from pushforward.distributions import Normal, Pushforward
 from pushforward.flows._transformers import quick
 from pushforward.flows.checks import checked
-from pushforward.networks import Lipschitz
+from pushforward.networks import Lipschitz, image_sides
 
 
 @checked
@@ -26,6 +27,7 @@ def residual(
     log_det: str | None = None,
     bound: float = 0.97,
     fast: str = "density",
+    image_shape: Sequence[int] | None = None,
 ) -> Pushforward:
     """Residual flow: layers x + g(x) with g a contraction (Behrmann et al. 2019; Chen et al. 2019).
 
@@ -37,16 +39,18 @@ def residual(
         dim: D, size of the event.
         cond_dim: size of the condition, or None.
         n_layers: residual layers, with a trained scale and shift (ActNorm) between them.
-        hidden_sizes: units of each network's hidden layers.
+        hidden_sizes: units of each network's hidden layers; with `image_shape`, their channels.
         log_det: "exact", "unbiased" or "truncated"; None for exact up to 4 coordinates and unbiased beyond.
         bound: Lipschitz constant of every g, below 1.
         fast: "density" or "sampling": the quick direction.
+        image_shape: (height, width) or (height, width, channels) of events that are flat images, in C order, whose
+            networks then are convolutions of 3 x 3; None for perceptrons.
 
     Returns:
         A flow of event shape (dim,).
 
     Raises:
-        ValueError: a size, the bound, `log_det` or `fast` is not as said.
+        ValueError: a size, the bound, `log_det` or `fast` is not as said, or `image_shape` has not `dim` pixels.
 
     Example:
         >>> import jax
@@ -56,8 +60,14 @@ def residual(
         ((10, 2), 'exact')
     """
 
+    if image_shape is not None and math.prod(image_sides(image_shape)) != dim:
+        raise ValueError(f"image_shape must make {dim} pixels (and channels), the event's size; got {image_shape!r}")
+
     def one(key: Array) -> Chain:
-        network = Lipschitz.init(key, dim, dim, hidden_sizes, bound, cond_dim)
+        if image_shape is None:
+            network = Lipschitz.init(key, dim, dim, hidden_sizes, bound, cond_dim)
+        else:
+            network = Lipschitz.init_convolutional(key, image_shape, hidden_sizes, bound, cond_dim)
         layer = quick(Residual(network, dim, log_det, cond_dim=cond_dim), "sampling", fast)
         return Chain([layer, ActNorm.init((dim,))])
 

@@ -1,7 +1,7 @@
 """What parameterises maps: plain, masked and convolutional networks."""
 
 from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
-from pushforward.networks.convolutional import Convolutional, image_sides
+from pushforward.networks.convolutional import Convolution, Convolutional, image_sides
 from pushforward.networks.gaussian import Gaussian
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.lipschitz import Lipschitz, norm_bound
@@ -14,6 +14,7 @@ __all__ = [
     "MLP",
     "BlockLinear",
     "BlockTriangular",
+    "Convolution",
     "Convolutional",
     "Gaussian",
     "Linear",

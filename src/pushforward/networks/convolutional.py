@@ -72,7 +72,7 @@ class Convolutional(eqx.Module):
         n_pixels, act = math.prod(self.sides), activation(self.head.activation)
         image = x[:n_pixels].reshape(self.sides)
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            patches = _patches(image)
+            patches = patches_of(image, 2)
             flat = patches.reshape(-1, patches.shape[-1]) @ kernel + bias
             image = act(flat).reshape(*patches.shape[:-1], -1)
         return self.head(jnp.concatenate([image.reshape(-1), x[n_pixels:]]))
@@ -92,13 +92,54 @@ def image_sides(image_shape: Any) -> tuple[int, int, int]:
     return int(height), int(width), int(channels)
 
 
-def _patches(image: Float[Array, "h w c"]) -> Float[Array, "h2 w2 patch"]:
-    """The 3 x 3 patch around every second pixel, zeros outside; a product with them is a convolution of stride 2.
+def patches_of(image: Float[Array, "h w c"], stride: int) -> Float[Array, "h2 w2 patch"]:
+    """The 3 x 3 patch around every so many pixels, zeros outside; a product with them is a convolution.
 
     On a CPU this is two to three times as fast as XLA's own convolution with few channels.
+
+    Arguments:
+        image: channels last.
+        stride: pixels from patch to patch, 1 or 2.
     """
-    height, width = (-(-n // 2) for n in image.shape[:2])
-    pads = [(max(2 * (out - 1) + SIDE - n, 0) // 2, SIDE) for out, n in zip((height, width), image.shape, strict=False)]
+    height, width = (-(-n // stride) for n in image.shape[:2])
+    sides = zip((height, width), image.shape, strict=False)
+    pads = [(max(stride * (out - 1) + SIDE - n, 0) // 2, SIDE) for out, n in sides]
     padded = jnp.pad(image, [*pads, (0, 0)])
     corners = [(i, j) for i in range(SIDE) for j in range(SIDE)]
-    return jnp.concatenate([padded[i : i + 2 * height : 2, j : j + 2 * width : 2] for i, j in corners], axis=-1)
+    parts = [padded[i : i + stride * height : stride, j : j + stride * width : stride] for i, j in corners]
+    return jnp.concatenate(parts, axis=-1)
+
+
+class Convolution(eqx.Module):
+    """A convolution of 3 x 3 on an image that comes and goes as a flat row, zeros outside.
+
+    Arguments:
+        weight: shape (channels out, 9 channels in), the columns by pixel of the patch, then channel.
+        bias: shape (channels out,).
+        sides: height and width.
+    """
+
+    weight: Float[Array, "n_out patch"]
+    bias: Float[Array, " n_out"]
+    sides: tuple[int, int] = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        patches = patches_of(x.reshape(*self.sides, -1), 1)
+        image: Array = patches.reshape(-1, patches.shape[-1]) @ self.weight.T + self.bias
+        return image.reshape(-1)
+
+    def frequencies(self) -> Float[Array, "n two_out two_in"]:
+        """Matrices whose largest singular value is at least that of the convolution, one for each frequency.
+
+        Zeros outside make it a part of the convolution on a torus that is a pixel larger each way, which is diagonal in
+        frequencies. Each complex matrix A + iB is given as the real one of blocks A, −B, B, A, of the same norm.
+        """
+        height, width = (side + 1 for side in self.sides)
+        kernel = self.weight.reshape(-1, SIDE, SIDE, self.weight.shape[1] // SIDE**2)
+        rows = 2 * np.pi * np.outer(np.arange(height) / height, np.arange(SIDE))[:, None, :, None]
+        columns = 2 * np.pi * np.outer(np.arange(width // 2 + 1) / width, np.arange(SIDE))[None, :, None, :]
+        phases = (rows + columns).reshape(-1, SIDE, SIDE)  # the other half of the frequencies is conjugate
+        real = jnp.einsum("oijc,fij->foc", kernel, jnp.asarray(np.cos(phases), kernel.dtype))
+        imaginary = jnp.einsum("oijc,fij->foc", kernel, jnp.asarray(np.sin(phases), kernel.dtype))
+        top, bottom = [real, -imaginary], [imaginary, real]
+        return jnp.concatenate([jnp.concatenate(part, axis=-1) for part in (top, bottom)], axis=-2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -10,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pushforward.networks.convolutional import SIDE, Convolution, image_sides
 from pushforward.networks.mlp import Linear, draw_layers
 
 GRAM_STEPS = 6  # the bound is then above the largest singular value by a factor of rank^(1/128) at most
 LARGEST_SLOPE = 1.0998  # of x · sigmoid(x)
+Layer: TypeAlias = Linear | Convolution
 
 
 @jax.custom_jvp
@@ -73,9 +76,14 @@ def _norm_and_powers(weight: Array) -> tuple[Array, list[Array]]:
     return bound, [*powers, gram / size]
 
 
-def contracted(weight: Float[Array, "n_out n_in"], bound: float) -> Float[Array, "n_out n_in"]:
-    """The matrix, shrunk where needed to stretch by at most `bound`."""
-    return weight * (bound / jnp.maximum(bound, norm_bound(weight)))
+def contracted(layer: Layer, bound: float) -> Layer:
+    """The layer, its weights shrunk where needed so that it stretches by at most `bound`."""
+    if isinstance(layer, Convolution):
+        norm = jax.vmap(norm_bound)(layer.frequencies()).max()
+    else:
+        norm = norm_bound(layer.weight)
+    shrunk: Layer = eqx.tree_at(lambda layer: layer.weight, layer, layer.weight * (bound / jnp.maximum(bound, norm)))
+    return shrunk
 
 
 def lip_swish(x: Array, sharpness: Array) -> Array:
@@ -84,9 +92,9 @@ def lip_swish(x: Array, sharpness: Array) -> Array:
 
 
 class Lipschitz(eqx.Module):
-    """A perceptron with ‖g(x) − g(y)‖ ≤ bound · ‖x − y‖ for every value of its parameters.
+    """A network with ‖g(x) − g(y)‖ ≤ bound · ‖x − y‖ for every value of its parameters: a perceptron, or convolutions.
 
-    Every matrix is divided by a bound on its norm where that is above its share, and activations are LipSwish (Chen et
+    Every layer is divided by a bound on its norm where that is above its share, and activations are LipSwish (Chen et
     al. 2019, "Residual flows for invertible generative modeling").
 
     Arguments (of `init`):
@@ -105,7 +113,7 @@ class Lipschitz(eqx.Module):
         0.97
     """
 
-    layers: tuple[Linear, ...]
+    layers: tuple[Layer, ...]
     raw_sharpness: Float[Array, " n_hidden"]
     context: Float[Array, "width cond"] | None
     bound: float = eqx.field(static=True)
@@ -122,28 +130,67 @@ class Lipschitz(eqx.Module):
         output_scale: float = 0.1,
     ) -> Lipschitz:
         """Draw a network to train."""
-        if not bound > 0:
-            raise ValueError(f"bound must be above 0; got {bound!r}")
         key_layers, key_context = jax.random.split(key)
         layers = draw_layers(key_layers, [n_in, *hidden_sizes, n_out], output_scale)
+        return cls._of(layers, key_context, bound, cond_dim)
+
+    @classmethod
+    def init_convolutional(
+        cls,
+        key: PRNGKeyArray,
+        image_shape: Sequence[int],
+        channels: Sequence[int],
+        bound: float = 0.97,
+        cond_dim: int | None = None,
+        output_scale: float = 0.1,
+    ) -> Lipschitz:
+        """Draw convolutions of 3 x 3 to train, from flat images to flat images of the same shape.
+
+        Arguments:
+            key: a JAX random key.
+            image_shape: (height, width) or (height, width, channels); rows run through it in C order.
+            channels: of each hidden layer.
+            bound: the Lipschitz constant.
+            cond_dim: size of the condition, or None; it shifts the channels of the first hidden layer.
+            output_scale: scale of the last layer's weights.
+
+        Raises:
+            ValueError: image_shape is not two or three positive whole numbers.
+        """
+        height, width, n = image_sides(image_shape)
+        sizes = [n, *channels, n]
+        key_context, *keys = jax.random.split(key, len(sizes))
+        layers = []
+        for i, (key_layer, n_in, n_out) in enumerate(zip(keys, sizes[:-1], sizes[1:], strict=True)):
+            scale = output_scale if i == len(channels) else 2.0**0.5
+            weight = jax.random.normal(key_layer, (n_out, SIDE**2 * n_in)) * scale / (SIDE**2 * n_in) ** 0.5
+            layers.append(Convolution(weight, jnp.zeros(n_out), (height, width)))
+        return cls._of(tuple(layers), key_context, bound, cond_dim)
+
+    @classmethod
+    def _of(cls, layers: tuple[Layer, ...], key: PRNGKeyArray, bound: float, cond_dim: int | None) -> Lipschitz:
+        if not bound > 0:
+            raise ValueError(f"bound must be above 0; got {bound!r}")
         width = layers[0].bias.shape[0]
-        context = None if cond_dim is None else jax.random.normal(key_context, (width, cond_dim)) / cond_dim**0.5
-        return cls(layers, jnp.full(len(hidden_sizes), 0.5), context, float(bound))
+        context = None if cond_dim is None else jax.random.normal(key, (width, cond_dim)) / cond_dim**0.5
+        return cls(layers, jnp.full(len(layers) - 1, 0.5), context, float(bound))
 
     def fixed_norms(self) -> Lipschitz:
-        """The same function with its matrices shrunk once and for all, for many evaluations at one set of weights."""
+        """The same function with its weights shrunk once and for all, for many evaluations at one set of weights."""
         share = self.bound ** (1 / len(self.layers))
-        weights = [contracted(layer.weight, share) for layer in self.layers]
-        shrunk: Lipschitz = eqx.tree_at(lambda n: [layer.weight for layer in n.layers], self, weights)
+        shrunk: Lipschitz = eqx.tree_at(
+            lambda n: n.layers, self, tuple(contracted(layer, share) for layer in self.layers)
+        )
         return shrunk
 
     def raw(self, x: Float[Array, " n_in"], condition: Array | None = None) -> Float[Array, " n_out"]:
-        """The network with its matrices as they are, which `fixed_norms` has shrunk."""
+        """The network with its weights as they are, which `fixed_norms` has shrunk."""
         sharpness = jax.nn.softplus(self.raw_sharpness)
         for i, layer in enumerate(self.layers):
             x = layer(x)
             if i == 0 and self.context is not None and condition is not None:
-                x = x + self.context @ condition
+                shift = self.context @ condition
+                x = (x.reshape(-1, len(shift)) + shift).reshape(x.shape)  # of every pixel, if there are any
             if i < len(self.layers) - 1:
                 x = lip_swish(x, sharpness[i])
         return x
