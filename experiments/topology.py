@@ -60,10 +60,10 @@ def standard(target: str) -> tuple[Any, Any, float]:
 
 
 def drawn(name: str, seeds: int) -> Pushforward:
-    """Flows to train, with a seed axis."""
+    """Flows to train, with a seed axis if there are several."""
     draw = eqx.filter_jit(eqx.filter_vmap(lambda key: flows.recipe(name)(key, 2, **FLOWS[name])))
     made: Pushforward = draw(jax.random.split(jax.random.key(0), seeds))
-    return made
+    return made if seeds > 1 else trees.unstack(made, 0)
 
 
 @eqx.filter_jit
