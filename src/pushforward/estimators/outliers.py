@@ -124,9 +124,10 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         share = _share("contamination", self.contamination, 0.5) if self.contamination != "auto" else None
         _share("support_fraction", self.support_fraction, 1.0)
         super()._fit(X, y, sample_weight, condition, checkpoint)
-        weight = None
-        if np.ndim(sample_weight) > 0:  # what rows of no weight are like is no matter
-            weight = np.asarray(sample_weight, dtype=np.float64)
+        # one weight for all says nothing, and what rows of no weight are like is no matter
+        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weight = weight if weight is not None and weight.ndim > 0 else None
+        if weight is not None:
             used, whole = np.flatnonzero(weight > 0), np.zeros(len(weight), dtype=bool)
             X, weight = _rows(X, used), weight[used]
             condition = None if condition is None else _rows(condition, used)
