@@ -127,7 +127,8 @@ class Indexed(AbstractMap):
         """What training passes a batch through: the inverse, its gradient without the score of q(u|x).
 
         The score has the mean zero: without it the gradient of a mean log-weight has the same mean and less noise, none
-        where q(u|x) is the true posterior (Roeder et al. 2017, "Sticking the landing").
+        where q(u|x) is the true posterior (Roeder et al. 2017, "Sticking the landing"). That holds for losses that are
+        linear in log-weights, as bounds are; in a logarithm of several weights what is left out has a small mean.
         """
         return self, *over_batch(partial(self._inverse, scored=lax.stop_gradient), x, key, condition)
 

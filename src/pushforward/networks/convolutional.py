@@ -117,6 +117,12 @@ class Convolution(eqx.Module):
         weight: shape (channels out, 9 channels in), the columns by pixel of the patch, then channel.
         bias: shape (channels out,).
         sides: height and width.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.networks import Convolution
+        >>> Convolution(jnp.ones((1, 9)), jnp.zeros(1), (3, 3))(jnp.ones(9)).tolist()
+        [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]
     """
 
     weight: Float[Array, "n_out patch"]
