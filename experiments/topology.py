@@ -33,7 +33,7 @@ from pushforward.training import Settings, make_rows, train
 N_TRAIN, N_VALIDATION, N_TEST, N_SCORED = 20_000, 2_000, 20_000, 4_000
 DRAWS = 100
 SIDE, REACH = 100, 2.5  # pixels of a picture, and how far it goes in units of the target
-EPOCHS, BATCH, LR = 100, 500, 1e-2
+EPOCHS, BATCH, LR = 60, 500, 1e-2
 INDEX: dict[str, Any] = {"index_dim": 1, "index_hidden_sizes": (16, 16)}
 # a flow and its continuously-indexed version, of no more parameters
 FLOWS: dict[str, dict[str, Any]] = {
