@@ -24,6 +24,7 @@ TITLES = {
     "sequences": "A flow over time before a latent-variable model",
     "vae": "Autoencoders with flow posteriors",
     "outliers": "Outliers",
+    "out_of_distribution": "Images from elsewhere",
     "topology": "Topology",
     "bi_lipschitz": "How far a map must stretch",
     "indexed_tables": "Continuously-indexed flows of real tables",
