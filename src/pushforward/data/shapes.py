@@ -71,7 +71,7 @@ def _curves(pieces: list[Curve], noise: float) -> Shape:
         total: Float[np.ndarray, " n"] = np.empty(len(X))
         for start in range(0, len(X), ROWS):
             x = X[start : start + ROWS]
-            exponent = x @ scaled.T - lengths  # of exp(−‖x − c‖²/2) but for ‖x‖²/2: one product, no array of differences
+            exponent = x @ scaled.T - lengths  # of exp(−‖x − c‖²/2), but for ‖x‖²/2: no array of differences
             most = exponent.max(axis=1)
             total[start : start + ROWS] = most - 0.5 * (x**2).sum(axis=1)
             exponent -= most[:, None]
