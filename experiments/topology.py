@@ -34,18 +34,18 @@ from pushforward.training import Settings, make_rows, train
 N_TRAIN, N_VALIDATION, N_TEST, N_SCORED = 20_000, 2_000, 20_000, 4_000
 DRAWS = 100
 SIDE, REACH = 100, 2.5  # pixels of a picture, and how far it goes in units of the target
-EPOCHS, BATCH, LR = 50, 500, 1e-2
-INDEX: dict[str, Any] = {"index_dim": 1, "index_hidden_sizes": (12, 12)}
+EPOCHS, BATCH, LR = 100, 500, 1e-2
+INDEX: dict[str, Any] = {"index_dim": 1, "index_hidden_sizes": (16, 16)}
 # a flow and its continuously-indexed version, of no more parameters
 FLOWS: dict[str, dict[str, Any]] = {
-    "real_nvp": {"n_layers": 12, "hidden_sizes": (24, 24)},
-    "indexed_real_nvp": {"n_layers": 6, "hidden_sizes": (24, 24), **INDEX},
-    "maf": {"n_layers": 20, "hidden_sizes": (16, 16)},
-    "indexed_maf": {"n_layers": 5, "hidden_sizes": (16, 16), "index_dim": 1, "index_hidden_sizes": (16, 16)},
-    "spline_autoregressive": {"n_layers": 4, "hidden_sizes": (24, 24)},
-    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (16, 16), **INDEX},
-    "residual": {"n_layers": 12, "hidden_sizes": (24, 24)},
-    "indexed_residual": {"n_layers": 6, "hidden_sizes": (24, 24), **INDEX},
+    "real_nvp": {"n_layers": 12, "hidden_sizes": (32, 32)},
+    "indexed_real_nvp": {"n_layers": 6, "hidden_sizes": (32, 32), **INDEX},
+    "maf": {"n_layers": 20, "hidden_sizes": (32, 32)},
+    "indexed_maf": {"n_layers": 5, "hidden_sizes": (24, 24), "index_dim": 1, "index_hidden_sizes": (34, 34)},
+    "spline_autoregressive": {"n_layers": 4, "hidden_sizes": (32, 32)},
+    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (20, 20), **INDEX},
+    "residual": {"n_layers": 12, "hidden_sizes": (32, 32)},
+    "indexed_residual": {"n_layers": 6, "hidden_sizes": (32, 32), **INDEX},
 }
 
 

@@ -20,7 +20,7 @@ class Dequantise(AbstractMap):
 
     With u uniform (Uria et al. 2013), or drawn by a flow that is given x (variational; Ho et al. 2019, "Flow++"), the
     log-weight Σ log step − log q(u|x) makes a density of z a lower bound on the probability of x, and an
-    importance-weighted estimate of it. Each direction costs one pass of that flow.
+    importance-weighted estimate of it; of x beside the grid that is 0. Each direction costs one pass of that flow.
 
     Arguments:
         step: distance of neighbouring values, positive; 0 for a coordinate that is continuous and left as it is;
@@ -85,8 +85,13 @@ class Dequantise(AbstractMap):
             noise = jax.random.normal(_needed(key), x.shape, x.dtype)
             u, log_det = self.spread.forward_and_log_det(noise, x)
             log_q = _normal_log_prob(noise) - log_det
-        z = jnp.where(whole, x + step * u, x)
-        return z, jnp.where(whole, jnp.log(step), 0).sum() - log_q
+        nth = jnp.round(x / step)
+        rounding = 2 * limits(x.dtype).eps * (1 + jnp.abs(nth))
+        room = jnp.minimum(rounding, 0.5)  # beside a value, in which a sum could round to the next one
+        z = jnp.where(whole, step * (nth + jnp.clip(u, room, 1 - room)), x)
+        on_grid = (jnp.abs(x / step - nth) <= 16 * rounding) | ~whole
+        log_weight = jnp.where(whole, jnp.log(step), 0).sum() - log_q
+        return z, jnp.where(on_grid.all(), log_weight, -jnp.inf)
 
     def _whole(self) -> tuple[Array, Array]:
         """Which coordinates have a step, and the steps, 1 where there is none."""

@@ -22,6 +22,7 @@ GOES_ON = 2 / 3  # chance of each further term, so that there are 4 on average
 MOST_TERMS = 80  # a run of as many has a chance of 10⁻¹⁴
 STEPS = 2000  # of the fixed point, which a contraction by 0.97 needs for 1e-6 even from far away
 STEP, GAP = 4, 32  # the last step and the equation's gap that are allowed, in units of rounding
+LOOKED_AT, ROUNDING = 64, 1e-3  # points where a network of one's own is looked at
 LOG_DETS = ("exact", "unbiased", "truncated")
 MAKES = {"exact": frozenset[str](), "unbiased": frozenset({"unbiased"}), "truncated": frozenset({"approximate"})}
 
@@ -36,14 +37,16 @@ class Residual(AbstractBijection):
     does not converge comes out as NaN.
 
     Arguments:
-        network: g, with `fixed_norms` and `raw` as those of `networks.Lipschitz`.
+        network: g, a `networks.Lipschitz`, whose bound holds whatever its parameters are; or a module with `bound`,
+            `fixed_norms` and `raw` as it has them, which is looked at in a few points.
         dim: D.
         log_det: "exact", "unbiased" or "truncated"; None for exact up to 4 coordinates and unbiased beyond.
         n_terms: of the truncated series.
         cond_dim: size of the condition, or None.
 
     Raises:
-        ValueError: the network's bound is not below 1, or the log-determinant is of no known kind.
+        ValueError: the network's bound is not below 1 or does not hold, its sizes do not fit, or the log-determinant
+            is of no known kind.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -63,14 +66,13 @@ class Residual(AbstractBijection):
 
     def __init__(
         self,
-        network: Lipschitz,
+        network: Any,
         dim: int,
         log_det: str | None = None,
         n_terms: int = 10,
         cond_dim: int | None = None,
     ):
-        if not network.bound < 1:
-            raise ValueError(f"the network's Lipschitz bound must be below 1 to be undone; got {network.bound!r}")
+        _check_contraction(network, dim, cond_dim)
         chosen = ("exact" if dim <= EXACT_UP_TO else "unbiased") if log_det is None else log_det
         if chosen not in LOG_DETS:
             raise ValueError(f"log_det must be one of {LOG_DETS}, or None; got {log_det!r}")
@@ -210,3 +212,30 @@ def series_log_det(
     _, _, value, w = lax.while_loop(lambda state: state[0] < n_terms, body, start)
     slope = jnp.vdot(w, jax.jvp(lambda z: network.raw(z, condition), (z,), (probe,))[1])
     return value + slope - lax.stop_gradient(slope)
+
+
+def _check_contraction(network: Any, dim: int, cond_dim: int | None) -> None:
+    """The bound is below 1, the sizes fit, and a network that is not known to keep its bound keeps it in some points.
+
+    Raises:
+        ValueError: one of these fails.
+    """
+    if not network.bound < 1:
+        raise ValueError(f"the network's Lipschitz bound must be below 1 to be undone; got {network.bound!r}")
+    condition = None if cond_dim is None else jnp.zeros(cond_dim)
+    try:
+        found = eqx.filter_eval_shape(network.raw, jnp.zeros(dim), condition).shape
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the network does not take {dim} numbers: {error}") from error
+    if found != (dim,):
+        raise ValueError(f"the network must map {dim} numbers to as many; it gives shape {found}")
+    if isinstance(network, Lipschitz) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(network)):
+        return
+    points = jnp.concatenate([jnp.zeros((1, dim)), jax.random.normal(jax.random.key(0), (LOOKED_AT, dim))])
+    slopes = jax.vmap(lambda z: jax.jacfwd(network.fixed_norms().raw)(z, condition))(points)
+    steepest = float(jnp.linalg.norm(slopes, 2, axis=(-2, -1)).max())
+    if not steepest <= network.bound * (1 + ROUNDING):
+        raise ValueError(
+            f"the network is no contraction: it stretches {steepest:.3g} times where its bound is {network.bound:.3g}; "
+            "take a networks.Lipschitz, or divide the network by its norm"
+        )

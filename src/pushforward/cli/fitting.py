@@ -97,8 +97,8 @@ Flow = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Kind of flow: auto (by the number of columns), real_nvp, spline_coupling, maf, iaf, nice, "
-        "spline_autoregressive.",
+        help="Kind of flow: auto (by the number of columns), real_nvp, spline_coupling, maf, residual and others; "
+        "indexed_maf and so on for data with holes or in parts, whose densities are then estimates.",
     ),
 ]
 Layers = Annotated[

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from pushforward.data.toy import pinwheel, pinwheel_log_prob
 
-GRID = 4000  # points of a curve by which its density is summed: less than a tenth of the noise apart
+GRID = 4000  # points of a curve by which its density is summed: at most a third of the noise apart
 ROWS = 100  # points beside each other
+FAR = 1e100  # whose square is a number
 SIDE = 2.0  # of a square of the checkerboard
 
 
@@ -67,7 +68,7 @@ def _curves(pieces: list[Curve], noise: float) -> Shape:
     scaled, lengths = centres / noise, 0.5 * (centres**2).sum(axis=1) / noise**2
 
     def log_prob(X: ArrayLike) -> Float[np.ndarray, " n"]:
-        X = np.asarray(X, dtype=np.float64) / noise
+        X = _points(X) / noise
         total: Float[np.ndarray, " n"] = np.empty(len(X))
         for start in range(0, len(X), ROWS):
             x = X[start : start + ROWS]
@@ -82,6 +83,18 @@ def _curves(pieces: list[Curve], noise: float) -> Shape:
     return Shape(sample, log_prob)
 
 
+def _points(X: ArrayLike) -> np.ndarray:
+    """Points of the plane, infinite ones far away.
+
+    Raises:
+        ValueError: they are not of shape (n, 2).
+    """
+    points = np.asarray(X, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"points must have shape (n, 2); got {points.shape}")
+    return np.clip(points, -FAR, FAR)
+
+
 def _circle(radius: float, x: float = 0.0, y: float = 0.0, turn: float = 1.0, start: float = 0.0) -> Curve:
     """A circle, or the part of it that so many turns go through."""
 
@@ -93,7 +106,7 @@ def _circle(radius: float, x: float = 0.0, y: float = 0.0, turn: float = 1.0, st
 
 
 def _spiral(start: float) -> Curve:
-    """An arm of one and a half turns, evenly filled along its length."""
+    """An arm of one and a half turns, less dense along its length towards the centre."""
 
     def curve(share: np.ndarray) -> np.ndarray:
         angle = 3 * np.pi * np.sqrt(share)
@@ -111,7 +124,7 @@ def _sample_checkerboard(n: int, seed: int) -> Float[np.ndarray, "n 2"]:
 
 
 def _checkerboard_log_prob(X: ArrayLike) -> Float[np.ndarray, " n"]:
-    cell = np.floor(np.asarray(X, dtype=np.float64) / SIDE)
+    cell = np.floor(_points(X) / SIDE)
     inside = ((cell >= -2) & (cell < 2)).all(axis=1) & (cell.sum(axis=1) % 2 == 0)
     return np.where(inside, -np.log(8 * SIDE**2), -np.inf)
 

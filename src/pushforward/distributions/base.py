@@ -12,7 +12,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
-from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_count, log_mean_weight
+from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_count, check_key, log_mean_weight
 
 
 class AbstractDistribution(eqx.Module):
@@ -77,10 +77,10 @@ class AbstractDistribution(eqx.Module):
 
     def _require_exact(self) -> None:
         if self.inexactness:
-            estimate = "" if self.inexactness & NOISY else ", or log_prob_estimate(x, key, n_samples)"
+            estimate = "" if self.inexactness & NOISY else ", or log_prob_estimate(x, key=key, n_samples=100)"
             raise InexactError(
                 f"this {type(self).__name__} has no exact log-density ({self.exactness}); "
-                f"call elbo(x, key) for a bound{estimate}"
+                f"call elbo(x, key=key) for a bound{estimate}"
             )
 
     def log_prob_estimate(
@@ -100,16 +100,16 @@ class AbstractDistribution(eqx.Module):
             Estimates, standard errors and effective draws, shape (*batch,), nats per unit volume of x.
 
         Raises:
-            ValueError: a shape does not fit, or `n_samples` is below 2.
+            ValueError: a shape does not fit, there is no key, or `n_samples` is below 2.
             InexactError: log-determinants are estimates, which would bias the weights upward.
         """
         if self.inexactness & NOISY:
             raise InexactError(
                 f"log-determinants of this {type(self).__name__} are estimates ({self.exactness}), which bias "
-                "importance weights upward; call elbo(x, key)"
+                "importance weights upward; call elbo(x, key=key)"
             )
         rows, batch = self._flat(x, condition)
-        found = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
+        found = _weighted(self, rows, check_key(key), check_count("n_samples", n_samples, 2))
         return WeightedEstimate(*(part.reshape(batch) for part in found))
 
     def log_prob(self, x: Any, condition: Any = None) -> Array:

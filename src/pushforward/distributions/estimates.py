@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
@@ -28,7 +29,7 @@ class WeightedEstimate(NamedTuple):
     """What importance weights give: an estimate, its standard error, and how many even draws its weights are worth.
 
     Few effective draws mean that a few draws decide the estimate, which is then far below the truth, and its standard
-    error too small.
+    error too small; none, that no draw found any density.
     """
 
     value: Any
@@ -42,9 +43,20 @@ def check_count(name: str, value: Any, least: int) -> int:
     Raises:
         ValueError: it is no whole number, or less than `least`.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
-    return value
+    return int(value)
+
+
+def check_key(key: Any) -> Any:
+    """A key for draws.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if key is None:
+        raise ValueError("an estimate draws random numbers; give it a key, such as jax.random.key(0)")
+    return key
 
 
 def each_row(estimate: Callable[[Array, Array | None, Array], Any], rows: Array, conditions: Array | None) -> Any:
@@ -111,7 +123,7 @@ def log_mean_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> W
         first, second = _over_draws(weights, key, n, add, (-jnp.inf, -jnp.inf))
         # of the mean weight: its variance, relative to its square
         spread = jnp.where(first == -jnp.inf, 0, jnp.maximum(jnp.exp(second - 2 * first) - 1 / n, 0))
-        worth = jnp.where(first == -jnp.inf, n, jnp.exp(2 * first - second))  # Kish's effective sample size
+        worth = jnp.where(first == -jnp.inf, 0, jnp.exp(2 * first - second))  # Kish's effective sample size
         return WeightedEstimate(first - math.log(n), jnp.sqrt(spread * n / (n - 1)), worth)
 
     found: WeightedEstimate = _over_rows(row, weigher, rows, key)

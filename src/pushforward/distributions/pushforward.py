@@ -11,7 +11,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pushforward.bijections.base import AbstractMap
 from pushforward.bijections.compose import Chain
 from pushforward.distributions.base import AbstractDistribution, weigher
-from pushforward.distributions.estimates import check_count, mean_log_weight
+from pushforward.distributions.estimates import check_count, check_key, mean_log_weight
 
 
 class Pushforward(AbstractDistribution):
@@ -106,10 +106,10 @@ class Pushforward(AbstractDistribution):
             Shape (*batch,), nats per unit volume of x.
 
         Raises:
-            ValueError: a shape does not fit, or `n_samples` is below 1.
+            ValueError: a shape does not fit, there is no key, or `n_samples` is below 1.
         """
         rows, batch = self._flat(x, condition)
-        return _elbos(self, rows, key, check_count("n_samples", n_samples, 1)).reshape(batch)
+        return _elbos(self, rows, check_key(key), check_count("n_samples", n_samples, 1)).reshape(batch)
 
     def calibrate(
         self,

@@ -31,8 +31,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
     """Density estimation of a table of numbers with one normalizing flow.
 
     Parameters:
-        flow: "auto" chooses by the number of columns; or a recipe's name: "spline_coupling", "real_nvp",
-            "maf", "iaf", "nice" or "spline_autoregressive".
+        flow: "auto" chooses by the number of columns; or a recipe's name, such as "spline_coupling", "maf" or
+            "residual" (all are in `flows.RECIPES`), with "indexed_" before it for its continuously-indexed flow.
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
@@ -245,6 +245,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
 
+        Of a continuously-indexed flow it is one draw, with indices whose key follows from the row's numbers.
+
         Returns:
             Shape (n, D); standard normal (or the recipe's base) if the model fits.
         """
@@ -258,7 +260,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         return self._result(np.concatenate([part[0] for part in parts]), X)
 
     def inverse_transform(self, Z: Any, condition: Any = None) -> np.ndarray:
-        """Noise to rows, the inverse of `transform`.
+        """Noise to rows, the inverse of `transform`; not so of a continuously-indexed flow, which draws indices anew.
 
         Returns:
             Shape (n, D), in the data's units.
@@ -310,9 +312,15 @@ def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Array:
 
 @eqx.filter_jit
 def _to_noise(flow: Pushforward, s: Array, c: Array | None) -> Array:
-    return flow.bijection.inverse_batch(s, jax.random.key(0), c)[0]
+    if not flow.inexactness:
+        return flow.bijection.inverse_batch(s, None, c)[0]
+    found: Array = each_row(lambda s, c, key: flow.bijection.inverse_and_log_weight(s, key, c)[0], s, c)
+    return found
 
 
 @eqx.filter_jit
 def _from_noise(flow: Pushforward, z: Array, c: Array | None) -> Array:
-    return flow.bijection.forward_batch(z, jax.random.key(0), c)[0]
+    if not flow.inexactness:
+        return flow.bijection.forward_batch(z, None, c)[0]
+    found: Array = each_row(lambda z, c, key: flow.bijection.forward_and_log_weight(z, key, c)[0], z, c)
+    return found

@@ -78,14 +78,14 @@ def _interleaved(indices: Indexed, bijection: AbstractMap) -> AbstractMap:
     def before(index: Indexed, layer: AbstractMap) -> Chain:
         return Chain([index, layer])
 
-    def after_inverted(index: Indexed, layer: AbstractMap) -> Chain:
-        return Chain([layer, Invert(index)])  # which is inverted as a whole
+    def before_inverted(index: Indexed, layer: AbstractMap) -> Chain:
+        return Chain([index, Invert(layer)])
 
     if isinstance(bijection, Stack):
         return Stack(eqx.filter_vmap(before)(indices, bijection.layers))
     if isinstance(bijection, Invert) and isinstance(bijection.bijection, Stack):
-        turned = jax.tree.map(lambda leaf: leaf[::-1] if eqx.is_array(leaf) else leaf, indices)
-        return Invert(Stack(eqx.filter_vmap(after_inverted)(turned, bijection.bijection.layers)))
-    if isinstance(bijection, Chain):
+        layers = jax.tree.map(lambda leaf: leaf[::-1] if eqx.is_array(leaf) else leaf, bijection.bijection.layers)
+        return Stack(eqx.filter_vmap(before_inverted)(indices, layers))
+    if isinstance(bijection, Chain) and any(isinstance(p, Stack) for p in bijection.bijections):
         return Chain([_interleaved(indices, p) if isinstance(p, Stack) else p for p in bijection.bijections])
     raise ValueError(f"this recipe has no stack of layers to index; its map is a {type(bijection).__name__}")
