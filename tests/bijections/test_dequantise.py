@@ -72,3 +72,20 @@ def test_bad_parameters_and_missing_keys_are_refused() -> None:
         Dequantise(jnp.ones(2), Sigmoid((2,)))
     with pytest.raises(ValueError, match="give it a key"):
         Dequantise(jnp.ones(1)).inverse_and_log_weight(jnp.zeros(1), None)
+
+
+def test_values_beside_the_grid_have_no_weight() -> None:
+    flow = rounded_normal(None, 0.1)
+    values = jnp.array([[2.0], [2.1], [2.05], [-0.3]])
+    found = np.asarray(flow.log_prob_estimate(values, jax.random.key(0), 100).value)
+    assert np.isfinite(found).tolist() == [True, True, False, True] and found[2] == -np.inf
+
+
+@pytest.mark.parametrize("step", [1.0, 0.1])
+def test_large_values_come_back_as_they_were(step: float) -> None:
+    map_ = Dequantise(jnp.full(1, step, jnp.float32))
+    x = jnp.asarray(step * np.array([1e3, -1e3, 1e6, 1e6 + 1, -1e6]), jnp.float32)[:, None]
+    for seed in range(100):
+        z = map_.inverse_batch(x, jax.random.key(seed))[0]
+        back = map_.forward_batch(z, jax.random.key(0))[0]
+        np.testing.assert_allclose(back, x, rtol=2e-7)

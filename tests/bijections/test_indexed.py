@@ -164,3 +164,30 @@ def test_fixed_statistics_leave_exactness_as_it_is() -> None:
     fixed = Fixed(Chain([layer(), ActNorm.init((1,))]))
     assert fixed.exactness == "lower bound"
     assert fixed.inverse_and_log_weight(jnp.ones(1), jax.random.key(0))[0].shape == (1,)
+
+
+@pytest.mark.parametrize("name", ["maf", "iaf"])
+def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str) -> None:
+    """What training weighs is the log-weight itself; its gradient is another than the bound's, draw by draw."""
+    flow = flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,), index_hidden_sizes=(4,))
+    x, key = jax.random.normal(cheap_key(1), (8, 2)), jax.random.key(2)
+    params, rest = trees.partition(flow)
+
+    def weighed(flow):
+        z, weight = flow.bijection.inverse_batch(x, key)
+        return jax.vmap(flow.base._log_prob)(z) + weight
+
+    def posterior_gradient(weigh):
+        found = jax.grad(lambda params: weigh(trees.combine(params, rest)).sum())(params)
+        return ravel_pytree(found.bijection.layers.bijections[0].posterior)[0]
+
+    def trained(flow):
+        return flow.calibrate(x, key=key)[1]
+
+    assert np.allclose(trained(flow), weighed(flow), atol=1e-5)
+    assert float(jnp.abs(posterior_gradient(trained) - posterior_gradient(weighed)).max()) > 1e-3
+
+
+def test_recipes_without_layers_to_index_are_refused() -> None:
+    with pytest.raises(ValueError, match="no stack of layers"):
+        flows.continuously_indexed(flows.householder, jax.random.key(0), 2)

@@ -183,7 +183,23 @@ def test_noisy_log_dets_are_refused_where_they_would_bias() -> None:
     assert np.allclose(flow.elbo(x, jax.random.key(1), 3000), exact.log_prob(x), atol=0.1)
 
 
+class Steep(eqx.Module):
+    """Says that it contracts."""
+
+    bound: float = eqx.field(static=True, default=0.9)
+
+    def fixed_norms(self):
+        return self
+
+    def raw(self, z, condition):
+        return -3 * jnp.tanh(z)
+
+
 def test_networks_that_are_no_contraction_are_refused() -> None:
+    with pytest.raises(ValueError, match="stretches 3 times where its bound is 0.9"):
+        Residual(Steep(), 2)
+    with pytest.raises(ValueError, match="does not take 2 numbers|to as many"):
+        Residual(Lipschitz.init(cheap_key(0), 3, 2, (8,)), 2)
     with pytest.raises(ValueError, match="below 1"):
         layer(2, bound=1.0)
     with pytest.raises(ValueError, match="log_det must be one of"):

@@ -24,3 +24,10 @@ def test_densities_integrate_to_one_and_draws_have_their_entropy(name: str) -> N
 def test_unknown_shapes_are_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"unknown shape 'square'; choose one of \['checkerboard', 'circles'"):
         shape("square")
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_points_must_lie_on_the_plane(name: str) -> None:
+    with pytest.raises(ValueError, match=r"\(n, 2\)"):
+        shape(name).log_prob(np.zeros((2, 3)))
+    assert (shape(name).log_prob(np.array([[np.inf, 0.0], [0.0, -1e300]])) < -1e6).all()

@@ -82,6 +82,17 @@ def test_effective_draws_tell_weights_that_one_draw_decides() -> None:
     assert 1 - 1e-4 <= float(poor.effective_draws) < 0.2 * float(fair.effective_draws) <= 0.2 * n
 
 
+def test_points_that_no_draw_reaches_have_no_effective_draws() -> None:
+    far = indexed(0).log_prob_estimate(jnp.full(2, 1e30), jax.random.key(0), 20)
+    assert float(far.value) == -np.inf and float(far.effective_draws) == 0
+
+
+def test_missing_keys_are_asked_for() -> None:
+    for ask in (indexed(0).elbo, indexed(0).log_prob_estimate):
+        with pytest.raises(ValueError, match="give it a key"):
+            ask(jnp.zeros(2), None)
+
+
 def test_bases_without_an_exact_density_are_refused() -> None:
     with pytest.raises(ValueError, match="density of the base"):
         Pushforward(indexed(0), flows.maf(cheap_key(1), 2, n_layers=1, hidden_sizes=(4,)).bijection)

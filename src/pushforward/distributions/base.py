@@ -84,7 +84,7 @@ class AbstractDistribution(eqx.Module):
             )
 
     def log_prob_estimate(
-        self, x: Any, key: PRNGKeyArray, n_samples: int = 100, condition: Any = None
+        self, x: Any, key: PRNGKeyArray | None, n_samples: int = 100, condition: Any = None
     ) -> WeightedEstimate:
         """Importance-weighted estimates of log p(x), in the mean below it and the nearer the more draws.
 

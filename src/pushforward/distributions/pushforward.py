@@ -93,7 +93,7 @@ class Pushforward(AbstractDistribution):
         self._require_exact()
         return self.sample_and_log_weight(key, condition)
 
-    def elbo(self, x: Any, key: PRNGKeyArray, n_samples: int = 1, condition: Any = None) -> Array:
+    def elbo(self, x: Any, key: PRNGKeyArray | None, n_samples: int = 1, condition: Any = None) -> Array:
         """Estimates of a lower bound on log p(x), unbiased for the bound; log p(x) itself where the map is exact.
 
         Arguments:
