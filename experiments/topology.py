@@ -44,8 +44,8 @@ FLOWS: dict[str, dict[str, Any]] = {
     "indexed_maf": {"n_layers": 5, "hidden_sizes": (24, 24), "index_dim": 1, "index_hidden_sizes": (34, 34)},
     "spline_autoregressive": {"n_layers": 4, "hidden_sizes": (32, 32)},
     "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (20, 20), **INDEX},
-    "residual": {"n_layers": 12, "hidden_sizes": (32, 32)},
-    "indexed_residual": {"n_layers": 6, "hidden_sizes": (32, 32), **INDEX},
+    "residual": {"n_layers": 6, "hidden_sizes": (32, 32)},
+    "indexed_residual": {"n_layers": 3, "hidden_sizes": (32, 32), **INDEX},
 }
 
 
