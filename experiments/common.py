@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.io
 from threadpoolctl import threadpool_limits
 
 HERE = Path(__file__).resolve().parent
@@ -65,6 +66,14 @@ def digits(part: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)
     chosen = labels < classes
     return images[chosen].astype(np.float64), labels[chosen].astype(int)
+
+
+def silhouettes() -> np.ndarray:
+    """Caltech silhouettes (n, 784) of zeros and ones."""
+    file = data_folder() / "caltech101_silhouettes" / "caltech101_silhouettes_28.mat"
+    images = scipy.io.loadmat(file)["X"].reshape(-1, 28, 28).transpose(0, 2, 1)  # stored column by column
+    found: np.ndarray = images.reshape(len(images), -1)
+    return found
 
 
 def timed(seeds: int) -> Iterator[tuple[int, dict[str, Any]]]:

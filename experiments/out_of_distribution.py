@@ -18,9 +18,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import arguments, data_folder, digits, write_table
+from common import arguments, digits, silhouettes, write_table
 from outliers import kernels, mixture
-from scipy.io import loadmat
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
@@ -59,11 +58,6 @@ def counted(images: np.ndarray, seed: int) -> np.ndarray:
     return shuffled + np.random.default_rng(seed + 1000).random(shuffled.shape)
 
 
-def silhouettes() -> np.ndarray:
-    images: np.ndarray = loadmat(data_folder() / "caltech101_silhouettes" / "caltech101_silhouettes_28.mat")["X"]
-    return images.astype(np.float64)
-
-
 def measured(home: np.ndarray, away: np.ndarray, seeds: int) -> dict[str, list[float]]:
     """AUROC of each method and seed."""
     found: dict[str, list[float]] = {name: [] for name in METHODS}
@@ -86,7 +80,7 @@ def main() -> None:
     """Run it."""
     asked = arguments(__doc__ or "", ["digits", "silhouettes"], seeds=3)
     began = time.monotonic()
-    kinds = {"digits": (digits("train", 10)[0] > 127).astype(np.float64), "silhouettes": silhouettes()}
+    kinds = {"digits": (digits("train", 10)[0] > 127).astype(np.float64), "silhouettes": silhouettes().astype(np.float64)}
     rows: list[list[Any]] = []
     for home in asked.settings:
         away = next(kind for kind in kinds if kind != home)

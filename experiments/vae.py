@@ -19,8 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import scipy.io
-from common import ONE_THREAD, arguments, data_folder, digits, picture, write
+from common import ONE_THREAD, arguments, data_folder, digits, picture, silhouettes, write
 
 import pushforward as pf
 from pushforward import plots, trees
@@ -86,10 +85,8 @@ def frey() -> Data:
     return shuffled(images.reshape(len(images), -1) / 255, 200, images.shape[1:])
 
 
-def silhouettes() -> Data:
-    file = data_folder() / "caltech101_silhouettes" / "caltech101_silhouettes_28.mat"
-    images = scipy.io.loadmat(file)["X"].reshape(-1, 28, 28).transpose(0, 2, 1)  # stored column by column
-    return shuffled(images.reshape(len(images), -1), 1000, (28, 28))
+def caltech() -> Data:
+    return shuffled(silhouettes(), 1000, (28, 28))
 
 
 FACES = {"likelihood": "gaussian_per_column", "scale": 0.2, "latent_dim": 20, "hidden_sizes": (200, 200)}
@@ -98,7 +95,7 @@ CASES = {
     "mnist-longer": Case(mnist, ("no flow", "planar 10", "planar 40"), 40, 3, 1000),
     "mnist-others": Case(mnist, tuple(name for name in MODELS if name not in MAIN), 5, 1, 200),
     "frey": Case(frey, SMALL, 200, 3, 200, FACES),
-    "silhouettes": Case(silhouettes, SMALL, 40, 3, 500),
+    "silhouettes": Case(caltech, SMALL, 40, 3, 500),
 }
 
 

@@ -309,3 +309,6 @@ def test_estimates_of_a_row_do_not_depend_on_its_company() -> None:
     assert np.allclose(model.score_samples(X[::-1])[::-1], scores, atol=1e-5)
     assert model.score_samples(X[4:5])[0] == pytest.approx(scores[4], abs=1e-5)
     assert len(np.unique(scores)) == len(X)
+    noise = model.transform(X)
+    assert np.allclose(model.transform(X[4:5])[0], noise[4], atol=1e-5)
+    assert np.allclose(model.inverse_transform(noise[4:5])[0], model.inverse_transform(noise)[4], atol=1e-4)

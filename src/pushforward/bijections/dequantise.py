@@ -14,6 +14,8 @@ from pushforward.bijections._checks import floating, limits, require
 from pushforward.bijections.base import AbstractBijection, AbstractMap
 from pushforward.trees import Frozen
 
+BESIDE = 16  # roundings from the grid at which a value still counts as on it, such as 0.1 + 0.2 of step 0.1
+
 
 class Dequantise(AbstractMap):
     """Values on a grid, such as whole numbers: x = step · ⌊z / step⌋, and z = x + step · u with u drawn in (0, 1).
@@ -86,10 +88,10 @@ class Dequantise(AbstractMap):
             u, log_det = self.spread.forward_and_log_det(noise, x)
             log_q = _normal_log_prob(noise) - log_det
         nth = jnp.round(x / step)
-        rounding = 2 * limits(x.dtype).eps * (1 + jnp.abs(nth))
-        room = jnp.minimum(rounding, 0.5)  # beside a value, in which a sum could round to the next one
+        rounding = 2 * limits(x.dtype).eps * (1 + jnp.abs(nth))  # of z in steps, at most
+        room = jnp.minimum(rounding, 0.5)  # kept free beside a value, so that z does not round to the next one
         z = jnp.where(whole, step * (nth + jnp.clip(u, room, 1 - room)), x)
-        on_grid = (jnp.abs(x / step - nth) <= 16 * rounding) | ~whole
+        on_grid = (jnp.abs(x / step - nth) <= BESIDE * rounding) | ~whole
         log_weight = jnp.where(whole, jnp.log(step), 0).sum() - log_q
         return z, jnp.where(on_grid.all(), log_weight, -jnp.inf)
 
