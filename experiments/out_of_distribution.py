@@ -52,7 +52,7 @@ class Nearness(NamedTuple):
 
 
 def counted(images: np.ndarray, seed: int) -> np.ndarray:
-    """White pixels of each block, with noise; images (n, 784) of zeros and ones."""
+    """White pixels of each block, with noise; images (n, 784), zeros and ones."""
     blocks = images.reshape(-1, 28 // BLOCK, BLOCK, 28 // BLOCK, BLOCK).sum(axis=(2, 4)).reshape(len(images), -1)
     shuffled: np.ndarray = np.random.default_rng(seed).permutation(blocks)
     return shuffled + np.random.default_rng(seed + 1000).random(shuffled.shape)
@@ -80,7 +80,7 @@ def main() -> None:
     """Run it."""
     asked = arguments(__doc__ or "", ["digits", "silhouettes"], seeds=3)
     began = time.monotonic()
-    kinds = {"digits": (digits("train", 10)[0] > 127).astype(np.float64), "silhouettes": silhouettes().astype(np.float64)}
+    kinds = {"digits": digits("train", 10)[0] > 127, "silhouettes": silhouettes()}
     rows: list[list[Any]] = []
     for home in asked.settings:
         away = next(kind for kind in kinds if kind != home)
