@@ -209,6 +209,15 @@ def test_images_are_declared(work, monkeypatch):
     assert found[0].image_shape == (2, 2, 3)
 
 
+def test_flows_known_through_estimates_say_so_and_score_alike_from_a_folder(work):
+    run("fit", "table.parquet", "--out", "indexed", "--columns", "x,n", "--kind", "density", *QUICK,
+        "--flow", "indexed_real_nvp", "--layers", 1)  # fmt: skip
+    assert "known through estimates (lower bound)" in run("info", "indexed")
+    for out in ("one.csv", "two.csv"):
+        run("score", "indexed", "table.parquet", "--out", out)
+    assert Path("one.csv").read_text() == Path("two.csv").read_text()
+
+
 @pytest.mark.long
 def test_bounds_and_whole_numbers_are_declared(work):
     run("fit", "table.parquet", "--out", "bounded", "--columns", "x,n", "--bound", "n=0:4", "--bound", "x=-9:",
