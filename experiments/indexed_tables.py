@@ -1,4 +1,4 @@
-"""Continuously-indexed MAFs on six real tables, beside MAFs of as many parameters.
+"""Continuously-indexed MAFs (one index for all layers) on six real tables, beside MAFs of as many parameters.
 
 A tenth of the rows is held out by each seed; of rows that are alike in all columns (a fifth of the white wines) one is
 kept, since copies on both sides would reward learning rows by heart. Columns of whole numbers, and the steps that other

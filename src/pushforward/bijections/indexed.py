@@ -1,9 +1,8 @@
-"""A layer whose map is picked by a continuous index that the layer draws itself."""
+"""A bijection picked by a continuous index that it draws itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import equinox as eqx
 import jax
@@ -11,111 +10,132 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections.base import AbstractMap, over_batch
+from pushforward.bijections.base import AbstractMap, over_batch, require_map
 from pushforward.networks import MLP, Gaussian
 
-BOUND = 1.0  # soft bound on log-scales, without which a deep stack overflows early in training
-INDEX_SCALE, MOMENTS_SCALE = 0.1, 0.3  # of last layers' weights: an index that does not matter at first is never used
+INDEX_SCALE = 0.1  # of last layers' weights: an index that does not matter at first is never used
 
 
 class Indexed(AbstractMap):
-    """x = exp(s(u)) ⊙ z + t(u) with an index u drawn given z: the part of a continuously-indexed flow beside its flow.
+    """x = F(z; u) with an index u drawn given z, and F(·; u) a bijection for each u: one continuously-indexed layer.
 
     The index is u ~ p(u|z) on the way to data and u ~ q(u|x) on the way back, both Gaussians with network moments, so
-    the log-weight is log|det| + log p(u|z) − log q(u|x), whose exp is right in the mean. In front of a bijection f it
-    makes F(z; u) = f(exp(s(u)) ⊙ z + t(u)) (Cornish et al. 2020, "Relaxing bijectivity constraints with continuously
-    indexed normalising flows"), where x stands for what f is given. Each direction costs two networks.
+    the log-weight is log|det| + log p(u|z) − log q(u|x), whose exp is right in the mean (Cornish et al. 2020, "Relaxing
+    bijectivity constraints with continuously indexed normalising flows"). F is any map that takes the index as its
+    condition, one layer or a whole flow. Each direction costs what the map's costs, and two networks.
 
     Arguments:
-        prior: a module from z (and the condition after it), shape (D + C,), to 2U raw moments of u.
+        prior: a module from z (and the layer's own condition after it), shape (D + C,), to 2U raw moments of u.
         posterior: a module from x (and the condition after it) to 2U raw moments of u.
-        moments: a module from u to s and t, shape (2D,).
-        dim: D.
-        cond_dim: size of the condition, or None.
+        bijection: a map of event shape (D,) and condition shape (U + C,): the index, then the condition.
+
+    Raises:
+        ValueError: the networks and the map do not fit each other.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.bijections import Indexed
-        >>> layer = Indexed.init(jax.random.key(0), 2, index_dim=1, hidden_sizes=(8,))
-        >>> z, log_weight = layer.inverse_and_log_weight(jnp.ones(2), jax.random.key(1))
+        >>> from pushforward import flows
+        >>> inside = flows.maf(jax.random.key(0), 2, cond_dim=1, n_layers=2, hidden_sizes=(8,)).bijection
+        >>> layer = Indexed.init(jax.random.key(1), inside, index_dim=1, hidden_sizes=(8,))
+        >>> z, log_weight = layer.inverse_and_log_weight(jnp.ones(2), jax.random.key(2))
         >>> z.shape, layer.exactness
         ((2,), 'lower bound')
     """
 
     prior: Callable[[Array], Array]
     posterior: Callable[[Array], Array]
-    moments: Callable[[Array], Array]
-    shape: tuple[int, ...] = eqx.field(static=True)
-    cond_shape: tuple[int, ...] | None = eqx.field(static=True)
+    bijection: AbstractMap
+    index_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
         prior: Callable[[Array], Array],
         posterior: Callable[[Array], Array],
-        moments: Callable[[Array], Array],
-        dim: int,
-        cond_dim: int | None = None,
+        bijection: AbstractMap,
+        index_dim: int,
     ):
-        seen = jnp.zeros(dim + (cond_dim or 0))
-        outputs = [eqx.filter_eval_shape(network, seen).shape for network in (prior, posterior)]
-        if outputs[0] != outputs[1] or len(outputs[0]) != 1 or outputs[0][0] % 2:
-            raise ValueError(f"prior and posterior must give the same even number of moments; got shapes {outputs}")
-        found = eqx.filter_eval_shape(moments, jnp.zeros(outputs[0][0] // 2)).shape
-        if found != (2 * dim,):
-            raise ValueError(f"moments must give {2 * dim} numbers, log-scales and shifts of z; got shape {found}")
-        self.prior, self.posterior, self.moments = prior, posterior, moments
-        self.shape = (dim,)
-        self.cond_shape = None if cond_dim is None else (cond_dim,)
+        require_map(bijection)
+        self.prior, self.posterior, self.bijection, self.index_dim = prior, posterior, bijection, index_dim
+        _check_vectors(bijection, index_dim)
+        seen = jnp.zeros(bijection.shape[0] + (self.cond_shape or (0,))[0])
+        found = [eqx.filter_eval_shape(network, seen).shape for network in (prior, posterior)]
+        if found != [(2 * index_dim,)] * 2:
+            raise ValueError(
+                f"prior and posterior must give {2 * index_dim} moments of the {index_dim} numbers of the index; "
+                f"got shapes {found}"
+            )
 
     @classmethod
     def init(
         cls,
         key: PRNGKeyArray,
-        dim: int,
+        bijection: AbstractMap,
         index_dim: int,
         hidden_sizes: Sequence[int],
-        cond_dim: int | None = None,
         activation: str = "silu",
     ) -> Indexed:
-        """Draw a layer to train, not far from the identity.
+        """Draw the networks of the index, both not far from a standard normal at first.
 
         Arguments:
             key: a JAX random key.
-            dim: D.
+            bijection: a map of event shape (D,) and condition shape (U + C,): the index, then the layer's condition.
             index_dim: U.
             hidden_sizes: units of each network's hidden layers.
-            cond_dim: size of the condition, or None.
             activation: its name.
+
+        Raises:
+            ValueError: the map takes no condition of at least U numbers, or its points are no vectors.
         """
-        n_seen = dim + (cond_dim or 0)
-        sizes = (
-            (n_seen, 2 * index_dim, INDEX_SCALE),
-            (n_seen, 2 * index_dim, INDEX_SCALE),
-            (index_dim, 2 * dim, MOMENTS_SCALE),
+        require_map(bijection)
+        n_seen = bijection.shape[0] + _check_vectors(bijection, index_dim)
+        prior, posterior = (
+            MLP.init(k, n_seen, 2 * index_dim, hidden_sizes, activation, INDEX_SCALE) for k in jax.random.split(key)
         )
-        prior, posterior, moments = (
-            MLP.init(k, n_in, n_out, hidden_sizes, activation, scale)
-            for k, (n_in, n_out, scale) in zip(jax.random.split(key, 3), sizes, strict=True)
-        )
-        return cls(prior, posterior, moments, dim, cond_dim)
+        return cls(prior, posterior, bijection, index_dim)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.bijection.shape
+
+    @property
+    def cond_shape(self) -> tuple[int, ...] | None:
+        rest = _check_vectors(self.bijection, self.index_dim)
+        return (rest,) if rest else None
 
     @property
     def inexactness(self) -> frozenset[str]:
-        return frozenset({"lower bound"})
+        return self.bijection.inexactness | {"lower bound"}
 
     def forward_and_log_weight(
         self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
+        key_index, key_map = _two(key)
         prior = self._index(self.prior, z, condition)
-        u = self._draw(prior, key)
-        log_scale, shift = self._moments(u)
-        x = jnp.exp(log_scale) * z + shift
-        return x, log_scale.sum() + self._index(self.posterior, x, condition).log_prob(u) - prior.log_prob(u)
+        u = _draw(prior, key_index)
+        x, log_weight = self.bijection.forward_and_log_weight(z, key_map, _joined(u, condition))
+        return x, log_weight + self._index(self.posterior, x, condition).log_prob(u) - prior.log_prob(u)
 
     def inverse_and_log_weight(
         self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
-        return self._inverse(x, key, condition)
+        key_index, key_map = _two(key)
+        u, log_q = self._inferred(x, key_index, condition)
+        z, log_weight = self.bijection.inverse_and_log_weight(x, key_map, _joined(u, condition))
+        return z, log_weight + self._index(self.prior, z, condition).log_prob(u) - log_q
+
+    def pinned(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
+        """The condition that the bijection inside gets for an index drawn for x.
+
+        Arguments:
+            x: shape (D,).
+            key: a JAX random key.
+            condition: the layer's own, shape (C,), or None.
+
+        Returns:
+            The index and the condition after it, shape (U + C,).
+        """
+        return _joined(self._inferred(x, key, condition)[0], condition)
 
     def calibrate(
         self,
@@ -130,35 +150,67 @@ class Indexed(AbstractMap):
         where q(u|x) is the true posterior (Roeder et al. 2017, "Sticking the landing"). That holds for losses that are
         linear in log-weights, as bounds are; in a logarithm of several weights what is left out has a small mean.
         """
-        return self, *over_batch(partial(self._inverse, scored=lax.stop_gradient), x, key, condition)
 
-    def _inverse(
+        def inferred(x: Array, key: PRNGKeyArray | None, condition: Array | None) -> tuple[Array, Array]:
+            return self._inferred(x, key, condition, scored=lax.stop_gradient)
+
+        def log_prior(z: Array, key: None, given: Array) -> Array:
+            u, own = given[: self.index_dim], given[self.index_dim :]
+            return self._index(self.prior, z, own).log_prob(u)
+
+        key_index, key_map = _two(key)
+        u, log_q = over_batch(inferred, x, key_index, condition)
+        given = u if condition is None else jnp.concatenate([u, condition], -1)
+        bijection, z, log_weight = self.bijection.calibrate(x, given, weights, key_map)
+        log_weight = log_weight + jax.vmap(log_prior, (0, None, 0))(z, None, given) - log_q
+        return eqx.tree_at(lambda m: m.bijection, self, bijection), z, log_weight
+
+    def _inferred(
         self,
         x: Array,
         key: PRNGKeyArray | None,
         condition: Array | None,
         scored: Callable[[Gaussian], Gaussian] = lambda posterior: posterior,
     ) -> tuple[Array, Array]:
-        """The inverse and its log-weight, in which log q(u|x) is that of `scored(q)`."""
+        """u ~ q(u|x), and its log-density under `scored(q)`."""
         posterior = self._index(self.posterior, x, condition)
-        u = self._draw(posterior, key)
-        log_scale, shift = self._moments(u)
-        z = (x - shift) * jnp.exp(-log_scale)
-        log_ratio = self._index(self.prior, z, condition).log_prob(u) - scored(posterior).log_prob(u)
-        return z, log_ratio - log_scale.sum()
+        u = _draw(posterior, key)
+        return u, scored(posterior).log_prob(u)
 
     def _index(self, network: Callable[[Array], Array], point: Array, condition: Array | None) -> Gaussian:
         """The distribution of the index that a network gives at a point."""
-        if self.cond_shape is None or condition is None:
-            return Gaussian(network(point))
-        return Gaussian(network(jnp.concatenate([point, condition])))
+        return Gaussian(network(_joined(point, condition)))
 
-    def _draw(self, index: Gaussian, key: PRNGKeyArray | None) -> Array:
-        if key is None:
-            raise ValueError("an Indexed layer draws its index; give it a key")
-        return index.at(jax.random.normal(key, index.loc.shape, index.loc.dtype))
 
-    def _moments(self, u: Array) -> tuple[Array, Array]:
-        """log-scale and shift of z, the former softly bounded."""
-        raw, shift = jnp.split(self.moments(u), 2)
-        return BOUND * jnp.tanh(raw / BOUND), shift
+def _check_vectors(bijection: AbstractMap, index_dim: int) -> int:
+    """C, what the condition of a map has beside the index.
+
+    Raises:
+        ValueError: there is no room for the index, or the map's points are no vectors.
+    """
+    given = bijection.cond_shape
+    if len(bijection.shape) != 1 or given is None or len(given) != 1 or not 1 <= index_dim <= given[0]:
+        raise ValueError(
+            f"an index of {index_dim} numbers needs a map of vectors whose condition is a vector of at least as many; "
+            f"got event shape {bijection.shape} and condition shape {given}"
+        )
+    return given[0] - index_dim
+
+
+def _two(key: PRNGKeyArray | None) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """Keys of the index and of the map inside."""
+    if key is None:
+        raise ValueError("an Indexed layer draws its index; give it a key")
+    first, second = jax.random.split(key)
+    return first, second
+
+
+def _draw(index: Gaussian, key: PRNGKeyArray | None) -> Array:
+    if key is None:
+        raise ValueError("an Indexed layer draws its index; give it a key")
+    return index.at(jax.random.normal(key, index.loc.shape, index.loc.dtype))
+
+
+def _joined(point: Array, condition: Array | None) -> Array:
+    """A vector, and the condition after it if there is one."""
+    return point if condition is None else jnp.concatenate([point, condition])
