@@ -24,7 +24,7 @@ import numpy as np
 from common import arguments, picture, write_table
 
 from pushforward import flows, trees
-from pushforward.bijections import AbstractMap, Affine, Chain, Indexed, Stack
+from pushforward.bijections import AbstractMap, Chain, Indexed, Stack
 from pushforward.data import SHAPES, shape
 from pushforward.distributions import Pushforward
 from pushforward.objectives import NegativeLogLikelihood
@@ -33,19 +33,18 @@ from pushforward.training import Settings, make_rows, train
 
 N_TRAIN, N_VALIDATION, N_TEST, N_SCORED = 20_000, 2_000, 20_000, 4_000
 DRAWS = 100
-SIDE, REACH = 100, 2.5  # pixels of a picture, and how far it goes in units of the target
-EPOCHS, BATCH, LR = 100, 500, 1e-2
-INDEX: dict[str, Any] = {"index_dim": 1, "index_hidden_sizes": (16, 16)}
+SIDE, REACH = 80, 2.5  # pixels of a picture, and how far it goes in units of the target
+EPOCHS, BATCH, LR = 40, 500, 1e-2
 # a flow and its continuously-indexed version, of no more parameters
 FLOWS: dict[str, dict[str, Any]] = {
     "real_nvp": {"n_layers": 12, "hidden_sizes": (32, 32)},
-    "indexed_real_nvp": {"n_layers": 6, "hidden_sizes": (32, 32), **INDEX},
+    "indexed_real_nvp": {"n_layers": 9, "hidden_sizes": (32, 32), "index_dim": 1},
     "maf": {"n_layers": 20, "hidden_sizes": (32, 32)},
-    "indexed_maf": {"n_layers": 5, "hidden_sizes": (24, 24), "index_dim": 1, "index_hidden_sizes": (34, 34)},
+    "indexed_maf": {"n_layers": 5, "hidden_sizes": (52, 52), "index_dim": 1, "index_hidden_sizes": (64, 64)},
     "spline_autoregressive": {"n_layers": 4, "hidden_sizes": (32, 32)},
-    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (20, 20), **INDEX},
+    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (26, 26), "index_dim": 1},
     "residual": {"n_layers": 6, "hidden_sizes": (32, 32)},
-    "indexed_residual": {"n_layers": 3, "hidden_sizes": (32, 32), **INDEX},
+    "indexed_residual": {"n_layers": 4, "hidden_sizes": (32, 32), "index_dim": 1, "index_hidden_sizes": (28, 28)},
 }
 
 
@@ -67,9 +66,9 @@ def tested(target: str) -> tuple[np.ndarray, np.ndarray]:
     return points, shape(target).log_prob(points)
 
 
-def drawn(name: str, seeds: int) -> Pushforward:
+def drawn(name: str, options: dict[str, Any], seeds: int) -> Pushforward:
     """Flows to train, with a seed axis if there are several."""
-    draw = eqx.filter_jit(eqx.filter_vmap(lambda key: flows.recipe(name)(key, 2, **FLOWS[name])))
+    draw = eqx.filter_jit(eqx.filter_vmap(lambda key: flows.recipe(name)(key, 2, **options)))
     made: Pushforward = draw(jax.random.split(jax.random.key(0), seeds))
     return made if seeds > 1 else trees.unstack(made, 0)
 
@@ -80,18 +79,17 @@ def scores(flow: Pushforward, x: Any, key: Any) -> Any:
     return flow.log_prob_estimate(x, key, DRAWS).value if flow.inexactness else flow.log_prob(x)
 
 
-def pinned(part: AbstractMap, x: Any, key: Any) -> tuple[list[AbstractMap], Any]:
-    """What a flow is for the indices drawn for x, as bijections in forward order, and the noise of x."""
+def pinned(part: AbstractMap, x: Any, key: Any, given: Any = None) -> tuple[list[tuple[AbstractMap, Any]], Any]:
+    """What a flow is for the indices drawn for x, as bijections and their conditions in forward order; the noise."""
     if isinstance(part, Indexed):
-        index = part._index(part.posterior, x, None)
-        log_scale, shift = part._moments(part._draw(index, key))
-        return [Affine(shift, jnp.exp(log_scale))], (x - shift) * jnp.exp(-log_scale)
+        drawing, inside = jax.random.split(key)
+        return pinned(part.bijection, x, inside, part.pinned(x, drawing, given))
     if not isinstance(part, Chain | Stack):
-        return [part], part.inverse(x)
+        return [(part, given)], part.inverse(x, given)
     layers = part.bijections if isinstance(part, Chain) else [trees.unstack(part.layers, i) for i in range(len(part))]
-    found: list[AbstractMap] = []
+    found: list[tuple[AbstractMap, Any]] = []
     for layer, one in zip(layers[::-1], jax.random.split(key, len(layers)), strict=True):
-        inner, x = pinned(layer, x, one)
+        inner, x = pinned(layer, x, one, given)
         found = inner + found
     return found, x
 
@@ -102,8 +100,8 @@ def round_trips(flow: Pushforward, x: Any, key: Any) -> Any:
 
     def one(x: Any, key: Any) -> Any:
         parts, z = pinned(flow.bijection, x, key)
-        for part in parts:
-            z = part.forward(z)
+        for part, given in parts:
+            z = part.forward(z, given)
         return jnp.abs(z - x).max()
 
     return jax.vmap(one)(x, jax.random.split(key, len(x)))
@@ -115,7 +113,7 @@ def fitted(target: str, name: str, seeds: int, epochs: int) -> tuple[list[Any], 
     density, (points, mean, scale) = shape(target), standard(target)
     held_out = make_rows((density.sample(N_VALIDATION, 1) - mean) / scale)
     fit = train(
-        drawn(name, seeds),
+        drawn(name, FLOWS[name], seeds),
         NegativeLogLikelihood(),
         make_rows(points),
         key=jax.random.key(1),

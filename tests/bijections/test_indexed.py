@@ -1,5 +1,7 @@
 """Continuously-indexed layers against quadrature over their index."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,9 +12,9 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.stats import norm
 
 from pushforward import flows, trees
-from pushforward.bijections import ActNorm, Affine, Chain, Fixed, Indexed, InexactError, Invert, Stack
+from pushforward.bijections import ActNorm, Affine, Amortized, Chain, Fixed, Indexed, InexactError, Invert, Stack
 from pushforward.distributions import Normal, Pushforward
-from pushforward.networks import MLP
+from pushforward.networks import MLP, Gaussian
 from tests.keys import cheap_key
 
 
@@ -22,8 +24,15 @@ def shaken(model, scale: float = 0.3, seed: int = 5):
     return trees.offset(model, scale * jax.random.normal(cheap_key(seed), (n,)))
 
 
+def moved(dim: int, index_dim: int, cond_dim: int = 0, seed: int = 0) -> Amortized:
+    """A scale and shift that a network reads off the index, and the condition after it."""
+    n_given = index_dim + cond_dim
+    network = MLP.init(cheap_key(seed), n_given, 2 * dim, (8,), output_scale=0.3)
+    return Amortized(Affine(jnp.zeros(dim), jnp.ones(dim), bound=1.0), network, (n_given,))
+
+
 def layer(seed: int = 0) -> Indexed:
-    return shaken(Indexed.init(cheap_key(seed), 1, 1, (4,)), 0.1)
+    return shaken(Indexed.init(cheap_key(seed), moved(1, 1, seed=seed + 100), 1, (4,)), 0.1)
 
 
 def by_quadrature(flow: Pushforward, x: float) -> float:
@@ -33,9 +42,8 @@ def by_quadrature(flow: Pushforward, x: float) -> float:
     v, log_det = affine.inverse_and_log_det(jnp.array([x]))
 
     def term(u):
-        log_scale, shift = indexed._moments(u)
-        z = (v - shift) * jnp.exp(-log_scale)
-        return norm.logpdf(z).sum() + indexed._index(indexed.prior, z, None).log_prob(u) - log_scale.sum() + log_det
+        z, within = indexed.bijection.inverse_and_log_det(v, u)
+        return norm.logpdf(z).sum() + Gaussian(indexed.prior(z)).log_prob(u) + within + log_det
 
     return float(jax.nn.logsumexp(jax.vmap(term)(u)) + jnp.log(u[1, 0] - u[0, 0]))
 
@@ -75,7 +83,7 @@ def test_weights_of_draws_bound_the_density_from_above() -> None:
 
 def test_each_way_round_undoes_the_other() -> None:
     """With the index of the other direction, point and weight come back."""
-    indexed = shaken(Indexed.init(cheap_key(1), 3, 2, (8,)))
+    indexed = shaken(Indexed.init(cheap_key(1), moved(3, 2), 2, (8,)))
     z, u = jnp.array([0.3, -1.0, 2.0]), jnp.array([0.5, -0.7])
     at_u = eqx.tree_at(lambda m: (m.prior, m.posterior), indexed, (Told(u), Told(u)))
     x, there = at_u.forward_and_log_weight(z, jax.random.key(0))
@@ -141,17 +149,82 @@ def test_training_has_the_bounds_gradient_with_less_noise() -> None:
     assert np.allclose(indexed.calibrate(x, key=key)[2], indexed.inverse_batch(x, key)[1])
 
 
-def test_networks_must_fit() -> None:
-    indexed = Indexed.init(cheap_key(0), 2, 1, (4,))
-    with pytest.raises(ValueError, match="moments must give 4 numbers"):
-        Indexed(indexed.prior, indexed.posterior, MLP.init(cheap_key(1), 1, 6, ()), 2)
-    with pytest.raises(ValueError, match="same even number"):
-        Indexed(indexed.prior, MLP.init(cheap_key(1), 2, 6, ()), indexed.moments, 2)
+def test_networks_and_map_must_fit() -> None:
+    indexed = layer()
+    with pytest.raises(ValueError, match="must give 2 moments of the 1 numbers of the index"):
+        Indexed(indexed.prior, MLP.init(cheap_key(1), 1, 6, ()), indexed.bijection, 1)
+    for inside in (moved(1, 1), Affine(jnp.zeros(2), jnp.ones(2))):
+        with pytest.raises(ValueError, match="an index of 2 numbers needs a map of vectors whose condition"):
+            Indexed.init(cheap_key(0), inside, 2, (4,))
+    with pytest.raises(ValueError, match="expected a bijection"):
+        Indexed.init(cheap_key(0), jnp.exp, 1, (4,))
+
+
+@pytest.mark.parametrize("index", ["flow", "layer"])
+def test_the_condition_reaches_the_index_and_the_map(index: str) -> None:
+    """Densities depend on the condition through the map alone and through each network of the index alone."""
+    made = flows.recipe("indexed_maf")(
+        cheap_key(0), 2, n_layers=2, hidden_sizes=(4,), index_hidden_sizes=(4,), cond_dim=3, index=index
+    )
+    flow, key = shaken(made, 0.2), jax.random.key(1)
+    assert flow.cond_shape == (3,)
+    x = jnp.array([0.3, -0.5])
+
+    def weight(condition: Array) -> Array:
+        return flow.elbo(x, key, 4, condition=condition)
+
+    assert (jnp.abs(jax.grad(weight)(jnp.zeros(3))) > 1e-4).all()
+
+    def indexed(node: object) -> bool:
+        return isinstance(node, Indexed)
+
+    part = next(node for node in jax.tree.leaves(flow.bijection, is_leaf=indexed) if indexed(node))
+    part = part if index == "flow" else trees.unstack(part, 0)
+    given = part.pinned(x, key, jnp.arange(3.0))
+    assert given.shape == (part.index_dim + 3,)
+    assert given[-3:].tolist() == [0.0, 1.0, 2.0]
+    for network in (part.prior, part.posterior):
+        slopes = jax.jacobian(lambda c, network=network: network(jnp.concatenate([x, c])))(jnp.zeros(3))
+        assert (jnp.abs(slopes).max(0) > 1e-4).all()
+
+
+def test_what_the_map_inside_reads_from_data_is_kept() -> None:
+    """Calibration goes on into the map, which sees its indices; key for key, the weights are those of the inverse."""
+    inside = Chain([moved(2, 1), ActNorm.init((2,))])
+    indexed = Indexed.init(cheap_key(0), inside, 1, (4,))
+    x = 3 + 2 * jax.random.normal(cheap_key(1), (50, 2))
+    assert indexed.reads_data
+    found, z, weight = indexed.calibrate(x, key=jax.random.key(2))
+    act = found.bijection.bijections[1]
+    assert np.allclose(jax.vmap(act.inverse)(x).mean(0), 0, atol=1e-4)
+    again, weighed = found.inverse_batch(x, jax.random.key(2))
+    assert z.shape == again.shape
+    assert weight.shape == weighed.shape
+    assert np.allclose(np.asarray(weight).mean(), np.asarray(weighed).mean(), atol=0.2)
+
+
+@pytest.mark.parametrize("name", sorted(flows.RECIPES))
+def test_one_index_picks_a_flow_of_any_recipe(name: str) -> None:
+    flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2), 0.02)
+    assert flow.exactness == "lower bound"
+    x = flow.sample(jax.random.key(0), (3,))
+    assert np.isfinite(np.asarray(flow.log_prob_estimate(x, jax.random.key(1), 20).value)).all()
+
+
+def test_options_of_the_index_are_checked() -> None:
+    for options, message in (
+        ({"index": "layers"}, "index must be 'flow' or 'layer', what an index picks; got 'layers'"),
+        ({"index_dim": 0}, "index_dim must be a whole number of at least 1; got 0"),
+        ({"index_hidden_sizes": (4.5,)}, "index_hidden_sizes must be a sequence"),
+        ({"cond_dim": 0}, "cond_dim must be a whole number of at least 1, or None; got 0"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            flows.continuously_indexed(flows.maf, cheap_key(0), 2, **options)
 
 
 @pytest.mark.parametrize("name", ["maf", "real_nvp", "nice", "spline_autoregressive", "bnaf", "iaf", "residual"])
-def test_any_recipe_can_be_indexed(name: str) -> None:
-    flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,)), 0.05)
+def test_layers_of_a_recipe_can_be_indexed(name: str) -> None:
+    flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,), index="layer"), 0.05)
     assert flow.exactness == "lower bound"
     x = flow.sample(jax.random.key(0), (3,))
     estimate = flow.log_prob_estimate(x, jax.random.key(1), 100)
@@ -166,10 +239,12 @@ def test_fixed_statistics_leave_exactness_as_it_is() -> None:
     assert fixed.inverse_and_log_weight(jnp.ones(1), jax.random.key(0))[0].shape == (1,)
 
 
+@pytest.mark.parametrize("index", ["flow", "layer"])
 @pytest.mark.parametrize("name", ["maf", "iaf"])
-def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str) -> None:
+def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str, index: str) -> None:
     """What training weighs is the log-weight itself; its gradient is another than the bound's, draw by draw."""
-    flow = flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,), index_hidden_sizes=(4,))
+    options = {"n_layers": 2, "hidden_sizes": (4,), "index_hidden_sizes": (4,), "index": index}
+    flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, **options))
     x, key = jax.random.normal(cheap_key(1), (8, 2)), jax.random.key(2)
     params, rest = trees.partition(flow)
 
@@ -179,7 +254,8 @@ def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str) 
 
     def posterior_gradient(weigh):
         found = jax.grad(lambda params: weigh(trees.combine(params, rest)).sum())(params)
-        return ravel_pytree(found.bijection.layers.bijections[0].posterior)[0]
+        part = found.bijection if index == "flow" else found.bijection.layers.bijections[0]
+        return ravel_pytree(part.posterior)[0]
 
     def trained(flow):
         return flow.calibrate(x, key=key)[1]
@@ -190,4 +266,4 @@ def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str) 
 
 def test_recipes_without_layers_to_index_are_refused() -> None:
     with pytest.raises(ValueError, match="no stack of layers"):
-        flows.continuously_indexed(flows.householder, jax.random.key(0), 2)
+        flows.continuously_indexed(flows.householder, jax.random.key(0), 2, index="layer")

@@ -27,7 +27,7 @@ def continuously_indexed(
     cond_dim: int | None = None,
     n_layers: int = 5,
     index: str = "flow",
-    index_dim: int = 2,
+    index_dim: int | None = None,
     index_hidden_sizes: Sequence[int] | None = None,
     **options: Any,
 ) -> Pushforward:
@@ -48,7 +48,7 @@ def continuously_indexed(
         cond_dim: size of the condition, or None.
         n_layers: layers of the recipe.
         index: what an index picks, "flow" or "layer".
-        index_dim: numbers of each index.
+        index_dim: numbers of each index; None for half as many as the event has, at least one.
         index_hidden_sizes: units of the hidden layers of each network of an index; None for (32, 32), or (10, 10) where
             each layer has its own.
         options: what else the recipe takes, such as `hidden_sizes`.
@@ -68,6 +68,7 @@ def continuously_indexed(
     """
     if index not in ("flow", "layer"):
         raise ValueError(f"index must be 'flow' or 'layer', what an index picks; got {index!r}")
+    index_dim = max(1, dim // 2) if index_dim is None else index_dim
     if not is_whole(index_dim, 1):
         raise ValueError(f"index_dim must be a whole number of at least 1; got {index_dim!r}")
     usual = (32, 32) if index == "flow" else (10, 10)
