@@ -65,7 +65,7 @@ def test_importance_weights_converge_to_the_integral_over_the_index(x: float) ->
 def test_draws_match_the_density() -> None:
     flow = flow_of_one()
     grid = np.linspace(-10, 12, 201)
-    density = np.exp(np.asarray(flow.log_prob_estimate(grid[:, None], jax.random.key(0), 500).value))
+    density = np.exp(np.asarray(flow.log_prob_estimate(grid[:, None], jax.random.key(0), 5000).value))
     step = grid[1] - grid[0]
     assert density.sum() * step == pytest.approx(1, abs=0.01)
     draws = np.sort(np.asarray(flow.sample(jax.random.key(1), (4000,))).ravel())
@@ -125,7 +125,7 @@ def test_training_has_the_bounds_gradient_with_less_noise() -> None:
     def gradients(weigh):
         def one(key: Array) -> Array:
             gradient = jax.grad(lambda params: weigh(trees.combine(params, rest), key).sum())(params)
-            return ravel_pytree(gradient)[0]
+            return ravel_pytree(gradient.posterior)[0]
 
         return np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 20_000)), float)
 
@@ -156,8 +156,6 @@ def test_networks_and_map_must_fit() -> None:
     for inside in (moved(1, 1), Affine(jnp.zeros(2), jnp.ones(2))):
         with pytest.raises(ValueError, match="an index of 2 numbers needs a map of vectors whose condition"):
             Indexed.init(cheap_key(0), inside, 2, (4,))
-    with pytest.raises(ValueError, match="expected a bijection"):
-        Indexed.init(cheap_key(0), jnp.exp, 1, (4,))
 
 
 @pytest.mark.parametrize("index", ["flow", "layer"])
@@ -198,9 +196,8 @@ def test_what_the_map_inside_reads_from_data_is_kept() -> None:
     act = found.bijection.bijections[1]
     assert np.allclose(jax.vmap(act.inverse)(x).mean(0), 0, atol=1e-4)
     again, weighed = found.inverse_batch(x, jax.random.key(2))
-    assert z.shape == again.shape
-    assert weight.shape == weighed.shape
-    assert np.allclose(np.asarray(weight).mean(), np.asarray(weighed).mean(), atol=0.2)
+    assert np.allclose(z, again, atol=1e-4)
+    assert np.allclose(weight, weighed, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(flows.RECIPES))
@@ -215,7 +212,7 @@ def test_options_of_the_index_are_checked() -> None:
     for options, message in (
         ({"index": "layers"}, "index must be 'flow' or 'layer', what an index picks; got 'layers'"),
         ({"index_dim": 0}, "index_dim must be a whole number of at least 1; got 0"),
-        ({"index_hidden_sizes": (4.5,)}, "index_hidden_sizes must be a sequence"),
+        ({"index_hidden_sizes": (0,)}, "index_hidden_sizes must be a sequence"),
         ({"cond_dim": 0}, "cond_dim must be a whole number of at least 1, or None; got 0"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):

@@ -137,6 +137,14 @@ class Indexed(AbstractMap):
         """
         return _joined(self._inferred(x, key, condition)[0], condition)
 
+    def inverse_batch(
+        self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
+        key_index, key_map = _two(key)
+        given, log_q = self._given(x, key_index, condition)
+        z, log_weight = self.bijection.inverse_batch(x, key_map, given)
+        return z, log_weight + self._log_prior(z, given) - log_q
+
     def calibrate(
         self,
         x: Array,
@@ -150,20 +158,36 @@ class Indexed(AbstractMap):
         where q(u|x) is the true posterior (Roeder et al. 2017, "Sticking the landing"). That holds for losses that are
         linear in log-weights, as bounds are; in a logarithm of several weights what is left out has a small mean.
         """
+        key_index, key_map = _two(key)
+        given, log_q = self._given(x, key_index, condition, scored=lax.stop_gradient)
+        bijection, z, log_weight = self.bijection.calibrate(x, given, weights, key_map)
+        found = eqx.tree_at(lambda m: m.bijection, self, bijection)
+        return found, z, log_weight + self._log_prior(z, given) - log_q
 
-        def inferred(x: Array, key: PRNGKeyArray | None, condition: Array | None) -> tuple[Array, Array]:
-            return self._inferred(x, key, condition, scored=lax.stop_gradient)
+    def _given(
+        self,
+        x: Array,
+        key: PRNGKeyArray,
+        condition: Array | None,
+        scored: Callable[[Gaussian], Gaussian] = lambda posterior: posterior,
+    ) -> tuple[Array, Array]:
+        """Conditions of the bijection for indices drawn for a batch, shape (n, U + C), and the indices' log q(u|x)."""
 
-        def log_prior(z: Array, key: None, given: Array) -> Array:
+        def one(x: Array, key: PRNGKeyArray | None, condition: Array | None) -> tuple[Array, Array]:
+            u, log_q = self._inferred(x, key, condition, scored)
+            return _joined(u, condition), log_q
+
+        return over_batch(one, x, key, condition)
+
+    def _log_prior(self, z: Array, given: Array) -> Array:
+        """log p(u|z) of a batch, from what `_given` gives."""
+
+        def one(z: Array, given: Array) -> Array:
             u, own = given[: self.index_dim], given[self.index_dim :]
             return self._index(self.prior, z, own).log_prob(u)
 
-        key_index, key_map = _two(key)
-        u, log_q = over_batch(inferred, x, key_index, condition)
-        given = u if condition is None else jnp.concatenate([u, condition], -1)
-        bijection, z, log_weight = self.bijection.calibrate(x, given, weights, key_map)
-        log_weight = log_weight + jax.vmap(log_prior, (0, None, 0))(z, None, given) - log_q
-        return eqx.tree_at(lambda m: m.bijection, self, bijection), z, log_weight
+        found: Array = jax.vmap(one)(z, given)
+        return found
 
     def _inferred(
         self,
