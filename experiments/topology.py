@@ -38,13 +38,13 @@ EPOCHS, BATCH, LR = 40, 500, 1e-2
 # a flow and its continuously-indexed version, of no more parameters
 FLOWS: dict[str, dict[str, Any]] = {
     "real_nvp": {"n_layers": 12, "hidden_sizes": (32, 32)},
-    "indexed_real_nvp": {"n_layers": 9, "hidden_sizes": (32, 32), "index_dim": 1},
+    "indexed_real_nvp": {"n_layers": 9, "hidden_sizes": (32, 32)},
     "maf": {"n_layers": 20, "hidden_sizes": (32, 32)},
-    "indexed_maf": {"n_layers": 5, "hidden_sizes": (52, 52), "index_dim": 1, "index_hidden_sizes": (64, 64)},
+    "indexed_maf": {"n_layers": 5, "hidden_sizes": (52, 52), "index_hidden_sizes": (64, 64)},
     "spline_autoregressive": {"n_layers": 4, "hidden_sizes": (32, 32)},
-    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (26, 26), "index_dim": 1},
+    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (26, 26)},
     "residual": {"n_layers": 6, "hidden_sizes": (32, 32)},
-    "indexed_residual": {"n_layers": 4, "hidden_sizes": (32, 32), "index_dim": 1, "index_hidden_sizes": (28, 28)},
+    "indexed_residual": {"n_layers": 4, "hidden_sizes": (32, 32), "index_hidden_sizes": (28, 28)},
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections.base import NOISY, AbstractBijection, Identity, InexactError, merge_cond_shapes
+from pushforward.bijections.base import NOISY, AbstractBijection, AbstractMap, Identity, InexactError, merge_cond_shapes
 from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
 from pushforward.distributions.likely import likely_blocks, likely_log_probs
 from pushforward.distributions.pushforward import Pushforward
@@ -53,7 +53,7 @@ class MixtureOfFlows(AbstractDistribution):
     groups: tuple[Pushforward, ...]
     posterior: Callable[[Array], Array] | None
     raw_weights: Array | Frozen[Array]
-    shared: AbstractBijection
+    shared: AbstractMap
     view: Frozen[AbstractBijection] | None
     places: tuple[int, ...] = eqx.field(static=True)
 
@@ -62,7 +62,7 @@ class MixtureOfFlows(AbstractDistribution):
         components: Sequence[Pushforward] | Pushforward,
         posterior: Callable[[Array], Array] | None = None,
         log_weights: Any = None,
-        shared: AbstractBijection | None = None,
+        shared: AbstractMap | None = None,
         learn_weights: bool = True,
         view: AbstractBijection | None = None,
     ):
