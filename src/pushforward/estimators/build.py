@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ class FlowSpec(NamedTuple):
     cond_dim: int | None
     n_layers: int | None
     hidden_sizes: tuple[int, ...] | None
+    options: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def choose(
@@ -61,6 +62,19 @@ class FlowSpec(NamedTuple):
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
         return cls(flow, dim, cond_dim, n_layers, hidden)
 
+    def with_options(self, given: Mapping[str, Any] | None) -> FlowSpec:
+        """The same, with what else the recipe takes, by name.
+
+        Raises:
+            ValueError: the recipe takes no such option.
+        """
+        known = flows.options_of(self.flow)
+        unknown = sorted(set(given or {}) - known)
+        if unknown:
+            raise ValueError(f"flow_options has {unknown}, which {self.flow!r} does not take; it takes {sorted(known)}")
+        fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in (given or {}).items()}
+        return self._replace(options=tuple(sorted(fixed.items())))
+
     def split(self, n_shared: int | str) -> tuple[FlowSpec | None, FlowSpec]:
         """The recipe of a stack of `n_shared` layers, or None for none, and that of the layers left over.
 
@@ -80,7 +94,7 @@ class FlowSpec(NamedTuple):
         """Draw the flow; of no layers, a standard normal."""
         if self.n_layers == 0:
             return Pushforward(Normal.standard((self.dim,)), Identity((self.dim,)))
-        options: dict[str, Any] = {"cond_dim": self.cond_dim}
+        options: dict[str, Any] = {"cond_dim": self.cond_dim, **dict(self.options)}
         if self.n_layers is not None:
             options["n_layers"] = self.n_layers
         if self.hidden_sizes is not None:

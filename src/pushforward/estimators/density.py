@@ -20,7 +20,7 @@ from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
 from pushforward.distributions.estimates import each_row
 from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights
-from pushforward.estimators.build import build_flow
+from pushforward.estimators.build import FlowSpec, build_flow
 from pushforward.estimators.defaults import default_settings, starting_scale
 from pushforward.estimators.partition import moments
 from pushforward.objectives import NegativeLogLikelihood
@@ -34,6 +34,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         flow: "auto" chooses by the number of columns; or a recipe's name, such as "spline_coupling", "maf" or
             "residual" (all are in `flows.RECIPES`), with "indexed_" before it for its continuously-indexed flow.
         n_layers, hidden_sizes: of the recipe; None for its own choice.
+        flow_options: what else the recipe takes, by name, such as n_bins of a spline or index of an indexed flow.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
             variance 0.4 on every parameter.
@@ -70,6 +71,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         *,
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
+        flow_options: Mapping[str, Any] | None = None,
         max_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -87,6 +89,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         self.flow = flow
         self.n_layers = n_layers
         self.hidden_sizes = hidden_sizes
+        self.flow_options = flow_options
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -119,6 +122,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         with self._unchanged_on_error():
             return self._fit(X, y, sample_weight, condition)
+
+    def _spec(self, dim: int, few_rows: bool = False) -> FlowSpec:
+        return super()._spec(dim, few_rows).with_options(self.flow_options)
 
     def _fit(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 
 from pushforward.distributions import Pushforward
@@ -47,6 +48,21 @@ def recipe(name: str) -> Callable[..., Pushforward]:
     return RECIPES[name] if inside == name else functools.partial(continuously_indexed, RECIPES[inside])
 
 
+def options_of(name: str) -> set[str]:
+    """What a recipe takes beside the sizes that all recipes share.
+
+    Arguments:
+        name: the recipe's, as `recipe` takes it.
+
+    Raises:
+        ValueError: no recipe has that name.
+    """
+    found = recipe(name)
+    parts = (found.func, *found.args) if isinstance(found, functools.partial) else (found,)
+    names = {option for part in parts for option in inspect.signature(part).parameters}
+    return names - {"recipe", "options", "key", "dim", "cond_dim", "n_layers", "hidden_sizes"}
+
+
 __all__ = [
     "RECIPES",
     "bnaf",
@@ -58,6 +74,7 @@ __all__ = [
     "maf",
     "naf",
     "nice",
+    "options_of",
     "planar",
     "radial",
     "real_nvp",

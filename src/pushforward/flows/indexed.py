@@ -37,9 +37,9 @@ def continuously_indexed(
     again, so log-densities are lower bounds (`Pushforward.elbo`) or importance-weighted estimates
     (`log_prob_estimate`). (Cornish et al. 2020, "Relaxing bijectivity constraints with continuously indexed normalising
     flows".) With `index="flow"` one index is a condition that all networks of the recipe see: quicker, and the better
-    density on the tables and most of the planes of docs/experiments.md. With `index="layer"` it is as published: each
-    layer f has an index of its own, F(z; u) = f(exp(s(u)) ⊙ z + t(u)). Each direction costs what the recipe's does, and
-    two small networks, or three for each layer.
+    density of few rows. With `index="layer"` it is as published: each layer f has an index of its own, F(z; u) =
+    f(exp(s(u)) ⊙ z + t(u)). Each direction costs what the recipe's does, and two small networks, or three for each
+    layer.
 
     Arguments:
         recipe: of the flow inside, such as `flows.maf`; one that takes a condition, or for "layer" one with a stack.
@@ -48,7 +48,8 @@ def continuously_indexed(
         cond_dim: size of the condition, or None.
         n_layers: layers of the recipe.
         index: what an index picks, "flow" or "layer".
-        index_dim: numbers of each index; None for half as many as the event has, at least one.
+        index_dim: numbers of each index; None for half as many as the event has (at least one), or 2 where each layer
+            has its own.
         index_hidden_sizes: units of the hidden layers of each network of an index; None for (32, 32), or (10, 10) where
             each layer has its own.
         options: what else the recipe takes, such as `hidden_sizes`.
@@ -68,7 +69,8 @@ def continuously_indexed(
     """
     if index not in ("flow", "layer"):
         raise ValueError(f"index must be 'flow' or 'layer', what an index picks; got {index!r}")
-    index_dim = max(1, dim // 2) if index_dim is None else index_dim
+    if index_dim is None:
+        index_dim = max(1, dim // 2) if index == "flow" else 2
     if not is_whole(index_dim, 1):
         raise ValueError(f"index_dim must be a whole number of at least 1; got {index_dim!r}")
     usual = (32, 32) if index == "flow" else (10, 10)
