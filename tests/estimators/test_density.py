@@ -11,7 +11,8 @@ import scipy.stats
 from sklearn.base import clone
 
 import pushforward as pf
-from pushforward.bijections import SolveError
+from pushforward import trees
+from pushforward.bijections import SolveError, Stack
 from pushforward.estimators.defaults import default_settings
 from tests.compilations import compilations
 from tests.estimators.small import blobs, density
@@ -312,3 +313,20 @@ def test_estimates_of_a_row_do_not_depend_on_its_company() -> None:
     noise = model.transform(X)
     assert np.allclose(model.transform(X[4:5])[0], noise[4], atol=1e-5)
     assert np.allclose(model.inverse_transform(noise[4:5])[0], model.inverse_transform(noise)[4], atol=1e-4)
+
+
+def test_options_of_a_recipe_reach_it() -> None:
+    """Names are checked, the model is what the recipe makes of them, and it comes back from its parameters."""
+    options = {"index": "layer", "index_hidden_sizes": [4]}
+    model = density(flow="indexed_real_nvp", n_layers=1, flow_options=options).fit(X)
+    networks = [leaf.shape[-2:] for leaf in jax.tree.leaves(model._flow) if getattr(leaf, "ndim", 0) > 1]
+    assert (4, X.shape[1]) in networks
+    assert isinstance(model._flow.bijection.bijections[0], Stack)
+    assert clone(model).get_params()["flow_options"] == options
+    few = density(flow="spline_coupling", n_layers=1, flow_options={"n_bins": 3}).fit(X)
+    many = density(flow="spline_coupling", n_layers=1, flow_options={"n_bins": 9}).fit(X)
+    assert trees.n_parameters(few._flow) < trees.n_parameters(many._flow)
+    with pytest.raises(
+        ValueError, match=r"flow_options has \['bins'\], which 'maf' does not take; it takes"
+    ):
+        density(flow="maf", flow_options={"bins": 3}).fit(X)

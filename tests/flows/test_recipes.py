@@ -1,5 +1,6 @@
 """Recipes: densities that integrate to one and agree with their samples, with and without a condition."""
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from pushforward import flows, trees
 from pushforward.bijections.affine import MIN_GATE
+from tests.keys import cheap_key
 from tests.quadrature import check_density
 from tests.sweeps import sweep
 
@@ -81,6 +83,18 @@ def test_deep_flows_are_programs_of_one_size(name: str) -> None:
         return len(str(log_prob(arrays, jax.ShapeDtypeStruct((5, 3), jnp.float32))).splitlines())
 
     assert size(40) == size(10)
+
+
+@pytest.mark.parametrize("name", [*flows.RECIPES, "indexed_maf"])
+def test_options_of_a_recipe_are_those_it_takes(name: str) -> None:
+    """Given back at their own defaults, they change nothing; sizes that all share are not among them."""
+    names = flows.options_of(name)
+    assert not names & {"key", "dim", "cond_dim", "n_layers", "hidden_sizes", "recipe", "options"}
+    signatures = [inspect.signature(flows.recipe(name)), inspect.signature(flows.maf)]
+    given = {o: p.default for s in signatures for o, p in s.parameters.items() if o in names}
+    assert set(given) == names
+    made = [flows.recipe(name)(cheap_key(0), 2, n_layers=1, **options) for options in ({}, given)]
+    assert trees.n_parameters(made[0]) == trees.n_parameters(made[1])
 
 
 def test_unknown_names_are_refused() -> None:
