@@ -326,7 +326,5 @@ def test_options_of_a_recipe_reach_it() -> None:
     few = density(flow="spline_coupling", n_layers=1, flow_options={"n_bins": 3}).fit(X)
     many = density(flow="spline_coupling", n_layers=1, flow_options={"n_bins": 9}).fit(X)
     assert trees.n_parameters(few._flow) < trees.n_parameters(many._flow)
-    with pytest.raises(
-        ValueError, match=r"flow_options has \['bins'\], which 'maf' does not take; it takes"
-    ):
+    with pytest.raises(ValueError, match=r"flow_options has \['bins'\], which 'maf' does not take; it takes"):
         density(flow="maf", flow_options={"bins": 3}).fit(X)
