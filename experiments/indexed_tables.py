@@ -3,12 +3,11 @@
 A tenth of the rows is held out by each seed; of rows that are alike in all columns (a fifth of the white wines) one is
 kept, since copies on both sides would reward learning rows by heart. Columns of whole numbers, and the steps that other
 columns were recorded in, are spread evenly, for both flows alike, so that no column has an infinite density. Both train
-on the same rows, as `FlowDensity` does by default. Whether the indexed flow has one index or one for each layer is for
-each table the choice of the first seed's validation rows; that there are these two, and their sizes, was settled on
-some of these tables. It is scored by importance weights of 64 draws, which are below the truth in the mean. Densities
-are in standard units. The standard error is of the mean difference over the rows of all seeds. Kernel density
-estimation stands beside them: a Gaussian at each of at most 10,000 rows, of the width that a tenth of them, held out,
-likes best.
+on the same rows, as `FlowDensity` does by default. Whether the indexed flow has one index or one for each layer is the
+choice of each seed's validation rows; that there are these two, and their sizes, was settled on some of these tables.
+It is scored by importance weights of 64 draws, which are below the truth in the mean. Densities are in standard units.
+The standard error is of the mean difference over the rows of all seeds. Kernel density estimation stands beside them: a
+Gaussian at each of at most 10,000 rows, of the width that a tenth of them, held out, likes best.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def kernels(columns: Columns, train: np.ndarray, test: np.ndarray, seed: int) ->
 def compared(table: str, X: np.ndarray, seeds: int, epochs: int | None) -> list[Any]:
     """A row: both flows and kernel density on held-out rows of every seed."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in OPTIONS}
-    forms, sizes = dict(FORMS), dict.fromkeys(FORMS, 0)
+    sizes, chosen = dict.fromkeys(FORMS, 0), []
     classical: list[float] = []
     for seed in range(seeds):
         order = np.random.default_rng(seed).permutation(len(X))
@@ -105,15 +104,16 @@ def compared(table: str, X: np.ndarray, seeds: int, epochs: int | None) -> list[
         whole = [int(i) for i in np.flatnonzero((np.round(X) == X).all(0))]
         for name in OPTIONS:
             began = time.monotonic()
-            density, best = fitted(name, forms[name], train, whole, seed, epochs)
-            forms[name], sizes[name] = (best,), trees.n_parameters(density._flow)
+            density, best = fitted(name, FORMS[name], train, whole, seed, epochs)
+            sizes[name] = max(sizes[name], trees.n_parameters(density._flow))
+            chosen += best.values()
             found[name].append(scored(density, test))
             print(f"{table} {name} {found[name][-1].mean():.4f} in {time.monotonic() - began:.0f} s {best}", flush=True)
         classical.append(float(kernels(density.columns_, train, test, seed).mean()))
     gains = np.concatenate([a - b for a, b in zip(found["indexed_maf"], found["maf"], strict=True)])
     row: list[Any] = [table, X.shape[1], len(X)]
     for name in OPTIONS:
-        row += [forms[name][0]["index"]] if forms[name][0] else []
+        row += [", ".join(chosen)] if name == "indexed_maf" else []
         row += [sizes[name], round(float(np.mean(np.concatenate(found[name]))), 4)]
     row += [round(float(gains.mean()), 4), round(float(gains.std() / len(gains) ** 0.5), 4)]
     row.append(sum(bool(a.mean() > b.mean()) for a, b in zip(found["indexed_maf"], found["maf"], strict=True)))
