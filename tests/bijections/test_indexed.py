@@ -153,7 +153,7 @@ def test_networks_and_map_must_fit() -> None:
     indexed = layer()
     with pytest.raises(ValueError, match="must give 2 moments of the 1 numbers of the index"):
         Indexed(indexed.prior, MLP.init(cheap_key(1), 1, 6, ()), indexed.bijection, 1)
-    for inside in (moved(1, 1), Affine(jnp.zeros(2), jnp.ones(2))):
+    for inside in (moved(1, 1), Affine(jnp.zeros(2), jnp.ones(2)), Affine(jnp.zeros(()), jnp.ones(()))):
         with pytest.raises(ValueError, match="an index of 2 numbers needs a map of vectors whose condition"):
             Indexed.init(cheap_key(0), inside, 2, (4,))
 
@@ -186,6 +186,31 @@ def test_the_condition_reaches_the_index_and_the_map(index: str) -> None:
         assert (jnp.abs(slopes).max(0) > 1e-4).all()
 
 
+def test_a_chain_with_a_condition_holds_layers_without() -> None:
+    """Each part sees the condition only if it takes one; a missing one is named."""
+    indexed, given = Indexed.init(cheap_key(0), moved(2, 1), 1, (4,)), moved(2, 2, seed=1)
+    chain, x, condition, key = Chain([indexed, given]), jnp.ones(2), jnp.array([0.5, -1.0]), jax.random.key(0)
+    z, weight = chain.inverse_and_log_weight(x, key, condition)
+    between, log_det = given.inverse_and_log_det(x, condition)
+    alone, rest = indexed.inverse_and_log_weight(between, jax.random.split(key)[0])
+    assert np.allclose(z, alone)
+    assert float(weight) == pytest.approx(float(log_det + rest), abs=1e-5)
+    batch = jnp.stack([x, x])
+    assert chain.inverse_batch(batch, key, jnp.stack([condition] * 2))[0].shape == (2, 2)
+    assert chain.calibrate(batch, jnp.stack([condition] * 2), key=key)[1].shape == (2, 2)
+    assert chain.forward_and_log_weight(z, key, condition)[0].shape == (2,)
+    with pytest.raises(ValueError, match=r"this map needs a condition of shape \(2,\); got none"):
+        Indexed.init(cheap_key(0), moved(2, 1, 2), 1, (4,)).inverse_and_log_weight(x, key)
+
+
+def test_double_precision_goes_through() -> None:
+    with jax.enable_x64(True):
+        flow = flows.recipe("indexed_maf")(jax.random.key(0), 2, n_layers=1, hidden_sizes=(4,))
+        x = flow.sample(jax.random.key(1), (3,))
+        assert x.dtype == jnp.float64
+        assert flow.log_prob_estimate(x, jax.random.key(2), 4).value.dtype == jnp.float64
+
+
 def test_what_the_map_inside_reads_from_data_is_kept() -> None:
     """Calibration goes on into the map, which sees its indices; key for key, the weights are those of the inverse."""
     inside = Chain([moved(2, 1), ActNorm.init((2,))])
@@ -213,10 +238,11 @@ def test_options_of_the_index_are_checked() -> None:
         ({"index": "layers"}, "index must be 'flow' or 'layer', what an index picks; got 'layers'"),
         ({"index_dim": 0}, "index_dim must be a whole number of at least 1; got 0"),
         ({"index_hidden_sizes": (0,)}, "index_hidden_sizes must be a sequence"),
-        ({"cond_dim": 0}, "cond_dim must be a whole number of at least 1, or None; got 0"),
+        ({"dim": 0}, "dim must be a whole number of at least 1; got 0"),
+        ({"cond_dim": 0}, "cond_dim must be a whole number of at least 1; got 0"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
-            flows.continuously_indexed(flows.maf, cheap_key(0), 2, **options)
+            flows.continuously_indexed(flows.maf, cheap_key(0), **{"dim": 2, **options})
 
 
 @pytest.mark.parametrize("name", ["maf", "real_nvp", "nice", "spline_autoregressive", "bnaf", "iaf", "residual"])

@@ -134,6 +134,9 @@ class Continuous(AbstractBijection):
         """
         import diffrax  # an extra: only who uses it needs it
 
+        if self.cond_shape is None:
+            condition = None  # of other parts of a chain
+
         def moves(t: Array, state: tuple[Array, Array], given: Any) -> tuple[Array, Array]:
             velocity, condition = given
             move = partial(_move, velocity, t)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
@@ -56,8 +57,8 @@ class Indexed(AbstractMap):
         index_dim: int,
     ):
         require_map(bijection)
-        self.prior, self.posterior, self.bijection, self.index_dim = prior, posterior, bijection, index_dim
         _check_vectors(bijection, index_dim)
+        self.prior, self.posterior, self.bijection, self.index_dim = prior, posterior, bijection, int(index_dim)
         seen = jnp.zeros(bijection.shape[0] + (self.cond_shape or (0,))[0])
         found = [eqx.filter_eval_shape(network, seen).shape for network in (prior, posterior)]
         if found != [(2 * index_dim,)] * 2:
@@ -88,7 +89,8 @@ class Indexed(AbstractMap):
             ValueError: the map takes no condition of at least U numbers, or its points are no vectors.
         """
         require_map(bijection)
-        n_seen = bijection.shape[0] + _check_vectors(bijection, index_dim)
+        n_given = _check_vectors(bijection, index_dim)
+        n_seen = bijection.shape[0] + n_given
         prior, posterior = (
             MLP.init(k, n_seen, 2 * index_dim, hidden_sizes, activation, INDEX_SCALE) for k in jax.random.split(key)
         )
@@ -110,6 +112,7 @@ class Indexed(AbstractMap):
     def forward_and_log_weight(
         self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
+        condition = self._own(condition)
         key_index, key_map = _two(key)
         prior = self._index(self.prior, z, condition)
         u = _draw(prior, key_index)
@@ -119,6 +122,7 @@ class Indexed(AbstractMap):
     def inverse_and_log_weight(
         self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
+        condition = self._own(condition)
         key_index, key_map = _two(key)
         u, log_q = self._inferred(x, key_index, condition)
         z, log_weight = self.bijection.inverse_and_log_weight(x, key_map, _joined(u, condition))
@@ -135,13 +139,14 @@ class Indexed(AbstractMap):
         Returns:
             The index and the condition after it, shape (U + C,).
         """
+        condition = self._own(condition)
         return _joined(self._inferred(x, key, condition)[0], condition)
 
     def inverse_batch(
         self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
     ) -> tuple[Array, Array]:
         key_index, key_map = _two(key)
-        given, log_q = self._given(x, key_index, condition)
+        given, log_q = self._given(x, key_index, self._own(condition))
         z, log_weight = self.bijection.inverse_batch(x, key_map, given)
         return z, log_weight + self._log_prior(z, given) - log_q
 
@@ -159,10 +164,18 @@ class Indexed(AbstractMap):
         linear in log-weights, as bounds are; in a logarithm of several weights what is left out has a small mean.
         """
         key_index, key_map = _two(key)
-        given, log_q = self._given(x, key_index, condition, scored=lax.stop_gradient)
+        given, log_q = self._given(x, key_index, self._own(condition), scored=lax.stop_gradient)
         bijection, z, log_weight = self.bijection.calibrate(x, given, weights, key_map)
         found = eqx.tree_at(lambda m: m.bijection, self, bijection)
         return found, z, log_weight + self._log_prior(z, given) - log_q
+
+    def _own(self, condition: Array | None) -> Array | None:
+        """The condition, or None where this layer takes none but a chain of it does."""
+        if self.cond_shape is None:
+            return None
+        if condition is None:
+            raise ValueError(f"this map needs a condition of shape {self.cond_shape}; got none")
+        return condition
 
     def _given(
         self,
@@ -210,9 +223,11 @@ def _check_vectors(bijection: AbstractMap, index_dim: int) -> int:
     """C, what the condition of a map has beside the index.
 
     Raises:
-        ValueError: there is no room for the index, or the map's points are no vectors.
+        ValueError: the size is no whole number, there is no room for the index, or the map's points are no vectors.
     """
     given = bijection.cond_shape
+    if not isinstance(index_dim, int | np.integer) or isinstance(index_dim, bool):
+        raise ValueError(f"index_dim must be a whole number of at least 1; got {index_dim!r}")
     if len(bijection.shape) != 1 or given is None or len(given) != 1 or not 1 <= index_dim <= given[0]:
         raise ValueError(
             f"an index of {index_dim} numbers needs a map of vectors whose condition is a vector of at least as many; "

@@ -67,25 +67,27 @@ def continuously_indexed(
         >>> flow.log_prob_estimate(flow.sample(jax.random.key(1), (3,)), jax.random.key(2)).value.shape
         (3,)
     """
+    for name, value in (("dim", dim), ("n_layers", n_layers), ("cond_dim", 1 if cond_dim is None else cond_dim)):
+        if not is_whole(value, 1):
+            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}")
     if index not in ("flow", "layer"):
         raise ValueError(f"index must be 'flow' or 'layer', what an index picks; got {index!r}")
     if index_dim is None:
         index_dim = max(1, dim // 2) if index == "flow" else 2
     if not is_whole(index_dim, 1):
         raise ValueError(f"index_dim must be a whole number of at least 1; got {index_dim!r}")
+    index_dim = int(index_dim)
     usual = (32, 32) if index == "flow" else (10, 10)
     sizes = check_sizes("index_hidden_sizes", usual if index_hidden_sizes is None else index_hidden_sizes)
     key_flow, key_index = jax.random.split(key)
     if index == "flow":
-        if not is_whole(cond_dim, 1) and cond_dim is not None:
-            raise ValueError(f"cond_dim must be a whole number of at least 1, or None; got {cond_dim!r}")
-        flow = recipe(key_flow, dim, cond_dim=index_dim + (cond_dim or 0), n_layers=n_layers, **options)
+        flow = recipe(key_flow, dim, cond_dim=index_dim + int(cond_dim or 0), n_layers=n_layers, **options)
         return Pushforward(flow.base, Indexed.init(key_index, flow.bijection, index_dim, sizes))
     flow = recipe(key_flow, dim, cond_dim=cond_dim, n_layers=n_layers, **options)
 
     def scale_and_shift(key: PRNGKeyArray) -> Indexed:
         key_moments, key_networks = jax.random.split(key)
-        n_given = index_dim + (cond_dim or 0)
+        n_given = index_dim + int(cond_dim or 0)
         affine = Affine(jnp.zeros(dim), jnp.ones(dim), bound=BOUND)
         moments = MLP.init(key_moments, n_given, 2 * dim, sizes, "silu", MOMENTS_SCALE)
         return Indexed.init(key_networks, Amortized(affine, moments, (n_given,)), index_dim, sizes)

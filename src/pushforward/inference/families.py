@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -107,7 +106,7 @@ def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pus
     if flow == "auto":
         flow = "real_nvp" if size > 1 else "spline_coupling"
     recipe = flows.recipe(flow)
-    quick = {"fast": "sampling"} if "fast" in inspect.signature(recipe).parameters else {}
+    quick = {"fast": "sampling"} if "fast" in flows.options_of(flow) else {}
     layers = n_layers if size > 1 else 1
     return recipe(key, size, n_layers=layers, hidden_sizes=(max(16, min(64, 4 * size)),), **quick)
 

@@ -1,0 +1,20 @@
+"""Continuous maps among others; their densities and inverses are checked with all other maps'."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pushforward.bijections import Affine, Amortized, Chain, Continuous
+from pushforward.networks import MLP
+from tests.keys import cheap_key
+
+
+def test_a_chain_with_a_condition_holds_one_without() -> None:
+    flow = Continuous(MLP.init(cheap_key(0), 3, 2, (4,), "tanh"), 2)
+    z, condition = jnp.ones(2), jnp.ones(2)
+    given = Amortized(Affine(jnp.zeros(2), jnp.ones(2)), MLP.init(cheap_key(1), 2, 4, (4,)), (2,))
+    x, log_det = Chain([flow, given]).forward_and_log_det(z, condition)
+    between, first = flow.forward_and_log_det(z)
+    expected, second = given.forward_and_log_det(between, condition)
+    assert np.allclose(x, expected, atol=1e-5)
+    assert float(log_det) == pytest.approx(float(first + second), abs=1e-5)
