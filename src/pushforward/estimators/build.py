@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pushforward import flows, trees
-from pushforward.bijections import AbstractBijection, Affine, Identity, Triangular
+from pushforward.bijections import AbstractBijection, AbstractMap, Affine, Identity, Triangular
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
 from pushforward.flows.checks import check_sizes, is_whole
 from pushforward.networks import MLP, Convolutional
@@ -121,19 +121,19 @@ def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pu
 
 
 @partial(jax.jit, static_argnames=("spec",))
-def build_stacks(keys: Array, spec: FlowSpec) -> AbstractBijection:
+def build_stacks(keys: Array, spec: FlowSpec) -> AbstractMap:
     """The layers under all components of R mixtures, with a restart axis.
 
     Arguments:
         keys: shape (R,).
         spec: the recipe.
     """
-    stacks: AbstractBijection = eqx.filter_vmap(lambda key: spec.draw(key).bijection)(keys)
+    stacks: AbstractMap = eqx.filter_vmap(lambda key: spec.draw(key).bijection)(keys)
     return stacks
 
 
 @eqx.filter_jit
-def noise_side(stacks: AbstractBijection, z: Array, condition: Array | None) -> Array:
+def noise_side(stacks: AbstractMap, z: Array, condition: Array | None) -> Array:
     """Rows (n, D) as each of R stacks hands them to the components, shape (R, n, D)."""
     axes = (0, None if condition is None else 0)
     found: Array = eqx.filter_vmap(

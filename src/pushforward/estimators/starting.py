@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pushforward import trees
-from pushforward.bijections import AbstractBijection, Chain
+from pushforward.bijections import AbstractMap, Chain
 from pushforward.data.columns import as_float
 from pushforward.estimators.base import FloatArray
 from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, noise_side
@@ -176,7 +176,7 @@ class StartedMixture(FittedMixture):
 
     def _shared(
         self, spec: FlowSpec | None, key: Array, rows: Rows, z: FloatArray, n_init: int
-    ) -> tuple[AbstractBijection | None, Any]:
+    ) -> tuple[AbstractMap | None, Any]:
         """The map under all components (with a restart axis if there are several), and the rows on its noise side."""
         bounds = self.columns_.bounds_map() if self.columns_.bounded else None
         if bounds is not None and n_init > 1:
