@@ -1,6 +1,7 @@
 """Continuously-indexed layers against quadrature over their index."""
 
 import re
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -14,7 +15,7 @@ from jax.scipy.stats import norm
 from pushforward import flows, trees
 from pushforward.bijections import ActNorm, Affine, Amortized, Chain, Fixed, Indexed, InexactError, Invert, Stack
 from pushforward.distributions import Normal, Pushforward
-from pushforward.networks import MLP, Gaussian
+from pushforward.networks import MLP
 from tests.keys import cheap_key
 
 
@@ -36,25 +37,37 @@ def layer(seed: int = 0) -> Indexed:
 
 
 def by_quadrature(flow: Pushforward, x: float) -> float:
-    """log p(x) of an affine layer of one number in front of an Indexed one: the integral over the index."""
-    indexed, affine = flow.bijection.bijections
-    u = jnp.linspace(-12, 12, 20001)[:, None]
-    v, log_det = affine.inverse_and_log_det(jnp.array([x]))
+    """log p(x) of an Indexed layer of one number: the integral of the pair's density over its index."""
+    u = jnp.linspace(-40, 40, 40_001)
+    pairs = jnp.stack([jnp.full_like(u, x), u], axis=1)
+    noise, log_det = jax.vmap(flow.bijection.bijection.inverse_and_log_det)(pairs)
+    return float(jax.nn.logsumexp(norm.logpdf(noise).sum(1) + log_det) + jnp.log(u[1] - u[0]))
 
-    def term(u):
-        z, within = indexed.bijection.inverse_and_log_det(v, u)
-        return norm.logpdf(z).sum() + Gaussian(indexed.prior(z)).log_prob(u) + within + log_det
 
-    return float(jax.nn.logsumexp(jax.vmap(term)(u)) + jnp.log(u[1, 0] - u[0, 0]))
+def carried_of_one() -> Pushforward:
+    """A density of one number: three layers that one index goes along."""
+    affine = Affine(jnp.zeros(1), jnp.ones(1), bound=1.0)
+
+    def recipe(key, dim, *, cond_dim, n_layers):
+        networks = eqx.filter_vmap(lambda key: MLP.init(key, cond_dim, 2, (8,), output_scale=0.5))
+        layers = networks(jax.random.split(key, n_layers))
+        stack = Stack(eqx.filter_vmap(lambda network: Amortized(affine, network, (cond_dim,)))(layers))
+        return Pushforward(Normal.standard((dim,)), stack)
+
+    made = flows.continuously_indexed(
+        recipe, cheap_key(3), 1, n_layers=3, index="carried", index_dim=1, index_hidden_sizes=(8,)
+    )
+    return shaken(made, 0.05)
 
 
 def flow_of_one() -> Pushforward:
-    return Pushforward(Normal.standard((1,)), Chain([layer(), Affine(jnp.array([0.4]), jnp.array([1.7]))]))
+    return Pushforward(Normal.standard((1,)), layer())
 
 
-@pytest.mark.parametrize("x", [-2.0, 0.3, 3.0])
-def test_importance_weights_converge_to_the_integral_over_the_index(x: float) -> None:
-    flow, key = flow_of_one(), jax.random.key(0)
+@pytest.mark.parametrize("make", [flow_of_one, carried_of_one])
+@pytest.mark.parametrize("x", [-2.0, 0.3, 2.5])
+def test_importance_weights_converge_to_the_integral_over_the_index(x: float, make: Callable[[], Pushforward]) -> None:
+    flow, key = make(), jax.random.key(0)
     truth = by_quadrature(flow, x)
     found = flow.log_prob_estimate(jnp.array([x]), key, 5000)
     assert abs(float(found.value) - truth) < 4 * float(found.standard_error) + 1e-4
@@ -81,26 +94,18 @@ def test_weights_of_draws_bound_the_density_from_above() -> None:
     assert float((weight[:500] - truth).mean()) > 0
 
 
-def test_each_way_round_undoes_the_other() -> None:
-    """With the index of the other direction, point and weight come back."""
-    indexed = shaken(Indexed.init(cheap_key(1), moved(3, 2), 2, (8,)))
-    z, u = jnp.array([0.3, -1.0, 2.0]), jnp.array([0.5, -0.7])
-    at_u = eqx.tree_at(lambda m: (m.prior, m.posterior), indexed, (Told(u), Told(u)))
-    x, there = at_u.forward_and_log_weight(z, jax.random.key(0))
-    back, returned = at_u.inverse_and_log_weight(x, jax.random.key(0))
-    assert np.allclose(back, z, atol=1e-5)
+@pytest.mark.parametrize("form", ["flow", "carried"])
+def test_each_way_round_undoes_the_other(form: str) -> None:
+    """A point with its index goes to noise and back, and the log-determinant is that of the pair."""
+    flow = shaken(flows.recipe("indexed_maf")(cheap_key(1), 3, n_layers=2, hidden_sizes=(8,), index=form), 0.1)
+    pair = flow.bijection.with_index(jnp.array([0.3, -1.0, 2.0]), jax.random.key(0))
+    assert pair[:3].tolist() == pytest.approx([0.3, -1.0, 2.0])
+    joint = flow.bijection.bijection
+    noise, there = joint.inverse_and_log_det(pair)
+    back, returned = joint.forward_and_log_det(noise)
+    assert np.allclose(back, pair, atol=1e-4)
     assert float(there + returned) == pytest.approx(0, abs=1e-4)
-    jacobian = jax.jacfwd(lambda z: at_u.forward_and_log_weight(z, jax.random.key(0))[0])(z)
-    assert float(there) == pytest.approx(float(jnp.linalg.slogdet(jacobian)[1]), abs=1e-4)
-
-
-class Told(eqx.Module):
-    """In the place of a network: moments that leave no doubt about the index."""
-
-    u: jax.Array
-
-    def __call__(self, point: jax.Array) -> jax.Array:
-        return jnp.concatenate([self.u, jnp.full_like(self.u, -1e3)])
+    assert float(there) == pytest.approx(float(jnp.linalg.slogdet(jax.jacfwd(joint.inverse)(pair))[1]), abs=1e-4)
 
 
 def test_chains_carry_the_weakest_part_and_name_what_to_call() -> None:
@@ -150,15 +155,18 @@ def test_training_has_the_bounds_gradient_with_less_noise() -> None:
 
 
 def test_networks_and_map_must_fit() -> None:
-    indexed = layer()
     with pytest.raises(ValueError, match="must give 2 moments of the 1 numbers of the index"):
-        Indexed(indexed.prior, MLP.init(cheap_key(1), 1, 6, ()), indexed.bijection, 1)
-    for inside in (moved(1, 1), Affine(jnp.zeros(2), jnp.ones(2)), Affine(jnp.zeros(()), jnp.ones(()))):
-        with pytest.raises(ValueError, match="an index of 2 numbers needs a map of vectors whose condition"):
+        Indexed(MLP.init(cheap_key(1), 1, 6, ()), layer().bijection, 1)
+    with pytest.raises(ValueError, match="an index of 2 numbers needs a map of vectors of more"):
+        Indexed(MLP.init(cheap_key(1), 1, 4, ()), layer().bijection, 2)
+    for inside in (moved(1, 1), Amortized(Affine(jnp.zeros(()), jnp.ones(())), MLP.init(cheap_key(0), 2, 2, ()), (2,))):
+        with pytest.raises(ValueError, match="2 kept numbers need a map of vectors whose condition"):
             Indexed.init(cheap_key(0), inside, 2, (4,))
+    with pytest.raises(ValueError, match="an index needs a map whose condition it can be; got a Affine of none"):
+        Indexed.init(cheap_key(0), Affine(jnp.zeros(2), jnp.ones(2)), 2, (4,))
 
 
-@pytest.mark.parametrize("index", ["flow", "layer"])
+@pytest.mark.parametrize("index", ["flow", "carried", "layer"])
 def test_the_condition_reaches_the_index_and_the_map(index: str) -> None:
     """Densities depend on the condition through the map alone and through each network of the index alone."""
     made = flows.recipe("indexed_maf")(
@@ -177,11 +185,12 @@ def test_the_condition_reaches_the_index_and_the_map(index: str) -> None:
         return isinstance(node, Indexed)
 
     part = next(node for node in jax.tree.leaves(flow.bijection, is_leaf=indexed) if indexed(node))
-    part = part if index == "flow" else trees.unstack(part, 0)
-    given = part.pinned(x, key, jnp.arange(3.0))
-    assert given.shape == (part.index_dim + 3,)
-    assert given[-3:].tolist() == [0.0, 1.0, 2.0]
-    for network in (part.prior, part.posterior):
+    part = trees.unstack(part, 0) if index == "layer" else part
+    with pytest.raises(ValueError, match="must be given a condition|needs a condition"):
+        part.with_index(x, key)
+    steps = part.bijection.layers.bijections[0] if index == "carried" else part.bijection.bijections[0]
+    step = trees.unstack(steps, 1) if index == "carried" else steps
+    for network in (step.bijection.network, part.posterior):
         slopes = jax.jacobian(lambda c, network=network: network(jnp.concatenate([x, c])))(jnp.zeros(3))
         assert (jnp.abs(slopes).max(0) > 1e-4).all()
 
@@ -218,7 +227,7 @@ def test_what_the_map_inside_reads_from_data_is_kept() -> None:
     x = 3 + 2 * jax.random.normal(cheap_key(1), (50, 2))
     assert indexed.reads_data
     found, z, weight = indexed.calibrate(x, key=jax.random.key(2))
-    act = found.bijection.bijections[1]
+    act = found.bijection.bijections[1].bijection.bijections[1]
     assert np.allclose(jax.vmap(act.inverse)(x).mean(0), 0, atol=1e-4)
     again, weighed = found.inverse_batch(x, jax.random.key(2))
     assert np.allclose(z, again, atol=1e-4)
@@ -235,7 +244,7 @@ def test_one_index_picks_a_flow_of_any_recipe(name: str) -> None:
 
 def test_options_of_the_index_are_checked() -> None:
     for options, message in (
-        ({"index": "layers"}, "index must be 'flow' or 'layer', what an index picks; got 'layers'"),
+        ({"index": "layers"}, "index must be one of ('flow', 'carried', 'layer'), what an index picks; got 'layers'"),
         ({"index_dim": 0}, "index_dim must be a whole number of at least 1; got 0"),
         ({"index_hidden_sizes": (0,)}, "index_hidden_sizes must be a sequence"),
         ({"dim": 0}, "dim must be a whole number of at least 1; got 0"),
@@ -245,9 +254,10 @@ def test_options_of_the_index_are_checked() -> None:
             flows.continuously_indexed(flows.maf, cheap_key(0), **{"dim": 2, **options})
 
 
+@pytest.mark.parametrize("index", ["carried", "layer"])
 @pytest.mark.parametrize("name", ["maf", "real_nvp", "nice", "spline_autoregressive", "bnaf", "iaf", "residual"])
-def test_layers_of_a_recipe_can_be_indexed(name: str) -> None:
-    flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,), index="layer"), 0.05)
+def test_layers_of_a_recipe_can_be_indexed(name: str, index: str) -> None:
+    flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,), index=index), 0.05)
     assert flow.exactness == "lower bound"
     x = flow.sample(jax.random.key(0), (3,))
     estimate = flow.log_prob_estimate(x, jax.random.key(1), 100)
@@ -262,7 +272,7 @@ def test_fixed_statistics_leave_exactness_as_it_is() -> None:
     assert fixed.inverse_and_log_weight(jnp.ones(1), jax.random.key(0))[0].shape == (1,)
 
 
-@pytest.mark.parametrize("index", ["flow", "layer"])
+@pytest.mark.parametrize("index", ["flow", "carried", "layer"])
 @pytest.mark.parametrize("name", ["maf", "iaf"])
 def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str, index: str) -> None:
     """What training weighs is the log-weight itself; its gradient is another than the bound's, draw by draw."""
@@ -277,7 +287,7 @@ def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str, 
 
     def posterior_gradient(weigh):
         found = jax.grad(lambda params: weigh(trees.combine(params, rest)).sum())(params)
-        part = found.bijection if index == "flow" else found.bijection.layers.bijections[0]
+        part = found.bijection if index != "layer" else found.bijection.layers.bijections[0]
         return ravel_pytree(part.posterior)[0]
 
     def trained(flow):
@@ -287,6 +297,7 @@ def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str, 
     assert float(jnp.abs(posterior_gradient(trained) - posterior_gradient(weighed)).max()) > 1e-3
 
 
-def test_recipes_without_layers_to_index_are_refused() -> None:
+@pytest.mark.parametrize("index", ["carried", "layer"])
+def test_recipes_without_layers_to_index_are_refused(index: str) -> None:
     with pytest.raises(ValueError, match="no stack of layers"):
-        flows.continuously_indexed(flows.householder, jax.random.key(0), 2, index="layer")
+        flows.continuously_indexed(flows.householder, jax.random.key(0), 2, index=index)

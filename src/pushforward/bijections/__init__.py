@@ -18,6 +18,7 @@ from pushforward.bijections.block_autoregressive import BlockAutoregressive
 from pushforward.bijections.bounded import Bounded
 from pushforward.bijections.circular import CircularShift
 from pushforward.bijections.compose import Chain, Invert, Stack
+from pushforward.bijections.conditional_coupling import ConditionalCoupling
 from pushforward.bijections.continuous import Continuous
 from pushforward.bijections.coupling import Coupling
 from pushforward.bijections.deep_sigmoid import DeepSigmoid
@@ -49,6 +50,7 @@ __all__ = [
     "Bounded",
     "Chain",
     "CircularShift",
+    "ConditionalCoupling",
     "Continuous",
     "ConvexCombination",
     "Coupling",

@@ -67,6 +67,17 @@ def square(name: str, value: Any) -> Array:
     return matrix
 
 
+def whole(name: str, value: Any, least: int) -> int:
+    """`value` as a whole number.
+
+    Raises:
+        ValueError: it is none, or less than `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
+    return int(value)
+
+
 def limits(dtype: Any) -> Any:
     """What `jnp.finfo` says of a floating dtype."""
     return jnp.finfo(dtype)  # type: ignore[no-untyped-call]

@@ -7,31 +7,38 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from pushforward.bijections._checks import whole
+from pushforward.bijections.affine import Affine
+from pushforward.bijections.amortized import Amortized
 from pushforward.bijections.base import AbstractMap, over_batch, require_map
+from pushforward.bijections.compose import Chain
+from pushforward.bijections.conditional_coupling import ConditionalCoupling
 from pushforward.networks import MLP, Gaussian
+from pushforward.networks.gaussian import LOG_SCALE_BOUND
 
 INDEX_SCALE = 0.1  # of last layers' weights: an index that does not matter at first is never used
 
 
 class Indexed(AbstractMap):
-    """x = F(z; u) with an index u drawn given z, and F(·; u) a bijection for each u: one continuously-indexed layer.
+    """A map of the pair of a point and an index, of which data are the point: a continuously-indexed map.
 
-    The index is u ~ p(u|z) on the way to data and u ~ q(u|x) on the way back, both Gaussians with network moments, so
-    the log-weight is log|det| + log p(u|z) − log q(u|x), whose exp is right in the mean (Cornish et al. 2020, "Relaxing
-    bijectivity constraints with continuously indexed normalising flows"). F is any map that takes the index as its
-    condition, one layer or a whole flow. Each direction costs what the map's costs, and two networks.
+    On the way to data the index enters as standard normal noise ε, (x, u) = f(z, ε), and is let go; on the way back it
+    is drawn from q(u|x), Gaussian with network moments. So the log-weight is log|det| + log N(ε) − log q(u|x), whose
+    exp is right in the mean. With f that first makes u = μ(z) + σ(z) ε, and then x = F(z; u) with F(·; u) a bijection
+    for each u, as `init` draws it, this is a continuously-indexed layer with p(u|z) = N(μ(z), σ(z)²) (Cornish et al.
+    2020, "Relaxing bijectivity constraints with continuously indexed normalising flows"); with several such steps, an
+    augmented flow (Huang et al. 2020). Each direction costs what f's does, and one network.
 
     Arguments:
-        prior: a module from z (and the layer's own condition after it), shape (D + C,), to 2U raw moments of u.
-        posterior: a module from x (and the condition after it) to 2U raw moments of u.
-        bijection: a map of event shape (D,) and condition shape (U + C,): the index, then the condition.
+        posterior: a module from x (and the condition after it), shape (D + C,), to 2U raw moments of u.
+        bijection: a map of event shape (D + U,), the point and the index after it, and condition shape (C,) or None.
+        index_dim: U.
 
     Raises:
-        ValueError: the networks and the map do not fit each other.
+        ValueError: the network and the map do not fit each other.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -44,27 +51,26 @@ class Indexed(AbstractMap):
         ((2,), 'lower bound')
     """
 
-    prior: Callable[[Array], Array]
     posterior: Callable[[Array], Array]
     bijection: AbstractMap
     index_dim: int = eqx.field(static=True)
 
-    def __init__(
-        self,
-        prior: Callable[[Array], Array],
-        posterior: Callable[[Array], Array],
-        bijection: AbstractMap,
-        index_dim: int,
-    ):
+    def __init__(self, posterior: Callable[[Array], Array], bijection: AbstractMap, index_dim: int):
         require_map(bijection)
-        _check_vectors(bijection, index_dim)
-        self.prior, self.posterior, self.bijection, self.index_dim = prior, posterior, bijection, int(index_dim)
-        seen = jnp.zeros(bijection.shape[0] + (self.cond_shape or (0,))[0])
-        found = [eqx.filter_eval_shape(network, seen).shape for network in (prior, posterior)]
-        if found != [(2 * index_dim,)] * 2:
+        self.index_dim = whole("index_dim", index_dim, 1)
+        given = bijection.cond_shape
+        if len(bijection.shape) != 1 or bijection.shape[0] <= index_dim or (given is not None and len(given) != 1):
             raise ValueError(
-                f"prior and posterior must give {2 * index_dim} moments of the {index_dim} numbers of the index; "
-                f"got shapes {found}"
+                f"an index of {index_dim} numbers needs a map of vectors of more, whose condition is a vector or none; "
+                f"got event shape {bijection.shape} and condition shape {given}"
+            )
+        self.posterior, self.bijection = posterior, bijection
+        seen = jnp.zeros(self.shape[0] + (given or (0,))[0])
+        found = eqx.filter_eval_shape(posterior, seen).shape
+        if found != (2 * index_dim,):
+            raise ValueError(
+                f"posterior must give {2 * index_dim} moments of the {index_dim} numbers of the index; "
+                f"it gives shape {found}"
             )
 
     @classmethod
@@ -76,11 +82,11 @@ class Indexed(AbstractMap):
         hidden_sizes: Sequence[int],
         activation: str = "silu",
     ) -> Indexed:
-        """Draw the networks of the index, both not far from a standard normal at first.
+        """Draw one continuously-indexed layer around a map; p(u|z) and q(u|x) are near a standard normal at first.
 
         Arguments:
             key: a JAX random key.
-            bijection: a map of event shape (D,) and condition shape (U + C,): the index, then the layer's condition.
+            bijection: F, a map of event shape (D,) and condition shape (U + C,): the index, then the layer's condition.
             index_dim: U.
             hidden_sizes: units of each network's hidden layers.
             activation: its name.
@@ -88,22 +94,24 @@ class Indexed(AbstractMap):
         Raises:
             ValueError: the map takes no condition of at least U numbers, or its points are no vectors.
         """
-        require_map(bijection)
-        n_given = _check_vectors(bijection, index_dim)
-        n_seen = bijection.shape[0] + n_given
-        prior, posterior = (
-            MLP.init(k, n_seen, 2 * index_dim, hidden_sizes, activation, INDEX_SCALE) for k in jax.random.split(key)
-        )
-        return cls(prior, posterior, bijection, index_dim)
+        moved = ConditionalCoupling(bijection, whole("index_dim", index_dim, 1), "last")
+        if bijection.cond_shape is None:
+            raise ValueError(
+                f"an index needs a map whose condition it can be; got a {type(bijection).__name__} of none"
+            )
+        dim, cond_dim = bijection.shape[0], (moved.cond_shape or (0,))[0]
+        key_prior, key_posterior = jax.random.split(key)
+        prior = index_step(key_prior, dim, index_dim, cond_dim, hidden_sizes, activation)
+        posterior = MLP.init(key_posterior, dim + cond_dim, 2 * index_dim, hidden_sizes, activation, INDEX_SCALE)
+        return cls(posterior, Chain([prior, moved]), index_dim)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.bijection.shape
+        return (self.bijection.shape[0] - self.index_dim,)
 
     @property
     def cond_shape(self) -> tuple[int, ...] | None:
-        rest = _check_vectors(self.bijection, self.index_dim)
-        return (rest,) if rest else None
+        return self.bijection.cond_shape
 
     @property
     def inexactness(self) -> frozenset[str]:
@@ -114,22 +122,23 @@ class Indexed(AbstractMap):
     ) -> tuple[Array, Array]:
         condition = self._own(condition)
         key_index, key_map = _two(key)
-        prior = self._index(self.prior, z, condition)
-        u = _draw(prior, key_index)
-        x, log_weight = self.bijection.forward_and_log_weight(z, key_map, _joined(u, condition))
-        return x, log_weight + self._index(self.posterior, x, condition).log_prob(u) - prior.log_prob(u)
+        noise = jax.random.normal(key_index, (self.index_dim,), z.dtype)
+        pair, log_weight = self.bijection.forward_and_log_weight(jnp.concatenate([z, noise]), key_map, condition)
+        x, u = self._split(pair)
+        return x, log_weight + self._index(x, condition).log_prob(u) - _normal_log_prob(noise)
 
     def inverse_and_log_weight(
         self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
         condition = self._own(condition)
         key_index, key_map = _two(key)
-        u, log_q = self._inferred(x, key_index, condition)
-        z, log_weight = self.bijection.inverse_and_log_weight(x, key_map, _joined(u, condition))
-        return z, log_weight + self._index(self.prior, z, condition).log_prob(u) - log_q
+        pair, log_q = self._inferred(x, key_index, condition)
+        pair, log_weight = self.bijection.inverse_and_log_weight(pair, key_map, condition)
+        z, noise = self._split(pair)
+        return z, log_weight + _normal_log_prob(noise) - log_q
 
-    def pinned(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
-        """The condition that the bijection inside gets for an index drawn for x.
+    def with_index(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
+        """A point and an index drawn for it, as the map inside takes them.
 
         Arguments:
             x: shape (D,).
@@ -137,18 +146,19 @@ class Indexed(AbstractMap):
             condition: the layer's own, shape (C,), or None.
 
         Returns:
-            The index and the condition after it, shape (U + C,).
+            The point and the index after it, shape (D + U,).
         """
-        condition = self._own(condition)
-        return _joined(self._inferred(x, key, condition)[0], condition)
+        return self._inferred(x, _needed(key), self._own(condition))[0]
 
     def inverse_batch(
         self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
     ) -> tuple[Array, Array]:
+        condition = self._own(condition)
         key_index, key_map = _two(key)
-        given, log_q = self._given(x, key_index, self._own(condition))
-        z, log_weight = self.bijection.inverse_batch(x, key_map, given)
-        return z, log_weight + self._log_prior(z, given) - log_q
+        pairs, log_q = over_batch(self._inferred, x, key_index, condition)
+        pairs, log_weight = self.bijection.inverse_batch(pairs, key_map, condition)
+        z, noise = self._split(pairs)
+        return z, log_weight + _normal_log_prob(noise) - log_q
 
     def calibrate(
         self,
@@ -163,11 +173,13 @@ class Indexed(AbstractMap):
         where q(u|x) is the true posterior (Roeder et al. 2017, "Sticking the landing"). That holds for losses that are
         linear in log-weights, as bounds are; in a logarithm of several weights what is left out has a small mean.
         """
+        condition = self._own(condition)
         key_index, key_map = _two(key)
-        given, log_q = self._given(x, key_index, self._own(condition), scored=lax.stop_gradient)
-        bijection, z, log_weight = self.bijection.calibrate(x, given, weights, key_map)
+        pairs, log_q = over_batch(self._unscored, x, key_index, condition)
+        bijection, pairs, log_weight = self.bijection.calibrate(pairs, condition, weights, key_map)
+        z, noise = self._split(pairs)
         found = eqx.tree_at(lambda m: m.bijection, self, bijection)
-        return found, z, log_weight + self._log_prior(z, given) - log_q
+        return found, z, log_weight + _normal_log_prob(noise) - log_q
 
     def _own(self, condition: Array | None) -> Array | None:
         """The condition, or None where this layer takes none but a chain of it does."""
@@ -177,79 +189,67 @@ class Indexed(AbstractMap):
             raise ValueError(f"this map needs a condition of shape {self.cond_shape}; got none")
         return condition
 
-    def _given(
+    def _split(self, pair: Array) -> tuple[Array, Array]:
+        """A point and its index, or a batch of them."""
+        return pair[..., : self.shape[0]], pair[..., self.shape[0] :]
+
+    def _inferred(
         self,
         x: Array,
         key: PRNGKeyArray,
         condition: Array | None,
         scored: Callable[[Gaussian], Gaussian] = lambda posterior: posterior,
     ) -> tuple[Array, Array]:
-        """Conditions of the bijection for indices drawn for a batch, shape (n, U + C), and the indices' log q(u|x)."""
+        """The point with u ~ q(u|x) after it, and the index's log-density under `scored(q)`."""
+        posterior = self._index(x, condition)
+        u = posterior.at(jax.random.normal(key, posterior.loc.shape, posterior.loc.dtype))
+        return jnp.concatenate([x, u]), scored(posterior).log_prob(u)
 
-        def one(x: Array, key: PRNGKeyArray | None, condition: Array | None) -> tuple[Array, Array]:
-            u, log_q = self._inferred(x, key, condition, scored)
-            return _joined(u, condition), log_q
+    def _unscored(self, x: Array, key: PRNGKeyArray, condition: Array | None) -> tuple[Array, Array]:
+        return self._inferred(x, key, condition, lax.stop_gradient)
 
-        return over_batch(one, x, key, condition)
-
-    def _log_prior(self, z: Array, given: Array) -> Array:
-        """log p(u|z) of a batch, from what `_given` gives."""
-
-        def one(z: Array, given: Array) -> Array:
-            u, own = given[: self.index_dim], given[self.index_dim :]
-            return self._index(self.prior, z, own).log_prob(u)
-
-        found: Array = jax.vmap(one)(z, given)
-        return found
-
-    def _inferred(
-        self,
-        x: Array,
-        key: PRNGKeyArray | None,
-        condition: Array | None,
-        scored: Callable[[Gaussian], Gaussian] = lambda posterior: posterior,
-    ) -> tuple[Array, Array]:
-        """u ~ q(u|x), and its log-density under `scored(q)`."""
-        posterior = self._index(self.posterior, x, condition)
-        u = _draw(posterior, key)
-        return u, scored(posterior).log_prob(u)
-
-    def _index(self, network: Callable[[Array], Array], point: Array, condition: Array | None) -> Gaussian:
-        """The distribution of the index that a network gives at a point."""
-        return Gaussian(network(_joined(point, condition)))
+    def _index(self, x: Array, condition: Array | None) -> Gaussian:
+        """q(u|x)."""
+        return Gaussian(self.posterior(x if condition is None else jnp.concatenate([x, condition])))
 
 
-def _check_vectors(bijection: AbstractMap, index_dim: int) -> int:
-    """C, what the condition of a map has beside the index.
+def index_step(
+    key: PRNGKeyArray,
+    dim: int,
+    index_dim: int,
+    cond_dim: int,
+    hidden_sizes: Sequence[int],
+    activation: str = "silu",
+) -> ConditionalCoupling:
+    """Draw what a point makes of an index after it: u = μ(z) + σ(z) ε, not far from ε at first.
 
-    Raises:
-        ValueError: the size is no whole number, there is no room for the index, or the map's points are no vectors.
+    Arguments:
+        key: a JAX random key.
+        dim: D, size of the point.
+        index_dim: U, size of the index.
+        cond_dim: C, size of the condition, 0 for none.
+        hidden_sizes: units of the network's hidden layers.
+        activation: its name.
+
+    Returns:
+        A map of event shape (D + U,) and condition shape (C,), or None.
     """
-    given = bijection.cond_shape
-    if not isinstance(index_dim, int | np.integer) or isinstance(index_dim, bool):
-        raise ValueError(f"index_dim must be a whole number of at least 1; got {index_dim!r}")
-    if len(bijection.shape) != 1 or given is None or len(given) != 1 or not 1 <= index_dim <= given[0]:
-        raise ValueError(
-            f"an index of {index_dim} numbers needs a map of vectors whose condition is a vector of at least as many; "
-            f"got event shape {bijection.shape} and condition shape {given}"
-        )
-    return given[0] - index_dim
+    network = MLP.init(key, dim + cond_dim, 2 * index_dim, hidden_sizes, activation, INDEX_SCALE)
+    affine = Affine(jnp.zeros(index_dim), jnp.ones(index_dim), bound=LOG_SCALE_BOUND)
+    return ConditionalCoupling(Amortized(affine, network, (dim + cond_dim,)), dim, "first")
+
+
+def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:
+    if key is None:
+        raise ValueError("an Indexed layer draws its index; give it a key")
+    return key
 
 
 def _two(key: PRNGKeyArray | None) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """Keys of the index and of the map inside."""
-    if key is None:
-        raise ValueError("an Indexed layer draws its index; give it a key")
-    first, second = jax.random.split(key)
+    first, second = jax.random.split(_needed(key))
     return first, second
 
 
-def _draw(index: Gaussian, key: PRNGKeyArray | None) -> Array:
-    if key is None:
-        raise ValueError("an Indexed layer draws its index; give it a key")
-    return index.at(jax.random.normal(key, index.loc.shape, index.loc.dtype))
-
-
-def _joined(point: Array, condition: Array | None) -> Array:
-    """A vector, and the condition after it if there is one."""
-    return point if condition is None else jnp.concatenate([point, condition])
+def _normal_log_prob(noise: Array) -> Array:
+    return (-0.5 * noise**2 - 0.5 * jnp.log(2 * jnp.pi)).sum(axis=-1)

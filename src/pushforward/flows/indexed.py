@@ -10,11 +10,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from pushforward.bijections import AbstractMap, Affine, Amortized, Chain, Indexed, Invert, Stack
+from pushforward.bijections import (
+    AbstractMap,
+    Affine,
+    Amortized,
+    Chain,
+    ConditionalCoupling,
+    Indexed,
+    Invert,
+    Stack,
+)
+from pushforward.bijections.indexed import INDEX_SCALE, index_step
 from pushforward.distributions import Pushforward
 from pushforward.flows.checks import check_sizes, is_whole
 from pushforward.networks import MLP
 
+FORMS = ("flow", "carried", "layer")
 BOUND = 1.0  # soft bound on the log-scales of s(u), without which a deep stack overflows early in training
 MOMENTS_SCALE = 0.3  # of the last layer's weights of s and t: an index that does not matter at first is never used
 
@@ -70,8 +81,8 @@ def continuously_indexed(
     for name, value in (("dim", dim), ("n_layers", n_layers), ("cond_dim", 1 if cond_dim is None else cond_dim)):
         if not is_whole(value, 1):
             raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}")
-    if index not in ("flow", "layer"):
-        raise ValueError(f"index must be 'flow' or 'layer', what an index picks; got {index!r}")
+    if index not in FORMS:
+        raise ValueError(f"index must be one of {FORMS}, what an index picks; got {index!r}")
     if index_dim is None:
         index_dim = max(1, dim // 2) if index == "flow" else 2
     if not is_whole(index_dim, 1):
@@ -80,40 +91,65 @@ def continuously_indexed(
     usual = (32, 32) if index == "flow" else (10, 10)
     sizes = check_sizes("index_hidden_sizes", usual if index_hidden_sizes is None else index_hidden_sizes)
     key_flow, key_index = jax.random.split(key)
+    if index == "layer":
+        flow = recipe(key_flow, dim, cond_dim=cond_dim, n_layers=n_layers, **options)
+        return Pushforward(flow.base, _each_indexed(key_index, flow.bijection, n_layers, index_dim, sizes))
+    flow = recipe(key_flow, dim, cond_dim=index_dim + int(cond_dim or 0), n_layers=n_layers, **options)
     if index == "flow":
-        flow = recipe(key_flow, dim, cond_dim=index_dim + int(cond_dim or 0), n_layers=n_layers, **options)
         return Pushforward(flow.base, Indexed.init(key_index, flow.bijection, index_dim, sizes))
-    flow = recipe(key_flow, dim, cond_dim=cond_dim, n_layers=n_layers, **options)
+    return Pushforward(flow.base, _carried(key_index, flow.bijection, n_layers, index_dim, sizes))
+
+
+def _each_indexed(
+    key: PRNGKeyArray, bijection: AbstractMap, n_layers: int, index_dim: int, sizes: Sequence[int]
+) -> AbstractMap:
+    """Layers f(exp(s(u)) ⊙ z + t(u)), each with an index of its own."""
+    dim, n_given = bijection.shape[0], index_dim + (bijection.cond_shape or (0,))[0]
 
     def scale_and_shift(key: PRNGKeyArray) -> Indexed:
         key_moments, key_networks = jax.random.split(key)
-        n_given = index_dim + int(cond_dim or 0)
         affine = Affine(jnp.zeros(dim), jnp.ones(dim), bound=BOUND)
         moments = MLP.init(key_moments, n_given, 2 * dim, sizes, "silu", MOMENTS_SCALE)
         return Indexed.init(key_networks, Amortized(affine, moments, (n_given,)), index_dim, sizes)
 
-    indices: Indexed = eqx.filter_vmap(scale_and_shift)(jax.random.split(key_index, n_layers))
-    return Pushforward(flow.base, _interleaved(indices, flow.bijection))
+    indices: Indexed = eqx.filter_vmap(scale_and_shift)(jax.random.split(key, n_layers))
+    return _layer_by_layer(bijection, indices, lambda index, layer: Chain([index, layer]), lambda part: part)
 
 
-def _interleaved(indices: Indexed, bijection: AbstractMap) -> AbstractMap:
-    """The layers of a recipe, each with its index before it.
+def _carried(key: PRNGKeyArray, bijection: AbstractMap, n_layers: int, index_dim: int, sizes: Sequence[int]) -> Indexed:
+    """Layers that one index goes along, moved by what the point says before it moves the point."""
+    dim, cond_dim = bijection.shape[0], (bijection.cond_shape or (0,))[0] - index_dim
+    key_steps, key_posterior = jax.random.split(key)
+
+    def step(key: PRNGKeyArray) -> ConditionalCoupling:
+        return index_step(key, dim, index_dim, cond_dim, sizes)
+
+    def moved(part: AbstractMap) -> ConditionalCoupling:
+        return ConditionalCoupling(part, index_dim, "last")
+
+    steps: ConditionalCoupling = eqx.filter_vmap(step)(jax.random.split(key_steps, n_layers))
+    pairs = _layer_by_layer(bijection, steps, lambda step, layer: Chain([step, moved(layer)]), moved)
+    posterior = MLP.init(key_posterior, dim + cond_dim, 2 * index_dim, sizes, "silu", INDEX_SCALE)
+    return Indexed(posterior, pairs, index_dim)
+
+
+def _layer_by_layer(
+    bijection: AbstractMap,
+    befores: Any,
+    join: Callable[[Any, AbstractMap], Chain],
+    apart: Callable[[AbstractMap], AbstractMap],
+) -> AbstractMap:
+    """The layers of a recipe, each joined with what comes before it, and what the recipe has beside them.
 
     Raises:
         ValueError: the map has no stack of as many layers.
     """
-
-    def before(index: Indexed, layer: AbstractMap) -> Chain:
-        return Chain([index, layer])
-
-    def before_inverted(index: Indexed, layer: AbstractMap) -> Chain:
-        return Chain([index, Invert(layer)])
-
     if isinstance(bijection, Stack):
-        return Stack(eqx.filter_vmap(before)(indices, bijection.layers))
+        return Stack(eqx.filter_vmap(join)(befores, bijection.layers))
     if isinstance(bijection, Invert) and isinstance(bijection.bijection, Stack):
         layers = jax.tree.map(lambda leaf: leaf[::-1] if eqx.is_array(leaf) else leaf, bijection.bijection.layers)
-        return Stack(eqx.filter_vmap(before_inverted)(indices, layers))
+        return Stack(eqx.filter_vmap(lambda before, layer: join(before, Invert(layer)))(befores, layers))
     if isinstance(bijection, Chain) and any(isinstance(p, Stack) for p in bijection.bijections):
-        return Chain([_interleaved(indices, p) if isinstance(p, Stack) else p for p in bijection.bijections])
+        parts = bijection.bijections
+        return Chain([_layer_by_layer(p, befores, join, apart) if isinstance(p, Stack) else apart(p) for p in parts])
     raise ValueError(f"this recipe has no stack of layers to index; its map is a {type(bijection).__name__}")
