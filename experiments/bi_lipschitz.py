@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from common import arguments, picture, write_table
-from topology import BATCH, LR, REACH, drawn, pinned, scores, standard
+from topology import BATCH, LR, REACH, drawn, scores, standard
 
 from pushforward import trees
+from pushforward.bijections import AbstractMap, Chain, ConditionalCoupling, Indexed, Stack
 from pushforward.data import shape
 from pushforward.distributions import Pushforward
 from pushforward.objectives import NegativeLogLikelihood
@@ -37,6 +38,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "index_hidden_sizes": (34, 34),
     },
 }
+
+
+def pinned(part: AbstractMap, x: Any, key: Any) -> tuple[list[tuple[AbstractMap, Any]], Any]:
+    """What a flow is for the indices drawn for x, as bijections and their conditions in forward order; the noise."""
+    if isinstance(part, Indexed):
+        found, pair = pinned(part.bijection, part.with_index(x, key), key)
+        return found, pair[: len(x)]
+    if isinstance(part, ConditionalCoupling):  # of a point and an index: one of the two moves
+        moves = part.kept == "last"
+        return [(part.bijection, x[part.bijection.shape[0] :])] if moves else [], part.inverse(x)
+    if not isinstance(part, Chain | Stack):
+        return [(part, None)], part.inverse(x)
+    layers = part.bijections if isinstance(part, Chain) else [trees.unstack(part.layers, i) for i in range(len(part))]
+    found = []
+    for layer, one in zip(layers[::-1], jax.random.split(key, len(layers)), strict=True):
+        inner, x = pinned(layer, x, one)
+        found = inner + found
+    return found, x
 
 
 @eqx.filter_jit

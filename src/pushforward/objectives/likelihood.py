@@ -23,6 +23,8 @@ class NegativeLogLikelihood(eqx.Module):
 
     Arguments:
         noise: width of uniform noise on each column, shape (D,), or None.
+        n_draws: draws of its own numbers that a map without an exact density makes for each row, whose bounds are
+            averaged: several leave less noise in the gradient.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -35,11 +37,20 @@ class NegativeLogLikelihood(eqx.Module):
     """
 
     noise: Array | None = None
+    n_draws: int = eqx.field(static=True, default=1)
 
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
         x = add_noise(batch.x, self.noise, key)
-        key_map = jax.random.fold_in(key, 1) if model.inexactness else None
-        return weighted_mean(-model.calibrate(x, batch.condition, batch.weight, key_map)[1], batch.weight)
+
+        def bound(key: PRNGKeyArray | None) -> Array:
+            return model.calibrate(x, batch.condition, batch.weight, key)[1]
+
+        if not model.inexactness:
+            return weighted_mean(-bound(None), batch.weight)
+        key_map = jax.random.fold_in(key, 1)
+        if self.n_draws == 1:
+            return weighted_mean(-bound(key_map), batch.weight)
+        return weighted_mean(-jax.vmap(bound)(jax.random.split(key_map, self.n_draws)).mean(axis=0), batch.weight)
 
 
 class OrderAgnosticLikelihood(eqx.Module):
