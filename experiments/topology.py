@@ -8,8 +8,8 @@ its bound over four draws of it. It is scored on 4,000 fresh points by importanc
 the truth in the mean; a flow with an exact density on 20,000.
 
 The round trip is from data to noise and back, of an indexed flow with an index drawn for the point, in units of the
-target's standard deviation: the largest error of 4,000 points. A pushed-forward Gaussian has no holes, so a bijection must
-stretch without bound to make one, and in the end cannot be undone in floating point.
+target's standard deviation: the largest error of 4,000 points. A pushed-forward Gaussian has no holes, so a bijection
+must stretch without bound to make one, and in the end cannot be undone in floating point.
 """
 
 from __future__ import annotations

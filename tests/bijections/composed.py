@@ -11,6 +11,7 @@ from pushforward.bijections import (
     BatchNorm,
     BlockAutoregressive,
     Chain,
+    ConditionalCoupling,
     Continuous,
     Exp,
     Fixed,
@@ -49,6 +50,14 @@ def continuous(key: Key, dim: int, **options: Any) -> Continuous:
     return Continuous(MLP.init(key, dim + 1, dim, (8,), "tanh", 1.0), dim, "exact", **options)
 
 
+KEY = jax.random.key(0)
+
+
+def floats_affine(dim: int) -> Affine:
+    """A shift and a scale, softly bounded."""
+    return Affine(jnp.zeros(dim), jnp.ones(dim), bound=2.0)
+
+
 COMPOSED = [
     Entry(
         "chain",
@@ -79,6 +88,20 @@ COMPOSED = [
         },
     ),
     # the inner map sees the condition too
+    Entry(
+        "conditional_coupling",
+        lambda key, dim: ConditionalCoupling(autoregressive(key, dim, scalar_affine(), 3), 1, "last"),
+        bad={
+            "kept must be one of": lambda: ConditionalCoupling(amortized(KEY, floats_affine(2)), 2, "middle"),
+            "n_kept must be a whole number of at least 1; got 0": lambda: ConditionalCoupling(Exp((2,)), 0),
+            "3 kept numbers need a map of vectors": lambda: ConditionalCoupling(amortized(KEY, floats_affine(2)), 3),
+            "needs a condition of shape": lambda: ConditionalCoupling(amortized(KEY, floats_affine(2)), 1).forward(
+                jnp.zeros(3)
+            ),
+        },
+    ),
+    Entry("conditional_coupling_first", lambda key, dim: ConditionalCoupling(amortized(key, floats_affine(dim)), 1)),
+    Entry("conditional_coupling_unseen", lambda key, dim: ConditionalCoupling(spline(key, (dim,)), 1)),
     Entry("amortized_coupling", lambda key, dim: amortized(key, coupling(key, dim, scalar_affine(), 2)), dims=(3,)),
     Entry("amortized_planar", lambda key, dim: amortized(key, Planar.init(key, dim)), reach=(10.0, 1e4)),
     Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),

@@ -50,6 +50,7 @@ def plane(entry: Entry) -> int:
 TWINS = {
     "amortized_coupling", "amortized_planar", "autoregressive_deep_sigmoid", "coupling_deep_sigmoid", "gated_iaf",
     "deep_sigmoid_scalar", "spline_circular", "spline_scalar", "sylvester_orthogonal", "sylvester_triangular",
+    "conditional_coupling_first", "conditional_coupling_unseen",
     "autoregressive_spline", "coupling_spline", "stack_deep", "householder_zero", "prelu_shared", "planar_no_direction",
 }  # fmt: skip
 assert {entry.name for entry in ENTRIES} >= TWINS

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from pushforward import flows
 from pushforward.bijections import BatchNorm, Shift
 from pushforward.distributions import Normal, Pushforward, Uniform
 from pushforward.objectives import Batch, NegativeLogLikelihood, add_noise, weighted_mean
@@ -35,6 +36,24 @@ def test_rows_of_weight_zero_do_nothing_to_value_or_gradient(float64: None, garb
 
     padded = jax.value_and_grad(loss)(0.3, x, np.array([1.0, 2.0, 0.0]))
     np.testing.assert_allclose(padded, jax.value_and_grad(loss)(0.3, x[:2], np.array([1.0, 2.0])), rtol=1e-12)
+
+
+def test_several_draws_give_the_mean_of_their_bounds() -> None:
+    """The same mean over keys with less noise; of an exact flow, the same number."""
+    flow = flows.recipe("indexed_maf")(jax.random.key(0), 2, n_layers=1, hidden_sizes=(4,), index_hidden_sizes=(4,))
+    rows = batch(np.array([[0.5, -1.0], [2.0, 0.3], [np.nan, 0.0]]), [1.0, 2.0, 0.0])
+    keys = jax.random.split(jax.random.key(1), 4000)
+    one, four = (
+        np.asarray(jax.jit(jax.vmap(lambda key, n=n: NegativeLogLikelihood(n_draws=n)(flow, rows, key)))(keys), float)
+        for n in (1, 4)
+    )
+    assert abs(one.mean() - four.mean()) < 4 * np.sqrt((one.var() + four.var()) / len(keys))
+    assert four.var() == pytest.approx(one.var() / 4, rel=0.15)
+    exact = flows.maf(jax.random.key(0), 2, n_layers=1, hidden_sizes=(4,))
+    few, many = (NegativeLogLikelihood(n_draws=n)(exact, rows, jax.random.key(0)) for n in (1, 4))
+    assert float(few) == float(many)
+    with pytest.raises(ValueError, match="n_draws must be a whole number of at least 1; got 0"):
+        NegativeLogLikelihood(n_draws=0)
 
 
 def test_a_mean_over_rows_skips_what_is_not_finite_at_weight_zero() -> None:

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections._checks import limits
+from pushforward.bijections._checks import limits, whole
 from pushforward.bijections.base import AbstractBijection
 from pushforward.networks import Lipschitz
 
@@ -76,9 +76,7 @@ class Residual(AbstractBijection):
         chosen = ("exact" if dim <= EXACT_UP_TO else "unbiased") if log_det is None else log_det
         if chosen not in LOG_DETS:
             raise ValueError(f"log_det must be one of {LOG_DETS}, or None; got {log_det!r}")
-        if isinstance(n_terms, bool) or not isinstance(n_terms, int) or n_terms < 1:
-            raise ValueError(f"n_terms must be a whole number of at least 1; got {n_terms!r}")
-        self.network, self.log_det, self.n_terms = network, chosen, n_terms
+        self.network, self.log_det, self.n_terms = network, chosen, whole("n_terms", n_terms, 1)
         self.shape = (dim,)
         self.cond_shape = None if cond_dim is None else (cond_dim,)
 

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
+from pushforward.bijections._checks import whole
 from pushforward.distributions.base import AbstractDistribution
-from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_count, log_mean_weight, mean_log_weight
+from pushforward.distributions.estimates import Weigher, WeightedEstimate, log_mean_weight, mean_log_weight
 from pushforward.distributions.likelihoods import AbstractLikelihood
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.standard import Normal
@@ -139,7 +140,7 @@ class Autoencoder(eqx.Module):
             ValueError: shape or values do not fit, or the model is a plain autoencoder.
         """
         rows, batch = self._rows(x, observed=True)
-        return _elbos(self, rows, key, check_count("n_samples", n_samples, 1)).reshape(batch)
+        return _elbos(self, rows, key, whole("n_samples", n_samples, 1)).reshape(batch)
 
     def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 500) -> WeightedEstimate:
         """Importance-weighted estimates of log p(x) (Burda et al. 2016).
@@ -158,7 +159,7 @@ class Autoencoder(eqx.Module):
             ValueError: shape or values do not fit, or the model is a plain autoencoder.
         """
         rows, batch = self._rows(x, observed=True)
-        found = _weighted(self, rows, key, check_count("n_samples", n_samples, 2))
+        found = _weighted(self, rows, key, whole("n_samples", n_samples, 2))
         return WeightedEstimate(*(part.reshape(batch) for part in found))
 
     def log_prob(self, x: Any) -> Array:

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
+from pushforward.bijections._checks import whole
 from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
-from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_count, check_key, log_mean_weight
+from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_key, log_mean_weight
 
 
 class AbstractDistribution(eqx.Module):
@@ -109,7 +110,7 @@ class AbstractDistribution(eqx.Module):
                 "importance weights upward; call elbo(x, key=key)"
             )
         rows, batch = self._flat(x, condition)
-        found = _weighted(self, rows, check_key(key), check_count("n_samples", n_samples, 2))
+        found = _weighted(self, rows, check_key(key), whole("n_samples", n_samples, 2))
         return WeightedEstimate(*(part.reshape(batch) for part in found))
 
     def log_prob(self, x: Any, condition: Any = None) -> Array:

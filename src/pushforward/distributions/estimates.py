@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
@@ -35,17 +34,6 @@ class WeightedEstimate(NamedTuple):
     value: Any
     standard_error: Any
     effective_draws: Any
-
-
-def check_count(name: str, value: Any, least: int) -> int:
-    """A number of draws.
-
-    Raises:
-        ValueError: it is no whole number, or less than `least`.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
-    return int(value)
 
 
 def check_key(key: Any) -> Any:

@@ -8,10 +8,11 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
+from pushforward.bijections._checks import whole
 from pushforward.bijections.base import AbstractMap
 from pushforward.bijections.compose import Chain
 from pushforward.distributions.base import AbstractDistribution, weigher
-from pushforward.distributions.estimates import check_count, check_key, mean_log_weight
+from pushforward.distributions.estimates import check_key, mean_log_weight
 
 
 class Pushforward(AbstractDistribution):
@@ -109,7 +110,7 @@ class Pushforward(AbstractDistribution):
             ValueError: a shape does not fit, there is no key, or `n_samples` is below 1.
         """
         rows, batch = self._flat(x, condition)
-        return _elbos(self, rows, check_key(key), check_count("n_samples", n_samples, 1)).reshape(batch)
+        return _elbos(self, rows, check_key(key), whole("n_samples", n_samples, 1)).reshape(batch)
 
     def calibrate(
         self,

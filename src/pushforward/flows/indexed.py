@@ -48,22 +48,23 @@ def continuously_indexed(
     again, so log-densities are lower bounds (`Pushforward.elbo`) or importance-weighted estimates
     (`log_prob_estimate`). (Cornish et al. 2020, "Relaxing bijectivity constraints with continuously indexed normalising
     flows".) With `index="flow"` one index is a condition that all networks of the recipe see: quicker, and the better
-    density of few rows. With `index="layer"` it is as published: each layer f has an index of its own, F(z; u) =
-    f(exp(s(u)) ⊙ z + t(u)). Each direction costs what the recipe's does, and two small networks, or three for each
-    layer.
+    density of few rows. With `index="carried"` one index goes along all layers: each first moves the index by what the
+    point says, then the point by its own map, which sees the index (after Huang et al. 2020, "Augmented normalizing
+    flows"): the better density of many rows with holes and separate parts. With `index="layer"` it is as published:
+    each layer f has an index of its own, F(z; u) = f(exp(s(u)) ⊙ z + t(u)). Each direction costs what the recipe's
+    does, and two small networks, or one or three for each layer.
 
     Arguments:
-        recipe: of the flow inside, such as `flows.maf`; one that takes a condition, or for "layer" one with a stack.
+        recipe: of the flow inside, such as `flows.maf`; one that takes a condition, and but for "flow" has a stack.
         key: a JAX random key.
         dim: D, size of the event.
         cond_dim: size of the condition, or None.
         n_layers: layers of the recipe.
-        index: what an index picks, "flow" or "layer".
-        index_dim: numbers of each index; None for half as many as the event has (at least one), or 2 where each layer
-            has its own.
+        index: what an index picks, "flow", "carried" or "layer".
+        index_dim: numbers of each index; None for half as many as the event has (at least one) with "flow", or else 2.
         index_hidden_sizes: units of the hidden layers of each network of an index; None for (32, 32), or (10, 10) where
             each layer has its own.
-        options: what else the recipe takes, such as `hidden_sizes`.
+        options: what else the recipe takes, such as `hidden_sizes`; an `activation` is that of an index's networks too.
 
     Returns:
         A flow of event shape (dim,).
@@ -88,20 +89,21 @@ def continuously_indexed(
     if not is_whole(index_dim, 1):
         raise ValueError(f"index_dim must be a whole number of at least 1; got {index_dim!r}")
     index_dim = int(index_dim)
-    usual = (32, 32) if index == "flow" else (10, 10)
+    usual = (10, 10) if index == "layer" else (32, 32)
     sizes = check_sizes("index_hidden_sizes", usual if index_hidden_sizes is None else index_hidden_sizes)
+    activation = options.get("activation", "silu")
     key_flow, key_index = jax.random.split(key)
     if index == "layer":
         flow = recipe(key_flow, dim, cond_dim=cond_dim, n_layers=n_layers, **options)
-        return Pushforward(flow.base, _each_indexed(key_index, flow.bijection, n_layers, index_dim, sizes))
+        return Pushforward(flow.base, _each_indexed(key_index, flow.bijection, n_layers, index_dim, sizes, activation))
     flow = recipe(key_flow, dim, cond_dim=index_dim + int(cond_dim or 0), n_layers=n_layers, **options)
     if index == "flow":
-        return Pushforward(flow.base, Indexed.init(key_index, flow.bijection, index_dim, sizes))
-    return Pushforward(flow.base, _carried(key_index, flow.bijection, n_layers, index_dim, sizes))
+        return Pushforward(flow.base, Indexed.init(key_index, flow.bijection, index_dim, sizes, activation))
+    return Pushforward(flow.base, _carried(key_index, flow.bijection, n_layers, index_dim, sizes, activation))
 
 
 def _each_indexed(
-    key: PRNGKeyArray, bijection: AbstractMap, n_layers: int, index_dim: int, sizes: Sequence[int]
+    key: PRNGKeyArray, bijection: AbstractMap, n_layers: int, index_dim: int, sizes: Sequence[int], activation: str
 ) -> AbstractMap:
     """Layers f(exp(s(u)) ⊙ z + t(u)), each with an index of its own."""
     dim, n_given = bijection.shape[0], index_dim + (bijection.cond_shape or (0,))[0]
@@ -109,27 +111,29 @@ def _each_indexed(
     def scale_and_shift(key: PRNGKeyArray) -> Indexed:
         key_moments, key_networks = jax.random.split(key)
         affine = Affine(jnp.zeros(dim), jnp.ones(dim), bound=BOUND)
-        moments = MLP.init(key_moments, n_given, 2 * dim, sizes, "silu", MOMENTS_SCALE)
-        return Indexed.init(key_networks, Amortized(affine, moments, (n_given,)), index_dim, sizes)
+        moments = MLP.init(key_moments, n_given, 2 * dim, sizes, activation, MOMENTS_SCALE)
+        return Indexed.init(key_networks, Amortized(affine, moments, (n_given,)), index_dim, sizes, activation)
 
     indices: Indexed = eqx.filter_vmap(scale_and_shift)(jax.random.split(key, n_layers))
     return _layer_by_layer(bijection, indices, lambda index, layer: Chain([index, layer]), lambda part: part)
 
 
-def _carried(key: PRNGKeyArray, bijection: AbstractMap, n_layers: int, index_dim: int, sizes: Sequence[int]) -> Indexed:
+def _carried(
+    key: PRNGKeyArray, bijection: AbstractMap, n_layers: int, index_dim: int, sizes: Sequence[int], activation: str
+) -> Indexed:
     """Layers that one index goes along, moved by what the point says before it moves the point."""
     dim, cond_dim = bijection.shape[0], (bijection.cond_shape or (0,))[0] - index_dim
     key_steps, key_posterior = jax.random.split(key)
 
     def step(key: PRNGKeyArray) -> ConditionalCoupling:
-        return index_step(key, dim, index_dim, cond_dim, sizes)
+        return index_step(key, dim, index_dim, cond_dim, sizes, activation)
 
     def moved(part: AbstractMap) -> ConditionalCoupling:
         return ConditionalCoupling(part, index_dim, "last")
 
     steps: ConditionalCoupling = eqx.filter_vmap(step)(jax.random.split(key_steps, n_layers))
     pairs = _layer_by_layer(bijection, steps, lambda step, layer: Chain([step, moved(layer)]), moved)
-    posterior = MLP.init(key_posterior, dim + cond_dim, 2 * index_dim, sizes, "silu", INDEX_SCALE)
+    posterior = MLP.init(key_posterior, dim + cond_dim, 2 * index_dim, sizes, activation, INDEX_SCALE)
     return Indexed(posterior, pairs, index_dim)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections import shuffle_orders
+from pushforward.bijections._checks import whole
 from pushforward.distributions import Pushforward
 from pushforward.objectives.batch import Batch, add_noise
 
@@ -26,6 +27,9 @@ class NegativeLogLikelihood(eqx.Module):
         n_draws: draws of its own numbers that a map without an exact density makes for each row, whose bounds are
             averaged: several leave less noise in the gradient.
 
+    Raises:
+        ValueError: `n_draws` is no whole number of at least 1.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward import flows
@@ -38,6 +42,9 @@ class NegativeLogLikelihood(eqx.Module):
 
     noise: Array | None = None
     n_draws: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        whole("n_draws", self.n_draws, 1)
 
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
         x = add_noise(batch.x, self.noise, key)
