@@ -41,9 +41,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def pinned(part: AbstractMap, x: Any, key: Any) -> tuple[list[tuple[AbstractMap, Any]], Any]:
-    """What a flow is for the indices drawn for x, as bijections and their conditions in forward order; the noise."""
+    """What a flow is for the indices drawn for x, as bijections and their conditions in forward order; the noise.
+
+    An index that goes along layers is held where it passes each.
+    """
     if isinstance(part, Indexed):
-        found, pair = pinned(part.bijection, part.with_index(x, key), key)
+        drawing, inside = jax.random.split(key)
+        found, pair = pinned(part.bijection, part.with_index(x, drawing), inside)
         return found, pair[: len(x)]
     if isinstance(part, ConditionalCoupling):  # of a point and an index: one of the two moves
         moves = part.kept == "last"

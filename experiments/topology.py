@@ -7,9 +7,11 @@ than its base; one index of two numbers goes along its layers (`index="carried"`
 its bound over four draws of it. It is scored on 4,000 fresh points by importance weights of 100 draws, which are below
 the truth in the mean; a flow with an exact density on 20,000.
 
-The round trip is from data to noise and back, of an indexed flow with an index drawn for the point, in units of the
-target's standard deviation: the largest error of 4,000 points. A pushed-forward Gaussian has no holes, so a bijection
-must stretch without bound to make one, and in the end cannot be undone in floating point.
+The round trip is from data to noise and back, of an indexed flow that of the pair of a point and an index drawn for
+it: the largest error of 4,000 points, in units of the target's standard deviation. A pushed-forward Gaussian has no
+holes, so a bijection must stretch without bound to make one, and in the end cannot be undone in floating point.
+
+Pictures show the first of the seeds. A worst seed of some 10¹⁸ nats is a flow that broke down in training.
 """
 
 from __future__ import annotations

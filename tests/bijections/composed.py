@@ -95,6 +95,7 @@ COMPOSED = [
             "kept must be one of": lambda: ConditionalCoupling(amortized(KEY, floats_affine(2)), 2, "middle"),
             "n_kept must be a whole number of at least 1; got 0": lambda: ConditionalCoupling(Exp((2,)), 0),
             "3 kept numbers need a map of vectors": lambda: ConditionalCoupling(amortized(KEY, floats_affine(2)), 3),
+            r"points of shape \(3,\); got \(7,\)": lambda: ConditionalCoupling(Exp((2,)), 1).forward(jnp.zeros(7)),
             "needs a condition of shape": lambda: ConditionalCoupling(amortized(KEY, floats_affine(2)), 1).forward(
                 jnp.zeros(3)
             ),

@@ -108,6 +108,20 @@ def test_each_way_round_undoes_the_other(form: str) -> None:
     assert float(there) == pytest.approx(float(jnp.linalg.slogdet(jax.jacfwd(joint.inverse)(pair))[1]), abs=1e-4)
 
 
+@pytest.mark.parametrize("form", ["flow", "carried"])
+def test_the_weight_of_a_draw_is_that_of_its_index(form: str) -> None:
+    """On the way to data: log|det| of the pair, plus log q(u|x) of the index it ends with, less log N of its noise."""
+    layer = shaken(flows.recipe("indexed_maf")(cheap_key(1), 3, n_layers=2, hidden_sizes=(8,), index=form), 0.1)
+    layer, z, key = layer.bijection, jnp.array([0.3, -1.0, 2.0]), jax.random.key(2)
+    x, weight = layer.forward_and_log_weight(z, key)
+    noise = jax.random.normal(jax.random.split(key)[0], (layer.index_dim,))
+    pair, log_det = layer.bijection.forward_and_log_det(jnp.concatenate([z, noise]))
+    assert np.allclose(pair[:3], x)
+    mean, log_scale = jnp.split(layer.posterior(x), 2)
+    log_q = norm.logpdf(pair[3:], mean, jnp.exp(5 * jnp.tanh(log_scale / 5))).sum()
+    assert float(weight) == pytest.approx(float(log_det + log_q - norm.logpdf(noise).sum()), abs=1e-4)
+
+
 def test_chains_carry_the_weakest_part_and_name_what_to_call() -> None:
     exact = Affine(jnp.zeros(1), jnp.ones(1))
     for whole in (Chain([exact, layer()]), Invert(layer()), Stack(trees.stack([layer(0), layer(1)]))):
@@ -297,7 +311,9 @@ def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str, 
     assert float(jnp.abs(posterior_gradient(trained) - posterior_gradient(weighed)).max()) > 1e-3
 
 
-@pytest.mark.parametrize("index", ["carried", "layer"])
-def test_recipes_without_layers_to_index_are_refused(index: str) -> None:
-    with pytest.raises(ValueError, match="no stack of layers"):
-        flows.continuously_indexed(flows.householder, jax.random.key(0), 2, index=index)
+@pytest.mark.parametrize(
+    ("name", "index"), [("householder", "carried"), ("householder", "layer"), ("planar", "carried")]
+)
+def test_recipes_without_layers_to_index_are_refused(name: str, index: str) -> None:
+    with pytest.raises(ValueError, match=r'no stack of layers to index .*; take index="flow"'):
+        flows.recipe(f"indexed_{name}")(jax.random.key(0), 2, index=index)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
@@ -69,35 +71,30 @@ class ConditionalCoupling(AbstractBijection):
         return self.bijection.inexactness
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        kept, moved, given = self._split(z, condition)
-        x, log_det = self.bijection.forward_and_log_det(moved, given)
-        return self._join(kept, x), log_det
+        return self._moved(z, condition, self.bijection.forward_and_log_det)
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        kept, moved, given = self._split(x, condition)
-        z, log_det = self.bijection.inverse_and_log_det(moved, given)
-        return self._join(kept, z), log_det
+        return self._moved(x, condition, self.bijection.inverse_and_log_det)
 
     def forward_and_log_weight(
         self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
-        kept, moved, given = self._split(z, condition)
-        x, log_weight = self.bijection.forward_and_log_weight(moved, key, given)
-        return self._join(kept, x), log_weight
+        return self._moved(z, condition, lambda z, given: self.bijection.forward_and_log_weight(z, key, given))
 
     def inverse_and_log_weight(
         self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
-        kept, moved, given = self._split(x, condition)
-        z, log_weight = self.bijection.inverse_and_log_weight(moved, key, given)
-        return self._join(kept, z), log_weight
+        return self._moved(x, condition, lambda x, given: self.bijection.inverse_and_log_weight(x, key, given))
+
+    def forward_batch(
+        self, z: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
+        return self._moved(z, condition, lambda z, given: self.bijection.forward_batch(z, key, given))
 
     def inverse_batch(
         self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
     ) -> tuple[Array, Array]:
-        kept, moved, given = self._split(x, condition)
-        z, log_weight = self.bijection.inverse_batch(moved, key, given)
-        return self._join(kept, z), log_weight
+        return self._moved(x, condition, lambda x, given: self.bijection.inverse_batch(x, key, given))
 
     def calibrate(
         self,
@@ -110,8 +107,18 @@ class ConditionalCoupling(AbstractBijection):
         bijection, z, log_weight = self.bijection.calibrate(moved, given, weights, key)
         return eqx.tree_at(lambda m: m.bijection, self, bijection), self._join(kept, z), log_weight
 
+    def _moved(
+        self, point: Array, condition: Array | None, direction: Callable[[Array, Array | None], tuple[Array, Array]]
+    ) -> tuple[Array, Array]:
+        """A point or a batch whose moved part has gone a direction of the inner map, and what that gives beside it."""
+        kept, moved, given = self._split(point, condition)
+        moved, log_weight = direction(moved, given)
+        return self._join(kept, moved), log_weight
+
     def _split(self, point: Array, condition: Array | None) -> tuple[Array, Array, Array | None]:
         """The kept coordinates, the others, and the condition of the inner map; of one point or a batch."""
+        if point.shape[-1:] != self.shape:
+            raise ValueError(f"this map takes points of shape {self.shape}; got {point.shape}")
         at = self.n_kept if self.kept == "first" else self.bijection.shape[0]
         ends = point[..., :at], point[..., at:]
         kept, moved = ends if self.kept == "first" else ends[::-1]

@@ -38,7 +38,7 @@ class Indexed(AbstractMap):
         index_dim: U.
 
     Raises:
-        ValueError: the network and the map do not fit each other.
+        ValueError: what the network gives and the map do not fit each other.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -55,7 +55,8 @@ def continuously_indexed(
     does, and two small networks, or one or three for each layer.
 
     Arguments:
-        recipe: of the flow inside, such as `flows.maf`; one that takes a condition, and but for "flow" has a stack.
+        recipe: of the flow inside, such as `flows.maf`; for "flow" and "carried" one that takes a condition, for
+            "carried" and "layer" one that is a stack of layers, which those that amortise their maps are not.
         key: a JAX random key.
         dim: D, size of the event.
         cond_dim: size of the condition, or None.
@@ -156,4 +157,7 @@ def _layer_by_layer(
     if isinstance(bijection, Chain) and any(isinstance(p, Stack) for p in bijection.bijections):
         parts = bijection.bijections
         return Chain([_layer_by_layer(p, befores, join, apart) if isinstance(p, Stack) else apart(p) for p in parts])
-    raise ValueError(f"this recipe has no stack of layers to index; its map is a {type(bijection).__name__}")
+    raise ValueError(
+        f"this recipe has no stack of layers to index (its map is of class {type(bijection).__name__}); "
+        'take index="flow"'
+    )
