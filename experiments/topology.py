@@ -7,6 +7,11 @@ than its base; one index of two numbers goes along its layers (`index="carried"`
 its bound over four draws of it. It is scored on 4,000 fresh points by importance weights of 100 draws, which are below
 the truth in the mean; a flow with an exact density on 20,000.
 
+That the index goes along, its size, the draws and the sizes of the networks were settled on these targets, by scores
+on points of the same sample, most of all for MAF on the checkerboard. The rate and the networks' activation are the
+same for all flows and were not chosen for each; a MAF of 20 layers does better on the checkerboard with gelu and three
+hidden layers, and then as well as an indexed MAF of five such layers.
+
 The round trip is from data to noise and back, of an indexed flow that of the pair of a point and an index drawn for
 it: the largest error of 4,000 points, in units of the target's standard deviation. A pushed-forward Gaussian has no
 holes, so a bijection must stretch without bound to make one, and in the end cannot be undone in floating point.
@@ -35,8 +40,8 @@ from pushforward.plots.marks import figure_of
 from pushforward.training import Settings, make_rows, train
 
 N_TRAIN, N_VALIDATION, N_TEST, N_SCORED = 20_000, 2_000, 20_000, 4_000
-DRAWS = 100  # of an index, to score a point; and to train on one
-N_DRAWS = 4
+DRAWS = 100  # of an index, to score a point
+N_DRAWS = 4  # to train on one
 SIDE, REACH = 80, 2.5  # pixels of a picture, and how far it goes in units of the target
 EPOCHS, BATCH, LR = 40, 500, 1e-2
 # a flow and its continuously-indexed version, of no more parameters
