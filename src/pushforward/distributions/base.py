@@ -84,6 +84,18 @@ class AbstractDistribution(eqx.Module):
                 f"call elbo(x, key=key) for a bound{estimate}"
             )
 
+    def require_weights(self) -> None:
+        """Refuse a model whose importance weights would be wrong in the mean.
+
+        Raises:
+            InexactError: log-determinants are estimates, which would bias the weights upward.
+        """
+        if self.inexactness & NOISY:
+            raise InexactError(
+                f"log-determinants of this {type(self).__name__} are estimates ({self.exactness}), which bias "
+                "importance weights upward; call elbo(x, key=key), or train on one draw"
+            )
+
     def log_prob_estimate(
         self, x: Any, key: PRNGKeyArray | None, n_samples: int = 100, condition: Any = None
     ) -> WeightedEstimate:
@@ -104,11 +116,7 @@ class AbstractDistribution(eqx.Module):
             ValueError: a shape does not fit, there is no key, or `n_samples` is below 2.
             InexactError: log-determinants are estimates, which would bias the weights upward.
         """
-        if self.inexactness & NOISY:
-            raise InexactError(
-                f"log-determinants of this {type(self).__name__} are estimates ({self.exactness}), which bias "
-                "importance weights upward; call elbo(x, key=key)"
-            )
+        self.require_weights()
         rows, batch = self._flat(x, condition)
         found = _weighted(self, rows, check_key(key), whole("n_samples", n_samples, 2))
         return WeightedEstimate(*(part.reshape(batch) for part in found))
