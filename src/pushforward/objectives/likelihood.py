@@ -53,9 +53,8 @@ class NegativeLogLikelihood(eqx.Module):
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
         x = add_noise(batch.x, self.noise, key)
 
-        exact = not model.inexactness
-        key_map = None if exact else jax.random.fold_in(key, 1)
-        if exact or self.n_draws == 1:
+        key_map = jax.random.fold_in(key, 1) if model.inexactness else None
+        if key_map is None or self.n_draws == 1:
             bounds = model.calibrate(x, batch.condition, batch.weight, key_map)[1]
         else:
             bounds = importance_weighted_bounds(model, x, batch, key_map, self.n_draws)
