@@ -39,18 +39,24 @@ def test_rows_of_weight_zero_do_nothing_to_value_or_gradient(float64: None, garb
     np.testing.assert_allclose(padded, jax.value_and_grad(loss)(0.3, x[:2], np.array([1.0, 2.0])), rtol=1e-12)
 
 
-def indexed() -> Pushforward:
-    return flows.recipe("indexed_maf")(jax.random.key(0), 2, n_layers=1, hidden_sizes=(4,), index_hidden_sizes=(4,))
+def indexed(**options: Any) -> Pushforward:
+    key = jax.random.key(0)
+    return flows.recipe("indexed_maf")(key, 2, n_layers=1, hidden_sizes=(4,), index_hidden_sizes=(4,), **options)
 
 
 def test_several_draws_give_the_importance_weighted_bound() -> None:
-    """In the mean over keys the value and the whole gradient of estimates by as many draws, and a tighter bound."""
-    flow, n_keys = indexed(), 4000
+    """In the mean over keys the value and the whole gradient of estimates by as many draws, and a tighter bound.
+
+    With noise on the rows and conditions of their own.
+    """
+    flow, n_keys, noise = indexed(cond_dim=2), 4000, jnp.array([2.0, 0.0])
     flow = eqx.tree_at(lambda f: f.bijection.posterior.layers[-1].bias, flow, jnp.array([1.0, 0.5]))  # away from p(u|x)
     rows = batch(np.array([[0.5, -1.0], [2.0, 0.3], [9.0, 0.0]]), [1.0, 2.0, 0.0])
+    rows = rows._replace(condition=jnp.array([[1.0, 0.0], [-2.0, 3.0], [0.0, 0.0]]))
 
     def estimated(flow: Pushforward, key: Any) -> Any:
-        return -flow.log_prob_estimate(rows.x[:2], key, 4).value @ jnp.array([1.0, 2.0]) / 3
+        x = add_noise(rows.x, noise, jax.random.fold_in(key, 7))[:2]
+        return -flow.log_prob_estimate(x, key, 4, rows.condition[:2]).value @ jnp.array([1.0, 2.0]) / 3
 
     def over_keys(loss: Any) -> tuple[Any, Any]:
         def one(key: Any) -> Any:
@@ -59,29 +65,58 @@ def test_several_draws_give_the_importance_weighted_bound() -> None:
 
         return eqx.filter_jit(jax.vmap(one))(jax.random.split(jax.random.key(1), n_keys))
 
-    values, gradients = over_keys(lambda flow, key: NegativeLogLikelihood(n_draws=4)(flow, rows, key))
+    values, gradients = over_keys(lambda flow, key: NegativeLogLikelihood(noise, 4)(flow, rows, key))
     for found, expected in zip((values, gradients), over_keys(estimated), strict=True):
         error = np.sqrt((found.var(0) + expected.var(0)) / n_keys)
         assert (np.abs(found.mean(0) - expected.mean(0)) < 4 * error).all()
     assert (np.abs(gradients.mean(0)) > 5 * gradients.std(0) / np.sqrt(n_keys)).all()
-    one_draw = over_keys(lambda flow, key: NegativeLogLikelihood()(flow, rows, key))[0]
+    one_draw = over_keys(lambda flow, key: NegativeLogLikelihood(noise)(flow, rows, key))[0]
     assert values.mean() < one_draw.mean() - 10 * one_draw.std() / np.sqrt(n_keys)
 
 
-def test_several_draws_read_the_batch_once_and_leave_exact_flows_alone() -> None:
-    x = 3 + 2 * jax.random.normal(jax.random.key(2), (50, 2))
-    rows = batch(x, np.ones(50))
-    loss, key = NegativeLogLikelihood(n_draws=3), jax.random.key(0)
-    normed = indexed().then(BatchNorm.init(2))
-    known = eqx.tree_at(
-        lambda f: (f.bijection.bijections[-1].mean.value, f.bijection.bijections[-1].variance.value),
-        normed,
-        (x.mean(0), x.var(0)),
+@pytest.mark.parametrize("garbage", [0.0, 1e15])
+def test_several_draws_read_the_batch_once_and_skip_padding(garbage: float) -> None:
+    """Under a normalised flow as under one whose statistics are those of the rows; value and gradient."""
+    x, weight = np.array([[0.5, -1.0], [2.0, 0.3], [1.0, 1.0]]), np.array([1.0, 2.0, 0.5])
+    given = x[::-1] + 1
+    flow, loss = indexed(cond_dim=2).then(BatchNorm.init(2)), NegativeLogLikelihood(n_draws=3)
+
+    def valued(x: Any, weight: Any, given: Any, flow: Pushforward = flow) -> Any:
+        rows = batch(x, weight)._replace(condition=jnp.asarray(given))
+        return eqx.filter_value_and_grad(lambda flow: loss(flow, rows, jax.random.key(1)))(flow)
+
+    plain = valued(x, weight, given)
+    padded = valued(np.r_[x, [[garbage] * 2]], np.r_[weight, 0], np.r_[given, [[0.0, 0.0]]])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), padded, plain)
+    mean = np.average(x, axis=0, weights=weight)
+    known = BatchNorm(jnp.asarray(mean), jnp.asarray(np.average((x - mean) ** 2, axis=0, weights=weight)))
+    fixed = eqx.tree_at(lambda f: f.bijection.bijections[-1], flow, Fixed(known))
+    assert float(plain[0]) == pytest.approx(float(valued(x, weight, given, fixed)[0]), rel=1e-5)
+
+
+def test_rows_outside_the_support_of_every_draw_cost_infinitely_and_pull_nowhere() -> None:
+    """A padded one nothing."""
+    flow = Pushforward(Uniform.standard((2,)), indexed().bijection)
+    x, loss = [[0.4, 0.5], [1e30, 0.0]], NegativeLogLikelihood(n_draws=3)
+    for weight, expected in (([1.0, 1.0], np.inf), ([1.0, 0.0], -np.inf)):
+        value, gradient = eqx.filter_value_and_grad(loss)(flow, batch(x, weight), jax.random.key(1))
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+        assert value == expected or (expected < 0 and np.isfinite(value))
+
+
+def test_several_draws_differ_between_equal_rows() -> None:
+    rows, key = batch(np.array([[0.5, -1.0]] * 2), np.ones(2)), jax.random.key(1)
+    first, second = (
+        NegativeLogLikelihood(n_draws=2)(indexed(), rows._replace(weight=jnp.array(weight)), key)
+        for weight in ([1.0, 0.0], [0.0, 1.0])
     )
-    known = eqx.tree_at(lambda f: f.bijection.bijections[-1], known, Fixed(known.bijection.bijections[-1]))
-    assert float(loss(normed, rows, key)) == pytest.approx(float(loss(known, rows, key)), rel=1e-5)
+    assert float(first) != float(second)
+
+
+def test_several_draws_leave_exact_flows_alone() -> None:
+    rows, key = batch(np.array([[0.5, -1.0], [2.0, 0.3]]), np.ones(2)), jax.random.key(0)
     exact = flows.maf(jax.random.key(0), 2, n_layers=1, hidden_sizes=(4,))
-    assert float(loss(exact, rows, key)) == float(NegativeLogLikelihood()(exact, rows, key))
+    assert float(NegativeLogLikelihood(n_draws=3)(exact, rows, key)) == float(NegativeLogLikelihood()(exact, rows, key))
 
 
 def test_several_draws_are_refused_where_they_cannot_be() -> None:

@@ -84,16 +84,20 @@ class AbstractDistribution(eqx.Module):
                 f"call elbo(x, key=key) for a bound{estimate}"
             )
 
-    def require_weights(self) -> None:
-        """Refuse a model whose importance weights would be wrong in the mean.
+    def require_weights(self, instead: str) -> None:
+        """Refuse importance weights where they would be wrong in the mean.
+
+        Arguments:
+            instead: what to do, for the message.
 
         Raises:
             InexactError: log-determinants are estimates, which would bias the weights upward.
         """
-        if self.inexactness & NOISY:
+        noisy = self.inexactness & NOISY
+        if noisy:
             raise InexactError(
-                f"log-determinants of this {type(self).__name__} are estimates ({self.exactness}), which bias "
-                "importance weights upward; call elbo(x, key=key), or train on one draw"
+                f"log-determinants of this {type(self).__name__} are estimates ({max(noisy, key=EXACTNESS.index)}), "
+                f"which bias importance weights upward; {instead}"
             )
 
     def log_prob_estimate(
@@ -116,7 +120,7 @@ class AbstractDistribution(eqx.Module):
             ValueError: a shape does not fit, there is no key, or `n_samples` is below 2.
             InexactError: log-determinants are estimates, which would bias the weights upward.
         """
-        self.require_weights()
+        self.require_weights("call elbo(x, key=key)")
         rows, batch = self._flat(x, condition)
         found = _weighted(self, rows, check_key(key), whole("n_samples", n_samples, 2))
         return WeightedEstimate(*(part.reshape(batch) for part in found))
@@ -252,3 +256,8 @@ def safe_logsumexp(terms: Array) -> Array:
     none = jnp.all(terms == -jnp.inf, axis=-1, keepdims=True)
     total: Array = logsumexp(jnp.where(none, 0, terms), axis=-1)
     return jnp.where(none[..., 0], -jnp.inf, total)
+
+
+def log_mean_exp(terms: Array) -> Array:
+    """The log of the mean of exp over the last axis; -inf with zero gradient where every term is -inf."""
+    return safe_logsumexp(terms) - math.log(terms.shape[-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections.base import NOISY, AbstractBijection, AbstractMap, Identity, InexactError, merge_cond_shapes
-from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
+from pushforward.distributions.base import AbstractDistribution, log_mean_exp, safe_logsumexp
 from pushforward.distributions.likely import likely_blocks, likely_log_probs
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.trees import Frozen
@@ -157,7 +156,7 @@ class MixtureOfFlows(AbstractDistribution):
         if keys is None:
             joint = self._joint(z, None, condition)
         else:
-            joint = safe_logsumexp(jax.vmap(lambda key: self._joint(z, key, condition))(keys).T) - math.log(len(keys))
+            joint = log_mean_exp(jax.vmap(lambda key: self._joint(z, key, condition))(keys).T)
         return joint + log_det, self.seen_logits(self._view(x, z), condition)
 
     def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:

@@ -9,11 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.temporal import past_steps
-from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.base import AbstractDistribution, log_mean_exp
 from pushforward.networks import MLP, Gaussian
 
 
@@ -132,8 +131,7 @@ class SequentialLatent(AbstractDistribution):
             n_draws: draws of the latent variables, whose importance weights are averaged (Burda et al. 2016).
         """
         weights = jax.vmap(lambda k: self.log_weight(jnp.asarray(x), k))(jax.random.split(key, n_draws))
-        found: Array = logsumexp(weights) - jnp.log(n_draws)
-        return found
+        return log_mean_exp(weights)
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
         raise TypeError("SequentialLatent has no exact log-density; call bound(x, key), which is below it")

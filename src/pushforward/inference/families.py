@@ -22,7 +22,6 @@ from pushforward.bijections import (
     Sylvester,
     Triangular,
 )
-from pushforward.bijections.base import NOISY
 from pushforward.distributions import AbstractDistribution, MixtureOfFlows, Normal, Pushforward
 from pushforward.inference.start import Gaussian
 
@@ -43,11 +42,9 @@ def family(flow: str | Recipe, key: PRNGKeyArray, starts: list[Gaussian], n_laye
     """
     keys = jax.random.split(key, len(starts))
     parts = [_started(flow, key, start, n_layers) for key, start in zip(keys, starts, strict=True)]
-    if parts[0].inexactness & NOISY:
-        raise InexactError(
-            f"log-determinants of this family are estimates ({parts[0].exactness}), which bias importance weights; "
-            'choose a recipe with exact ones, such as lambda key, size: flows.residual(key, size, log_det="exact")'
-        )
+    parts[0].require_weights(
+        'choose a recipe with exact ones, such as lambda key, size: flows.residual(key, size, log_det="exact")'
+    )
     if parts[0].inexactness and len(parts) > 1:
         raise InexactError(
             f"components of a posterior must have exact densities; those of {flow!r} are estimates "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pushforward.bijections import shuffle_orders
 from pushforward.bijections._checks import whole
 from pushforward.distributions import Pushforward
-from pushforward.distributions.base import safe_logsumexp, weigher
+from pushforward.distributions.base import log_mean_exp, weigher
 from pushforward.objectives.batch import Batch, add_noise
 
 
@@ -28,7 +26,8 @@ class NegativeLogLikelihood(eqx.Module):
     Arguments:
         noise: width of uniform noise on each column, shape (D,), or None.
         n_draws: draws of its own numbers that a map without an exact density makes for each row; with more than one,
-            the bound is importance weighted (Burda et al. 2016), the tighter the more, at so many times the cost.
+            the bound is importance weighted (Burda et al. 2016), the tighter the more, at so many times the cost in
+            time and memory.
 
     Raises:
         ValueError: `n_draws` is no whole number of at least 1.
@@ -51,44 +50,31 @@ class NegativeLogLikelihood(eqx.Module):
         whole("n_draws", self.n_draws, 1)
 
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
-        x = add_noise(batch.x, self.noise, key)
-
+        batch = batch._replace(x=add_noise(batch.x, self.noise, key))
         key_map = jax.random.fold_in(key, 1) if model.inexactness else None
         if key_map is None or self.n_draws == 1:
-            bounds = model.calibrate(x, batch.condition, batch.weight, key_map)[1]
+            bounds = model.calibrate(batch.x, batch.condition, batch.weight, key_map)[1]
         else:
-            bounds = importance_weighted_bounds(model, x, batch, key_map, self.n_draws)
+            bounds = _importance_weighted(model, batch, key_map, self.n_draws)
         return weighted_mean(-bounds, batch.weight)
 
 
-def importance_weighted_bounds(model: Pushforward, x: Array, batch: Batch, key: PRNGKeyArray, n_draws: int) -> Array:
-    """Lower bounds on log p(x), the log of the mean weight of several draws, with their whole gradient.
+def _importance_weighted(model: Pushforward, batch: Batch, key: PRNGKeyArray, n_draws: int) -> Array:
+    """The log of the mean weight of several draws for each row, shape (n,), with its whole gradient.
 
-    (Burda et al. 2016, "Importance weighted autoencoders".) In a logarithm the score of q(u|x), which a bound of one
-    draw leaves out, has a part to play.
-
-    Arguments:
-        model: a flow without an exact density.
-        x: shape (n, D).
-        batch: where x comes from; its conditions and row weights are looked at.
-        key: a JAX random key.
-        n_draws: draws for each row.
-
-    Returns:
-        Shape (n,), nats.
-
-    Raises:
-        InexactError: the flow's log-determinants are estimates, which would bias weights upward.
+    In a logarithm the score of q(u|x), which a bound of one draw leaves out, has a part to play.
     """
-    model.require_weights()
+    model.require_weights("train on one draw")
+    n = len(batch.x)
+    keys = jax.random.split(key, n * n_draws + 1)
     if model.reads_data:
-        model = model.calibrate(x, batch.condition, batch.weight, key)[0]
+        model = model.calibrate(batch.x, batch.condition, batch.weight, keys[-1])[0]
 
     def row(x: Array, condition: Array | None, keys: Array) -> Array:
-        return safe_logsumexp(weigher(model)((x, condition))(keys)) - math.log(n_draws)
+        return log_mean_exp(weigher(model)((x, condition))(keys))
 
     axes = (0, None if batch.condition is None else 0, 0)
-    found: Array = jax.vmap(row, in_axes=axes)(x, batch.condition, jax.random.split(key, (len(x), n_draws)))
+    found: Array = jax.vmap(row, in_axes=axes)(batch.x, batch.condition, keys[:-1].reshape(n, n_draws))
     return found
 
 
