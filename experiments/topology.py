@@ -17,7 +17,7 @@ The round trip is from data to noise and back, of an indexed flow that of the pa
 it: the largest error of 4,000 points, in units of the target's standard deviation. A pushed-forward Gaussian has no
 holes, so a bijection must stretch without bound to make one, and in the end cannot be undone in floating point.
 
-Pictures show the seed of the median. A worst seed of some 10¹⁸ nats is a flow that broke down in training.
+Pictures show the seed of the median. A worst seed of 10¹⁸ nats or more is a flow that broke down in training.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FLOWS: dict[str, dict[str, Any]] = {
     "maf": {"n_layers": 20, "hidden_sizes": (32, 32)},
     "indexed_maf": {"n_layers": 5, "hidden_sizes": (34, 34), "index_hidden_sizes": (48, 48)},
     "spline_autoregressive": {"n_layers": 4, "hidden_sizes": (64, 64)},
-    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (40, 40), "index_hidden_sizes": (48, 48)},
+    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (48, 48), "index_hidden_sizes": (40, 40)},
     "residual": {"n_layers": 6, "hidden_sizes": (48, 48)},
     "indexed_residual": {"n_layers": 6, "hidden_sizes": (32, 32), "index_hidden_sizes": (28, 28)},
 }
