@@ -52,9 +52,9 @@ FLOWS: dict[str, dict[str, Any]] = {
     "maf": {"n_layers": 20, "hidden_sizes": (32, 32)},
     "indexed_maf": {"n_layers": 5, "hidden_sizes": (34, 34), "index_hidden_sizes": (48, 48)},
     "spline_autoregressive": {"n_layers": 4, "hidden_sizes": (64, 64)},
-    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (48, 48), "index_hidden_sizes": (40, 40)},
+    "indexed_spline_autoregressive": {"n_layers": 4, "hidden_sizes": (40, 40), "index_hidden_sizes": (48, 48)},
     "residual": {"n_layers": 6, "hidden_sizes": (48, 48)},
-    "indexed_residual": {"n_layers": 6, "hidden_sizes": (32, 32), "index_hidden_sizes": (28, 28)},
+    "indexed_residual": {"n_layers": 5, "hidden_sizes": (26, 26), "index_hidden_sizes": (38, 38)},
 }
 INDEX: dict[str, Any] = {"index": "carried", "index_dim": 2}
 
