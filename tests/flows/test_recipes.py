@@ -67,6 +67,13 @@ def test_conditions_matter_and_one_dimension_works(name: str) -> None:
     assert abs(float((flow.log_prob(x, CONDITION) - flow.log_prob(x, -CONDITION))[0])) > 1e-6
 
 
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_an_update_keeps_the_type_of_every_parameter(name: str) -> None:
+    """A weakly typed start would have a training step compiled twice."""
+    flow = eqx.filter_eval_shape(lambda key: RECIPES[name](key, 3, **small(name)), jax.random.key(0))
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(flow) if isinstance(leaf, jax.ShapeDtypeStruct))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_deep_flows_are_programs_of_one_size(name: str) -> None:

@@ -44,6 +44,14 @@ def test_activations_are_finite_far_out_in_value_and_slope(name: str) -> None:
     assert np.isfinite(values).all() and np.isfinite(slopes).all()
 
 
+def test_elu_and_its_slopes_are_those_of_jax() -> None:
+    with jax.enable_x64(True):
+        points = jnp.array([-800.0, -30.0, -1.5, -1e-9, 1e-9, 0.3, 4.0, 700.0])
+        for take in (lambda f: f, jax.grad, lambda f: jax.grad(jax.grad(f))):
+            found, expected = (jax.vmap(take(f))(points) for f in (activation("elu"), jax.nn.elu))
+            np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-15)
+
+
 def test_an_unknown_activation_is_named_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown activation 'rleu'; choose one of .*'relu'"):
         MLP.init(jax.random.key(0), 1, 1, (2,), "rleu")(jnp.ones(1))

@@ -105,8 +105,7 @@ class Residual(AbstractBijection):
     ) -> tuple[Array, Array]:
         if not self.inexactness:
             return self.forward_and_log_det(z, condition)
-        key_probe, n_terms = self._roulette(key)
-        return self._forward_and_estimate(z, key_probe, condition, n_terms)
+        return self._forward_and_estimate(z, condition, *self._draws(key, z))
 
     def inverse_and_log_weight(
         self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
@@ -120,10 +119,8 @@ class Residual(AbstractBijection):
         """As for any map, with one number of terms for the whole batch, which would else run to the largest of all."""
         if not self.inexactness:
             return super().forward_batch(z, key, condition)
-        key_probe, n_terms = self._roulette(key)
-        axes = (0, 0, None if condition is None else 0, None)
-        keys = jax.random.split(key_probe, len(z))
-        return jax.vmap(self._forward_and_estimate, in_axes=axes)(z, keys, condition, n_terms)
+        axes = (0, None if condition is None else 0, 0, None)
+        return jax.vmap(self._forward_and_estimate, in_axes=axes)(z, condition, *self._draws(key, z))
 
     def inverse_batch(
         self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
@@ -157,29 +154,29 @@ class Residual(AbstractBijection):
         solved = gap <= GAP * eps * (1 + jnp.abs(lax.stop_gradient(x)).max() + jnp.abs(lax.stop_gradient(z)).max())
         return jnp.where(solved, z, jnp.nan), found.stats["num_steps"]
 
-    def _roulette(self, key: PRNGKeyArray | None) -> tuple[PRNGKeyArray, Array]:
-        """A key for the probe, and the number of terms."""
+    def _draws(self, key: PRNGKeyArray | None, z: Array) -> tuple[Array, Array]:
+        """A probe for each point of z, and one number of terms."""
         if key is None:
             raise ValueError("the log-determinant of this Residual is estimated; give it a key")
-        if self.log_det == "truncated":
-            return key, jnp.asarray(self.n_terms)
         key_probe, key_terms = jax.random.split(key)
+        probe = jax.random.rademacher(key_probe, z.shape, z.dtype)
+        if self.log_det == "truncated":
+            return probe, jnp.asarray(self.n_terms)
         more = jax.random.geometric(key_terms, 1 - GOES_ON) - 1
-        return key_probe, jnp.minimum(SURE_TERMS + more, MOST_TERMS)
+        return probe, jnp.minimum(SURE_TERMS + more, MOST_TERMS)
 
     def _forward_and_estimate(
-        self, z: Array, key: PRNGKeyArray, condition: Array | None, n_terms: Array
+        self, z: Array, condition: Array | None, probe: Array, n_terms: Array
     ) -> tuple[Array, Array]:
-        probe = jax.random.rademacher(key, z.shape, z.dtype)
         goes_on = GOES_ON if self.log_det == "unbiased" else 1.0
-        network = self.network.fixed_norms()
-        return z + network.raw(z, condition), series_log_det(network, z, condition, probe, n_terms, goes_on)
+        moved, log_det = with_series(self.network.fixed_norms(), z, condition, probe, n_terms, goes_on)
+        return z + moved, log_det
 
 
-def series_log_det(
+def with_series(
     network: Lipschitz, z: Array, condition: Array | None, probe: Array, n_terms: Array, goes_on: float
-) -> Array:
-    """log|det(I + J)| by `n_terms` of its power series along one probe, J the Jacobian of the network at z.
+) -> tuple[Array, Array]:
+    """g(z) of the network g, and log|det(I + J)| by terms of its power series along a probe, J the Jacobian at z.
 
     Value and gradient come from the same vectors: with u_k = (Jᵀ)ᵏ v the value is Σ_k (−1)^{k+1} u_kᵀv / k and the
     gradient that of wᵀ J v for the fixed w = Σ_k (−1)ᵏ u_k, so nothing is kept from term to term (Chen et al. 2019,
@@ -194,22 +191,23 @@ def series_log_det(
         goes_on: the chance of each further term after the sure ones; 1 for a series that is cut off.
 
     Returns:
-        A scalar.
+        g(z), shape (D,), and a scalar.
     """
-    held, at, given = trees.fixed((network, z, condition))
+    moved, stretched = jax.jvp(lambda z: network.raw(z, condition), (z,), (probe,))  # g(z), and J v
+    held, at, given, along = trees.fixed((network, z, condition, stretched))
     _, vjp = jax.vjp(lambda z: held.raw(z, given), at)
 
     def body(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        k, u, value, w = state  # u = (Jᵀ)ᵏ v
-        new = vjp(u)[0]
+        k, u, value, w = state  # k terms are in; u = (Jᵀ)ᵏ⁻¹ v
+        u = vjp(u)[0]
         chance = goes_on ** jnp.maximum(k + 1 - SURE_TERMS, 0)  # of term k + 1
         share = (1 - 2 * (k % 2)).astype(z.dtype) / jnp.asarray(chance, z.dtype)
-        return k + 1, new, value + share / (k + 1) * jnp.vdot(new, probe), w + share * u
+        return k + 1, u, value + share / (k + 1) * jnp.vdot(u, along), w + share * u
 
-    start = (jnp.zeros((), jnp.int32), probe, jnp.zeros((), z.dtype), jnp.zeros_like(probe))
+    start = (jnp.ones((), jnp.int32), probe, jnp.vdot(probe, along), probe)
     _, _, value, w = lax.while_loop(lambda state: state[0] < n_terms, body, start)
-    slope = jnp.vdot(w, jax.jvp(lambda z: network.raw(z, condition), (z,), (probe,))[1])
-    return value + slope - lax.stop_gradient(slope)
+    slope = jnp.vdot(w, stretched)
+    return moved, value + slope - lax.stop_gradient(slope)
 
 
 def _check_contraction(network: Any, dim: int, cond_dim: int | None) -> None:

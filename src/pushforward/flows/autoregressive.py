@@ -122,7 +122,7 @@ def iaf(
         (10, 3)
     """
     # the pass runs the transformer's inverse
-    transformer = Invert(Gated(jnp.zeros(()), jax.nn.sigmoid(jnp.asarray(OPEN_GATE)))) if gated else affine()
+    transformer = Invert(Gated(jnp.zeros(()), jax.nn.sigmoid(OPEN_GATE * jnp.ones(())))) if gated else affine()
     layers = _autoregressive_stack(key, dim, transformer, cond_dim, n_layers, hidden_sizes, activation)
     return Pushforward(Normal.standard((dim,)), quick(layers, "density", "sampling"))
 

@@ -93,9 +93,9 @@ class BlockTriangular(eqx.Module):
         *keys, key_context = jax.random.split(key, len(sizes))
         layers = tuple(BlockLinear.init(k, dim, *pair) for k, pair in zip(keys, pairwise(sizes), strict=True))
         if cond_dim is None:
-            return cls(layers, None, jnp.asarray(START_GATE), dim)
+            return cls(layers, None, START_GATE * jnp.ones(()), dim)
         context = jax.random.normal(key_context, (dim * sizes[1], cond_dim)) / cond_dim**0.5
-        return cls(layers, context, jnp.asarray(START_GATE), dim)
+        return cls(layers, context, START_GATE * jnp.ones(()), dim)
 
     def biases(self, condition: Array | None) -> list[Array]:
         """The bias of every layer, the first with the condition's part added."""

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pushforward.networks.convolutional import SIDE, Convolution, image_sides
 from pushforward.networks.mlp import Linear, draw_layers
 
-GRAM_STEPS = 6  # the bound is then above the largest singular value by a factor of rank^(1/128) at most
-LARGEST_SLOPE = 1.0998  # of x · sigmoid(x)
+SQUARINGS = 7  # the bound is then above the largest singular value by a factor of rank^(1/258) at most
+AT_ONCE = 3  # squarings before entries, which fall by up to rank⁴ then, are brought back to 1
+SHRINK = 1 / 1.0998  # by the largest slope of x · sigmoid(x)
 Layer: TypeAlias = Linear | Convolution
 
 
@@ -23,9 +24,10 @@ Layer: TypeAlias = Linear | Convolution
 def norm_bound(weight: Float[Array, "n_out n_in"]) -> Float[Array, ""]:
     """An upper bound on the largest singular value, a few parts in a hundred above it.
 
-    Squaring the Gram matrix again and again leaves its largest eigenvalue alone: ‖W‖ ≤ ‖(WᵀW)^(2ᵗ)‖_F^(1/2ᵗ⁺¹). Unlike
-    power iteration, which comes from below, it is safe at every step, smooth in W, and has no state (Delattre et al.
-    2023, "Efficient bound of Lipschitz constant for convolutional layers by Gram iteration").
+    Squares of the Gram matrix G = WᵀW lead to its power 2ᵗ, and that to the Schatten norm ‖W‖ ≤ tr(G^q)^(1/2q) of
+    q = 2ᵗ + 1. Unlike power iteration, which comes from below, it is safe at every step, smooth in W, and has no state
+    (as is Delattre et al. 2023, "Efficient bound of Lipschitz constant for convolutional layers by Gram iteration",
+    with q = 2ᵗ⁺¹, whose gradient takes t products more).
 
     Arguments:
         weight: a matrix.
@@ -36,24 +38,20 @@ def norm_bound(weight: Float[Array, "n_out n_in"]) -> Float[Array, ""]:
         >>> round(norm_bound(jnp.diag(jnp.array([3.0, 1.0]))).item(), 3)
         3.0
     """
-    return _norm_and_powers(weight)[0]
+    return _norm_and_power(weight)[0]
 
 
 @norm_bound.defjvp
 def _norm_bound_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """The bound is tr(G^(2ᵗ⁺¹))^(1/2ᵗ⁺²) of the Gram matrix G, and its gradient along W G^(2ᵗ⁺¹ − 1).
+    """The gradient is along W G^(q − 1), whose power the bound has computed.
 
-    That power is the product of those that the bound has computed; the size of the gradient follows from
-    ⟨gradient, W⟩ = bound, as the bound scales with W. It costs half of what gradients through each square do.
+    Its size follows from ⟨gradient, W⟩ = bound, as the bound scales with W.
     """
     (weight,), (tangent,) = primals, tangents
-    bound, powers = _norm_and_powers(weight)
-    along = weight / jnp.maximum(bound, _tiny(weight))
-    for power in powers:
-        along = along @ power if weight.shape[0] >= weight.shape[1] else power @ along
-        along = along / jnp.maximum(jnp.abs(along).max(), _tiny(weight))
-    share = jnp.vdot(along, weight / jnp.maximum(bound, _tiny(weight)))
-    return bound, jnp.vdot(along, tangent) / jnp.maximum(share, _tiny(weight))
+    bound, power = _norm_and_power(weight)
+    unit = weight / jnp.maximum(bound, _tiny(weight))
+    along = unit @ power if weight.shape[0] >= weight.shape[1] else power @ unit
+    return bound, jnp.vdot(along, tangent) / jnp.maximum(jnp.vdot(along, unit), _tiny(weight))
 
 
 def _tiny(weight: Array) -> float:
@@ -61,19 +59,22 @@ def _tiny(weight: Array) -> float:
     return smallest
 
 
-def _norm_and_powers(weight: Array) -> tuple[Array, list[Array]]:
-    """The bound, and the powers G, G², G⁴, … of the Gram matrix, each up to a factor."""
+def _norm_and_power(weight: Array) -> tuple[Array, Array]:
+    """The bound, and the power 2ᵗ of the Gram matrix up to a factor."""
     largest = jnp.maximum(jnp.abs(weight).max(), _tiny(weight))  # squares of large entries are beyond the dtype
     weight = weight / largest
     gram = weight.T @ weight if weight.shape[0] >= weight.shape[1] else weight @ weight.T
-    log_scale, powers = jnp.zeros((), gram.dtype), []  # the power is gram · exp(log_scale)
-    for _ in range(GRAM_STEPS):
-        size = jnp.maximum(jnp.linalg.norm(gram), _tiny(weight))
-        powers.append(gram / size)
-        gram, log_scale = powers[-1] @ powers[-1], 2 * (log_scale + jnp.log(size))
-    size = jnp.maximum(jnp.linalg.norm(gram), _tiny(weight))
-    bound: Array = largest * jnp.exp((jnp.log(size) + log_scale) / 2 ** (GRAM_STEPS + 1))
-    return bound, [*powers, gram / size]
+    power, log_scale = gram, jnp.zeros((), gram.dtype)  # the power is power · exp(log_scale)
+    for i in range(SQUARINGS):
+        if i % AT_ONCE == 0:
+            size = jnp.maximum(jnp.linalg.norm(power), _tiny(weight))
+            power, log_scale = power / size, log_scale + jnp.log(size)
+        power, log_scale = power @ power, 2 * log_scale
+    size = jnp.maximum(jnp.abs(power).max(), _tiny(weight))
+    power, log_scale = power / size, log_scale + jnp.log(size)
+    trace = jnp.maximum(jnp.vdot(power, gram), _tiny(weight))
+    bound: Array = largest * jnp.exp((jnp.log(trace) + log_scale) / (2 * (2**SQUARINGS + 1)))
+    return bound, power
 
 
 def contracted(layer: Layer, bound: float) -> Layer:
@@ -86,9 +87,20 @@ def contracted(layer: Layer, bound: float) -> Layer:
     return shrunk
 
 
+@jax.custom_jvp
 def lip_swish(x: Array, sharpness: Array) -> Array:
     """x · sigmoid(βx) / 1.0998, smooth, of slope between −0.1 and 1 (Chen et al. 2019)."""
-    return x * jax.nn.sigmoid(sharpness * x) / LARGEST_SLOPE
+    return x * (SHRINK * jax.nn.sigmoid(sharpness * x))
+
+
+@lip_swish.defjvp
+def _lip_swish_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    """As JAX would find it, with the slope in one array, which each term of a series is multiplied by."""
+    (x, sharpness), (along_x, along_sharpness) = primals, tangents
+    gate = jax.nn.sigmoid(sharpness * x)
+    gated = x * (SHRINK * gate)
+    slope = SHRINK * gate + sharpness * gated * (1 - gate)
+    return gated, slope * along_x + x * gated * (1 - gate) * along_sharpness
 
 
 class Lipschitz(eqx.Module):
@@ -173,7 +185,7 @@ class Lipschitz(eqx.Module):
             raise ValueError(f"bound must be above 0; got {bound!r}")
         width = layers[0].bias.shape[0]
         context = None if cond_dim is None else jax.random.normal(key, (width, cond_dim)) / cond_dim**0.5
-        return cls(layers, jnp.full(len(layers) - 1, 0.5), context, float(bound))
+        return cls(layers, 0.5 * jnp.ones(len(layers) - 1), context, float(bound))
 
     def fixed_norms(self) -> Lipschitz:
         """The same function with its weights shrunk once and for all, for many evaluations at one set of weights."""

@@ -9,12 +9,27 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+
+@jax.custom_jvp
+def elu(x: Array) -> Array:
+    """x above 0, eˣ − 1 below (Clevert et al. 2016), right to the rounding of 1."""
+    return jnp.maximum(x, 0) + (jnp.exp(jnp.minimum(x, 0)) - 1)
+
+
+@elu.defjvp
+def _elu_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Value, slope and the slope's slope from one exponential, where jax.nn.elu's take a costlier eˣ − 1 each."""
+    (x,), (along,) = primals, tangents
+    slope = jnp.exp(jnp.minimum(x, 0))
+    return jnp.maximum(x, 0) + (slope - 1), slope * along
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
     "gelu": jax.nn.gelu,
-    "elu": jax.nn.elu,
+    "elu": elu,
     "softplus": jax.nn.softplus,
     "leaky_relu": jax.nn.leaky_relu,
 }
