@@ -13,7 +13,7 @@ from jaxtyping import Array
 from pushforward import flows, trees
 from pushforward.bijections import InexactError, Residual
 from pushforward.bijections.residual import with_series
-from pushforward.networks import Convolution, Linear, Lipschitz, norm_bound
+from pushforward.networks import MLP, Convolution, Linear, Lipschitz, norm_bound
 from pushforward.networks.lipschitz import contracted, lip_swish
 from tests.keys import cheap_key
 
@@ -240,6 +240,11 @@ class Steep(eqx.Module):
 
     def raw(self, z, condition):
         return -3 * jnp.tanh(z)
+
+
+def test_networks_of_another_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"MLP lacks \['bound', 'fixed_norms', 'raw'\]"):
+        Residual(MLP.init(cheap_key(0), 2, 2, (4,)), 2)
 
 
 def test_networks_that_are_no_contraction_are_refused() -> None:

@@ -214,7 +214,8 @@ def test_flows_known_through_estimates_say_so_and_score_alike_from_a_folder(work
         "--flow", "indexed_real_nvp", "--layers", 1)  # fmt: skip
     assert "known through estimates (lower bound)" in run("info", "indexed")
     for out in ("one.csv", "two.csv"):
-        run("score", "indexed", "table.parquet", "--out", out)
+        scored = invoke("score", "indexed", "table.parquet", "--out", out)
+        assert "note: log_density is known through estimates alone (lower bound)" in scored.stderr
     assert Path("one.csv").read_text() == Path("two.csv").read_text()
 
 

@@ -1,5 +1,6 @@
 """FlowDensity: densities in the data's units, for every kind of column; samples; files; few compilations."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -300,7 +301,7 @@ def test_draws_whose_equation_does_not_converge_are_no_rows(monkeypatch: pytest.
     model = density(flow="residual", n_layers=1).fit(X)
     assert np.isfinite(model.score_samples(X)).all()  # densities take no iteration
     monkeypatch.setattr("pushforward.bijections.residual.STEPS", 1)
-    with pytest.raises(SolveError, match="did not converge for [12][0-9] of 20 rows"):
+    with pytest.raises(SolveError, match="no number for [12][0-9] of 20 rows"):
         model.sample(20)
 
 
@@ -313,6 +314,23 @@ def test_estimates_of_a_row_do_not_depend_on_its_company() -> None:
     noise = model.transform(X)
     assert np.allclose(model.transform(X[4:5])[0], noise[4], atol=1e-5)
     assert np.allclose(model.inverse_transform(noise[4:5])[0], model.inverse_transform(noise)[4], atol=1e-4)
+
+
+def test_scores_that_hang_on_one_draw_are_told() -> None:
+    model = density(flow="indexed_real_nvp", n_layers=1).fit(X)
+    far = np.vstack([X.mean(0), X.mean(0) + 1e4 * X.std(0)])
+    with pytest.warns(UserWarning, match=r"of 1 of 2 rows rest on less than 2 effective draws of 64"):
+        scores = model.score_samples(far)
+    assert scores[1] < scores[0] - 1000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.score_samples(far[:1])
+
+
+def test_a_warm_start_keeps_the_options_of_its_recipe() -> None:
+    model = density(flow="indexed_real_nvp", n_layers=1, flow_options={"index_dim": 1}, warm_start=True).fit(X)
+    with pytest.raises(ValueError, match=r"flow_options=\{'index_dim': 3\} \(was \{'index_dim': 1\}\)"):
+        model.set_params(flow_options={"index_dim": 3}).fit(X)
 
 
 def test_options_of_a_recipe_reach_it() -> None:

@@ -149,6 +149,8 @@ class Continuous(AbstractBijection):
             "backsolve": diffrax.BacksolveAdjoint,
         }
         start, end = (1.0, 0.0) if backward else (0.0, 1.0)
+        parts = jax.tree.leaves(eqx.filter((self.velocity, condition), eqx.is_inexact_array))
+        point = point.astype(jnp.result_type(point, *parts))  # a solver keeps the type that it starts with
         found = diffrax.diffeqsolve(
             diffrax.ODETerm(cast(Any, moves)),
             diffrax.Tsit5(),
@@ -179,5 +181,6 @@ def _move(
 
     if probe is None:
         return v(z), jnp.trace(jax.jacfwd(v)(z))
+    probe = probe.astype(z.dtype)
     value, along = jax.jvp(v, (z,), (probe,))
     return value, jnp.vdot(probe, along)

@@ -211,11 +211,14 @@ def with_series(
 
 
 def _check_contraction(network: Any, dim: int, cond_dim: int | None) -> None:
-    """The bound is below 1, the sizes fit, and a network that is not known to keep its bound keeps it in some points.
+    """Refuse a network that is none, a bound of 1 or more or not kept in some points, and sizes that do not fit.
 
     Raises:
         ValueError: one of these fails.
     """
+    lacks = [name for name in ("bound", "fixed_norms", "raw") if not hasattr(network, name)]
+    if lacks:
+        raise ValueError(f"network must be a networks.Lipschitz, or like one; {type(network).__name__} lacks {lacks}")
     if not network.bound < 1:
         raise ValueError(f"the network's Lipschitz bound must be below 1 to be undone; got {network.bound!r}")
     condition = None if cond_dim is None else jnp.zeros(cond_dim)

@@ -143,6 +143,8 @@ def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bo
             raise DataError(f"{source.name}: every row has a missing or infinite value; there is nothing to write")
     if seen > written:
         note(f"{seen - written:,} rows with missing or infinite cells were left out")
+    if estimator.exactness_ != "exact":
+        note(f"log_density is known through estimates alone ({estimator.exactness_})")
     typer.echo(f"{written:,} rows are in {out}.")
 
 

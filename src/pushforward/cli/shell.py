@@ -34,11 +34,18 @@ class OneLineGroup(TyperGroup):
             code = super().main(words, *others, **{**extra, "standalone_mode": False})
         except TyperException as error:
             fail(f"{error.format_message()} (--help tells more)")
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            if os.environ.get("PUSHFORWARD_DEBUG"):
+        except Exception as error:
+            if os.environ.get("PUSHFORWARD_DEBUG") or not isinstance(error, _for_users()):
                 raise
             fail(one_line(error))
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _for_users() -> tuple[type[Exception], ...]:
+    """Errors whose message is all that a user needs."""
+    from pushforward.bijections import InexactError, SolveError  # slow to import, so only after a failure
+
+    return ValueError, OSError, RuntimeError, MemoryError, InexactError, SolveError
 
 
 def fail(message: str) -> NoReturn:

@@ -285,6 +285,8 @@ def _tie_width(column: FloatArray, spread: float) -> float:
 
 
 def as_float(x: Any) -> Array:
-    """A host array on the device, in JAX's floating dtype."""
-    array: Array = jax.device_put(np.asarray(x, dtype=jnp.result_type(float)))  # jnp.asarray compiles for each shape
+    """A host array on the device, in JAX's floating dtype; what is beyond it is infinite there."""
+    with np.errstate(over="ignore"):
+        cast = np.asarray(x, dtype=jnp.result_type(float))  # jnp.asarray compiles for each shape
+    array: Array = jax.device_put(cast)
     return array

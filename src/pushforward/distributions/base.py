@@ -72,7 +72,8 @@ class AbstractDistribution(eqx.Module):
     def sample_and_log_weight(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
         """One draw, and what stands for its log-density, at one draw of the model's own numbers.
 
-        The mean of exp(−log-weight) p(x) over draws is the integral of p, whatever p: importance weights stay right.
+        The mean of exp(−log-weight) p(x) over draws is the integral of p, whatever p, so importance weights stay right;
+        not so where log-determinants are estimates (`require_weights`).
         """
         return self._sample_and_log_prob(key, condition)
 

@@ -80,7 +80,8 @@ class MixtureOfFlows(AbstractDistribution):
             raise InexactError(
                 "a mixture needs an exact shared map, and components without estimated log-determinants, whose noise a "
                 "sum of densities turns to bias; got exactness "
-                f"{[g.exactness for g in self.groups]} and {self.shared.exactness} of the shared map"
+                f"{[g.exactness for g in self.groups]} and {self.shared.exactness} of the shared map; "
+                'take maps with log_det="exact", or one flow alone (a FlowDensity)'
             )
 
     @property

@@ -108,7 +108,7 @@ class FlowEstimator(BaseEstimator):
     def _settings(self) -> dict[str, str]:
         """What shapes the model, in words: parameters that a warm start may not change."""
         names = {"flow", "n_layers", "hidden_sizes", "shared_layers", "posterior_hidden_sizes", "bounds", "discrete"}
-        names |= {"image_shape"}
+        names |= {"image_shape", "flow_options"}
         return {name: str(value) for name, value in self.get_params(deep=False).items() if name in names}
 
     # -- training ------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ class FlowEstimator(BaseEstimator):
 
 
 def require_solved(values: np.ndarray) -> None:
-    """Refuse rows that a map gave up on, which it marks by NaN.
+    """Refuse rows that a map gave up on, or whose numbers are beyond the dtype: both are NaN.
 
     Raises:
         SolveError: there are such rows.
@@ -282,8 +282,9 @@ def require_solved(values: np.ndarray) -> None:
     lost = int(np.isnan(values).reshape(len(values), -1).any(axis=1).sum())
     if lost:
         raise SolveError(
-            f"the flow's equation did not converge for {lost} of {len(values)} rows; look for extreme values among "
-            "them, or fit again with a stronger weight_decay, so that the flow stretches less"
+            f"the flow has no number for {lost} of {len(values)} rows, because an equation of it did not converge or "
+            "values overflowed; look for extreme values among them, or fit again with a stronger weight_decay, so that "
+            "the flow stretches less"
         )
 
 

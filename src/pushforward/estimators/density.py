@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -19,12 +20,14 @@ from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, as_float
 from pushforward.distributions import Pushforward
 from pushforward.distributions.estimates import each_row
-from pushforward.estimators.base import ESTIMATE_DRAWS, FlowEstimator, bind, check_weights
+from pushforward.estimators.base import ESTIMATE_DRAWS, FloatArray, FlowEstimator, bind, check_weights
 from pushforward.estimators.build import FlowSpec, build_flow
 from pushforward.estimators.defaults import default_settings, starting_scale
 from pushforward.estimators.partition import moments
 from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Checkpoint, Rows, train
+
+FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
 
 class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
@@ -215,8 +218,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
 
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
         density of the others given them) from a few fixed draws within each unit step. Of a flow without an exact
-        density (`exactness_` says so) it is an importance-weighted estimate of 64 draws, or a bound where
-        log-determinants are estimates.
+        density (`exactness_` says so) it is an importance-weighted estimate of 64 draws, with a warning where it rests
+        on hardly more than one of them, or a bound where log-determinants are estimates.
 
         Parameters:
             X: shape (n, D).
@@ -227,6 +230,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         draws = self._score_in_batches(_log_prob, X, condition)
         stacked = np.stack([draw[0] for draw in draws])
+        if len(draws[0]) > 1:
+            _warn_of_few_draws(stacked.max(axis=0), np.max([draw[1] for draw in draws], axis=0))
         return self._result(logsumexp(stacked, axis=0) - np.log(len(stacked)) - self.columns_.log_scale, X)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
@@ -302,18 +307,28 @@ def sampling_inputs(estimator: Any, n: int, condition: Any, random_state: Any) -
 
 
 @eqx.filter_jit
-def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Array:
+def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Any:
+    """Log-densities; of an importance-weighted estimate, the effective draws too."""
     if not flow.inexactness:
         return flow.log_prob(s, c)
 
-    def estimate(s: Array, c: Array | None, key: Array) -> Array:
+    def estimate(s: Array, c: Array | None, key: Array) -> Any:
         if flow.inexactness & NOISY:
             return flow.elbo(s, key, ESTIMATE_DRAWS, c)
-        weighted: Array = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c).value
-        return weighted
+        weighted = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c)
+        return weighted.value, weighted.effective_draws
 
-    found: Array = each_row(estimate, s, c)
-    return found
+    return each_row(estimate, s, c)
+
+
+def _warn_of_few_draws(values: FloatArray, effective_draws: FloatArray) -> None:
+    few = int((np.isfinite(values) & (effective_draws < FEW_DRAWS)).sum())
+    if few:
+        warnings.warn(
+            f"log-densities of {few} of {len(values)} rows rest on less than {FEW_DRAWS} effective draws of "
+            f"{ESTIMATE_DRAWS}, so they may be far too low; rows far from all that the model has seen are such",
+            stacklevel=3,
+        )
 
 
 @eqx.filter_jit
