@@ -11,7 +11,8 @@ That the index goes along, its size, the draws and the sizes of the networks wer
 on points of the same sample, most of all on the checkerboard, rings and spirals; an index wants wide networks. The
 rate and the networks' activation are the same for all flows and were not chosen for each; a MAF of 20 layers does
 better on the checkerboard with gelu and three hidden layers, and then about as well as an indexed MAF of five such
-layers trained on one draw. Bases of half the parameters lack about as much, so sizes are not what holds them back.
+layers trained on one draw. Bases of half the parameters lacked about as much (the table of commit cdbd4ec), so sizes
+are not what holds them back.
 
 The round trip is from data to noise and back, of an indexed flow that of the pair of a point and an index drawn for
 it: the largest error of 4,000 points, in units of the target's standard deviation. A pushed-forward Gaussian has no

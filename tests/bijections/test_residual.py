@@ -150,6 +150,17 @@ def test_estimates_agree_with_the_exact_log_det(dim: int, log_det: str) -> None:
     assert abs(values.mean() - exact) < 3.5 * values.std() / len(values) ** 0.5 + 1e-5
 
 
+@pytest.mark.parametrize("n_terms", [1, 2, 3])
+def test_a_truncated_series_has_as_many_terms_as_it_says(n_terms: int) -> None:
+    """In one dimension, where the trace along a sign is exact: Σ (−1)ᵏ⁺¹ Jᵏ / k."""
+    with jax.enable_x64(True):
+        map_ = layer(1, "truncated", n_terms)
+        z = jnp.array([0.3])
+        slope = float(jax.jacfwd(map_.forward)(z)[0, 0]) - 1
+        series = sum((-1) ** (k + 1) * slope**k / k for k in range(1, n_terms + 1))
+        assert float(map_.forward_and_log_weight(z, cheap_key(0))[1]) == pytest.approx(series, rel=1e-12)
+
+
 @pytest.mark.parametrize("n_terms", [1, 2, 5])
 def test_the_mean_over_all_probes_is_the_series_with_its_gradients(n_terms: int) -> None:
     """In parameters, point and condition: over every vector of signs, vᵀ A v has the mean tr A to the last digit."""

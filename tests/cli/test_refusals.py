@@ -45,7 +45,7 @@ def test_fit_refuses_categories_with_advice(work):
 def test_what_a_model_cannot_give_is_one_line_too(work):
     rows = "\n".join(",".join(map(str, row)) for row in np.random.default_rng(0).normal(size=(40, 6)))
     said = refused("fit", write("six.csv", f"a,b,c,d,e,f\n{rows}\n"), "--out", "t", *QUICK, "--flow", "residual")
-    assert "one flow alone (a FlowDensity)" in said
+    assert "one flow alone (FlowDensity, --kind density)" in said
     assert "no number for 1 of 2 rows" in refused(
         "score", "model", write("huge.csv", "x,y,n\n0.5,0.5,1\n1e300,0.5,1\n"), "--out", "t.csv"
     )
