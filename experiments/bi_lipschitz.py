@@ -20,7 +20,7 @@ from common import arguments, picture, write_table
 from topology import BATCH, LR, REACH, drawn, scores, standard
 
 from pushforward import trees
-from pushforward.bijections import AbstractMap, Chain, ConditionalCoupling, Indexed, Stack
+from pushforward.bijections import AbstractMap, Chain, ConditionalCoupling, Indexed, Scan
 from pushforward.data import shape
 from pushforward.distributions import Pushforward
 from pushforward.objectives import NegativeLogLikelihood
@@ -52,7 +52,7 @@ def pinned(part: AbstractMap, x: Any, key: Any) -> tuple[list[tuple[AbstractMap,
     if isinstance(part, ConditionalCoupling):  # of a point and an index: one of the two moves
         moves = part.kept == "last"
         return [(part.bijection, x[part.bijection.shape[0] :])] if moves else [], part.inverse(x)
-    if not isinstance(part, Chain | Stack):
+    if not isinstance(part, Chain | Scan):
         return [(part, None)], part.inverse(x)
     layers = part.bijections if isinstance(part, Chain) else [trees.unstack(part.layers, i) for i in range(len(part))]
     found = []

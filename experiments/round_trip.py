@@ -70,7 +70,7 @@ def main() -> None:
             unseen = jnp.asarray(data[half : half + N_ROWS])
             own = eqx.filter_jit(lambda flow: flow.sample(jax.random.key(2), (N_ROWS,)))(flow)
             exact = not flow.inexactness
-            density = flow.log_prob(unseen) if exact else flow.elbo(unseen, jax.random.key(3), DRAWS)
+            density = flow.log_prob(unseen) if exact else flow.elbo(unseen, key=jax.random.key(3), n_samples=DRAWS)
             row = [table, name, float(density.mean()), *errors(flow, own), *errors(flow, unseen)]
             found.append(row)
             print("  ".join(f"{v:.3g}" if isinstance(v, float) else v for v in row), flush=True)

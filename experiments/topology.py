@@ -88,7 +88,7 @@ def drawn(name: str, options: dict[str, Any], seeds: int) -> Pushforward:
 @eqx.filter_jit
 def scores(flow: Pushforward, x: Any, key: Any) -> Any:
     """Log-densities, or estimates of them."""
-    return flow.log_prob_estimate(x, key, DRAWS).value if flow.inexactness else flow.log_prob(x)
+    return flow.log_prob_estimate(x, key=key, n_samples=DRAWS).value if flow.inexactness else flow.log_prob(x)
 
 
 @eqx.filter_jit
@@ -111,7 +111,7 @@ def fitted(target: str, name: str, seeds: int, epochs: int) -> tuple[list[Any], 
     held_out = make_rows((density.sample(N_VALIDATION, 1) - mean) / scale)
     fit = train(
         drawn(name, {**FLOWS[name], **(INDEX if name.startswith("indexed") else {})}, seeds),
-        NegativeLogLikelihood(n_draws=N_DRAWS),
+        NegativeLogLikelihood(n_samples=N_DRAWS),
         make_rows(points),
         key=jax.random.key(1),
         settings=settings(epochs),

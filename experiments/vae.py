@@ -112,8 +112,8 @@ def fitted(case: Case, data: Data, name: str, seed: int, epochs: int) -> tuple[A
     row |= {"seconds": round(fit.seconds, 1), "best_epoch": fit.best_epoch}
     row["curve"] = [round(entry["validation_loss"], 3) for entry in fit.history]
     if not fit.model.deterministic:
-        row["elbo"] = float(fit.model.elbo(data.test, key_test, DRAWS).mean())
-        estimate = fit.model.log_prob_estimate(data.test[: case.n_weighted], key_test, WEIGHTED_DRAWS)
+        row["elbo"] = float(fit.model.elbo(data.test, key=key_test, n_samples=DRAWS).mean())
+        estimate = fit.model.log_prob_estimate(data.test[: case.n_weighted], key=key_test, n_samples=WEIGHTED_DRAWS)
         row["log_likelihood"] = float(estimate.value.mean())
         row["monte_carlo_error"] = float(np.linalg.norm(estimate.standard_error) / case.n_weighted)
     return fit.model, row
@@ -176,7 +176,7 @@ def latent_map(epochs: int) -> Any:
         case = Case(mnist, (), 0, 1, 200, {"latent_dim": 2})
         model, row = fitted(case, data, name, 0, epochs)
         print(f"  two latent numbers, {name}: ELBO {row['elbo']:.2f}", flush=True)
-        points = np.asarray(model.encode(data.test, jax.random.key(0)))
+        points = np.asarray(model.encode(data.test, key=jax.random.key(0)))
         scatter(axes, points, [palette[k] for k in label], size=3.0)
         axes.set(title=f"{name}: ELBO {row['elbo']:.1f}", xlabel="z₁", ylabel="z₂")
         tidy(axes)

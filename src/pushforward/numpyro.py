@@ -24,7 +24,7 @@ from pushforward.bijections import AbstractBijection, Affine
 from pushforward.distributions import AbstractDistribution, Pushforward
 from pushforward.inference.families import GAUSSIANS, Recipe, check_flow, draw, inverse_is_quick
 from pushforward.inference.support import Support
-from pushforward.trees import fixed
+from pushforward.trees import stop_gradient
 
 
 def as_log_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Callable[[Any], Array], Support]:
@@ -275,7 +275,7 @@ class _PathFlow(FlowDistribution):
             x, log_q = self.flow.sample_and_log_prob(key, sample_shape)
             return x, [log_q]
         x = self.flow.sample(key, sample_shape)
-        return x, [fixed(self.flow).log_prob(x)]
+        return x, [stop_gradient(self.flow).log_prob(x)]
 
     def log_prob(self, value: Array, intermediates: Any = None) -> Array:
         return intermediates[0] if intermediates else self.flow.log_prob(value)

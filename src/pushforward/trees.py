@@ -103,7 +103,7 @@ def unstack(stacked: T, index: Any) -> T:
     return joined
 
 
-def fixed(tree: T) -> T:
+def stop_gradient(tree: T) -> T:
     """`tree` without gradients into its own numbers; those into what it is given stay."""
     held: T = jax.tree.map(lambda leaf: lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
     return held
@@ -127,11 +127,6 @@ def offset(template: T, offsets: Float[Array, " p"]) -> T:
     flat, unravel = ravel_pytree(trainable)
     moved: T = unravel(flat + offsets.astype(flat.dtype))
     return combine(moved, rest)
-
-
-def is_concrete(*values: Any) -> bool:
-    """Whether all values can be looked at, so that a constructor may check them (no tracers)."""
-    return not any(isinstance(v, jax.core.Tracer) for v in values)
 
 
 def repeat(module: T, n: int) -> T:

@@ -22,8 +22,8 @@ from pushforward.bijections import (
     Planar,
     Residual,
     Scale,
+    Scan,
     Shift,
-    Stack,
     TemporalAutoregressive,
     Triangular,
 )
@@ -70,7 +70,7 @@ COMPOSED = [
     Entry(
         "stack",
         lambda key, dim: layers(key, dim, 3),
-        bad={"share their first axis": lambda: Stack(Shift(floats(0)[0]))},
+        bad={"share their first axis": lambda: Scan(Shift(floats(0)[0]))},
     ),
     Entry("stack_deep", lambda key, dim: layers(key, dim, 10), dims=(3,)),
     Entry(

@@ -21,7 +21,7 @@ from pushforward.bijections import (
     MaskedAutoregressive,
     Permute,
     RationalQuadraticSpline,
-    Stack,
+    Scan,
     Sylvester,
     TemporalAutoregressive,
     Triangular,
@@ -126,9 +126,9 @@ def block_autoregressive(key: Key, dim: int, cond_dim: int | None) -> BlockAutor
     return BlockAutoregressive(BlockTriangular.init(key, dim, (4, 3), cond_dim))
 
 
-def layers(key: Key, dim: int, n: int) -> Stack:
+def layers(key: Key, dim: int, n: int) -> Scan:
     keys = jax.random.split(key, n)
-    return Stack(trees.stack([Chain([Triangular.init(k, dim), Permute.init(k, dim)]) for k in keys]))
+    return Scan(trees.stack([Chain([Triangular.init(k, dim), Permute.init(k, dim)]) for k in keys]))
 
 
 def amortized(key: Key, bijection: AbstractBijection, n_out: int | None = None) -> Amortized:

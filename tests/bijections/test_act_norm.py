@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pushforward import trees
-from pushforward.bijections import ActNorm, Chain, Stack
+from pushforward.bijections import ActNorm, Chain, Scan
 from pushforward.distributions import Normal, Pushforward
 from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Settings, make_rows, train
@@ -46,7 +46,7 @@ def test_channels_are_the_last_axis(float64: None) -> None:
 
 
 def test_training_starts_from_the_rows_and_moves_on() -> None:
-    layers = Stack(trees.stack([Chain([ActNorm.init((2,))])] * 3))
+    layers = Scan(trees.stack([Chain([ActNorm.init((2,))])] * 3))
     rows = make_rows(X.astype(np.float32))
     flow = Pushforward(Normal.standard((2,)), layers)
 

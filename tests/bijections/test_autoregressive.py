@@ -16,7 +16,7 @@ from pushforward.bijections import (
     Invert,
     MaskedAutoregressive,
     RationalQuadraticSpline,
-    Stack,
+    Scan,
     shuffle_orders,
 )
 from pushforward.bijections.autoregressive import reordered
@@ -178,7 +178,7 @@ def test_layers_side_by_side_equal_each_alone_in_value_and_gradient(float64: Non
 def test_a_stack_runs_its_layers_in_turn(float64: None) -> None:
     made = [layer(seed, order=order, cond=False) for seed, order in ((0, None), (1, [3, 2, 1, 0]))]
     z = jnp.array([0.3, -1.2, 0.8, 0.1])
-    x, log_det = eqx.filter_jit(Stack(trees.stack(made)).forward_and_log_det)(z)
+    x, log_det = eqx.filter_jit(Scan(trees.stack(made)).forward_and_log_det)(z)
     middle, first = eqx.filter_jit(made[0].forward_and_log_det)(z)
     end, second = eqx.filter_jit(made[1].forward_and_log_det)(middle)
     np.testing.assert_allclose(x, end, rtol=1e-12)

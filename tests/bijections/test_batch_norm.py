@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pushforward import trees
-from pushforward.bijections import Affine, BatchNorm, Chain, Stack
+from pushforward.bijections import Affine, BatchNorm, Chain, Scan
 from pushforward.distributions import Normal, Pushforward
 
 X = np.random.default_rng(0).normal(size=(7, 2)) * [1.0, 3.0] + [0.0, -2.0]
@@ -65,7 +65,7 @@ def test_a_stack_calibrates_as_the_chain_of_its_layers(float64: None) -> None:
     parts = [Chain([Affine(jnp.ones(2), jnp.full(2, s)), BatchNorm.init(2)]) for s in (0.5, 2.0, 3.0)]
     weights = jnp.asarray([1.0, 2.0, 0.0, 1.0, 1.0, 3.0, 1.0])
     chain, z, log_det = Chain(parts).calibrate(jnp.asarray(X), weights=weights)
-    stack, z_stack, log_det_stack = Stack(trees.stack(parts)).calibrate(jnp.asarray(X), weights=weights)
+    stack, z_stack, log_det_stack = Scan(trees.stack(parts)).calibrate(jnp.asarray(X), weights=weights)
     np.testing.assert_allclose(z_stack, z)
     np.testing.assert_allclose(log_det_stack, log_det)
     np.testing.assert_allclose(stack.inverse(jnp.asarray(X[0])), chain.inverse(jnp.asarray(X[0])))

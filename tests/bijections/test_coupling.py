@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pushforward import flows
-from pushforward.bijections import Affine, Coupling, Stack
+from pushforward.bijections import Affine, Coupling, Scan
 from pushforward.bijections.coupling import coupling_masks
 from pushforward.networks import MLP
 
@@ -99,7 +99,7 @@ def test_a_deep_stack_is_no_larger_a_program_than_a_shallow_one(recipe: Any) -> 
     def size(n_layers: int) -> int:
         flow = eqx.filter_eval_shape(lambda: recipe(jax.random.key(0), 3, n_layers=n_layers, hidden_sizes=(8,)))
         flow = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), flow)
-        assert isinstance(flow.bijection, Stack) and len(flow.bijection) == n_layers
+        assert isinstance(flow.bijection, Scan) and len(flow.bijection) == n_layers
         params, rest = eqx.partition(flow, eqx.is_inexact_array)
         loss = jax.grad(lambda p, x: eqx.combine(p, rest)._log_prob(x))
         return equations(jax.make_jaxpr(loss)(params, jnp.zeros(3)).jaxpr)

@@ -31,10 +31,10 @@ def rounded_normal(spread: Chain | None, step: float) -> Pushforward:
 def test_estimates_are_probabilities_of_cells(variational: bool, step: float) -> None:
     flow = rounded_normal(spread(1) if variational else None, step)
     x = step * np.arange(-8.0, 8.0)[:, None]
-    found = flow.log_prob_estimate(x, jax.random.key(0), 2000)
+    found = flow.log_prob_estimate(x, key=jax.random.key(0), n_samples=2000)
     truth = np.log(norm.cdf(x + step, 1, 3) - norm.cdf(x, 1, 3)).ravel()
     assert (np.abs(found.value - truth) < 4 * found.standard_error + 1e-3).all()
-    assert (np.asarray(flow.elbo(x, jax.random.key(1), 2000)) < truth + 0.02).all()
+    assert (np.asarray(flow.elbo(x, key=jax.random.key(1), n_samples=2000)) < truth + 0.02).all()
 
 
 def test_draws_lie_on_the_grid_with_their_probabilities() -> None:
@@ -56,7 +56,7 @@ def test_weights_of_draws_are_above_in_the_mean() -> None:
 def test_continuous_coordinates_stay_and_their_noise_cancels() -> None:
     layer = Dequantise(jnp.array([1.0, 0.0]), spread(2))
     flow = Pushforward(Normal.standard((2,)), layer)
-    found = flow.log_prob_estimate(jnp.array([[0.0, 0.3]]), jax.random.key(0), 5000)
+    found = flow.log_prob_estimate(jnp.array([[0.0, 0.3]]), key=jax.random.key(0), n_samples=5000)
     truth = np.log(norm.cdf(1) - norm.cdf(0)) + norm.logpdf(0.3)
     assert abs(float(found.value[0]) - truth) < 4 * float(found.standard_error[0]) + 1e-3
     z, _ = layer.inverse_and_log_weight(jnp.array([2.0, 0.3]), jax.random.key(0))
@@ -77,7 +77,7 @@ def test_bad_parameters_and_missing_keys_are_refused() -> None:
 def test_values_beside_the_grid_have_no_weight() -> None:
     flow = rounded_normal(None, 0.1)
     values = jnp.array([[2.0], [2.1], [2.05], [-0.3]])
-    found = np.asarray(flow.log_prob_estimate(values, jax.random.key(0), 100).value)
+    found = np.asarray(flow.log_prob_estimate(values, key=jax.random.key(0), n_samples=100).value)
     assert np.isfinite(found).tolist() == [True, True, False, True] and found[2] == -np.inf
 
 

@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.stats import norm
 
 from pushforward import flows, trees
-from pushforward.bijections import ActNorm, Affine, Amortized, Chain, Fixed, Indexed, InexactError, Invert, Stack
+from pushforward.bijections import ActNorm, Affine, Amortized, Chain, Fixed, Indexed, InexactError, Invert, Scan
 from pushforward.distributions import Normal, Pushforward
 from pushforward.networks import MLP
 from tests.keys import cheap_key
@@ -51,7 +51,7 @@ def carried_of_one() -> Pushforward:
     def recipe(key, dim, *, cond_dim, n_layers):
         networks = eqx.filter_vmap(lambda key: MLP.init(key, cond_dim, 2, (8,), output_scale=0.5))
         layers = networks(jax.random.split(key, n_layers))
-        stack = Stack(eqx.filter_vmap(lambda network: Amortized(affine, network, (cond_dim,)))(layers))
+        stack = Scan(eqx.filter_vmap(lambda network: Amortized(affine, network, (cond_dim,)))(layers))
         return Pushforward(Normal.standard((dim,)), stack)
 
     made = flows.continuously_indexed(
@@ -69,16 +69,16 @@ def flow_of_one() -> Pushforward:
 def test_importance_weights_converge_to_the_integral_over_the_index(x: float, make: Callable[[], Pushforward]) -> None:
     flow, key = make(), jax.random.key(0)
     truth = by_quadrature(flow, x)
-    found = flow.log_prob_estimate(jnp.array([x]), key, 5000)
+    found = flow.log_prob_estimate(jnp.array([x]), key=key, n_samples=5000)
     assert abs(float(found.value) - truth) < 4 * float(found.standard_error) + 1e-4
     assert float(found.standard_error) < 0.05
-    assert float(flow.elbo(jnp.array([x]), key, 5000)) < truth  # and the bound is below
+    assert float(flow.elbo(jnp.array([x]), key=key, n_samples=5000)) < truth  # and the bound is below
 
 
 def test_draws_match_the_density() -> None:
     flow = flow_of_one()
     grid = np.linspace(-10, 12, 201)
-    density = np.exp(np.asarray(flow.log_prob_estimate(grid[:, None], jax.random.key(0), 5000).value))
+    density = np.exp(np.asarray(flow.log_prob_estimate(grid[:, None], key=jax.random.key(0), n_samples=5000).value))
     step = grid[1] - grid[0]
     assert density.sum() * step == pytest.approx(1, abs=0.01)
     draws = np.sort(np.asarray(flow.sample(jax.random.key(1), (4000,))).ravel())
@@ -90,7 +90,7 @@ def test_weights_of_draws_bound_the_density_from_above() -> None:
     """As a variational family: E[log p(z) − w] over draws is at least E[log p(x)]."""
     flow = flow_of_one()
     x, weight = jax.vmap(flow.sample_and_log_weight)(jax.random.split(jax.random.key(0), 4000))
-    truth = flow.log_prob_estimate(x[:500], jax.random.key(1), 200).value
+    truth = flow.log_prob_estimate(x[:500], key=jax.random.key(1), n_samples=200).value
     assert float((weight[:500] - truth).mean()) > 0
 
 
@@ -124,7 +124,7 @@ def test_the_weight_of_a_draw_is_that_of_its_index(form: str) -> None:
 
 def test_chains_carry_the_weakest_part_and_name_what_to_call() -> None:
     exact = Affine(jnp.zeros(1), jnp.ones(1))
-    for whole in (Chain([exact, layer()]), Invert(layer()), Stack(trees.stack([layer(0), layer(1)]))):
+    for whole in (Chain([exact, layer()]), Invert(layer()), Scan(trees.stack([layer(0), layer(1)]))):
         assert whole.exactness == "lower bound"
         with pytest.raises(InexactError, match="inverse_and_log_weight"):
             whole.inverse_and_log_det(jnp.zeros(1))
@@ -191,7 +191,7 @@ def test_the_condition_reaches_the_index_and_the_map(index: str) -> None:
     x = jnp.array([0.3, -0.5])
 
     def weight(condition: Array) -> Array:
-        return flow.elbo(x, key, 4, condition=condition)
+        return flow.elbo(x, condition, key=key, n_samples=4)
 
     assert (jnp.abs(jax.grad(weight)(jnp.zeros(3))) > 1e-4).all()
 
@@ -231,7 +231,7 @@ def test_double_precision_goes_through() -> None:
         flow = flows.recipe("indexed_maf")(jax.random.key(0), 2, n_layers=1, hidden_sizes=(4,))
         x = flow.sample(jax.random.key(1), (3,))
         assert x.dtype == jnp.float64
-        assert flow.log_prob_estimate(x, jax.random.key(2), 4).value.dtype == jnp.float64
+        assert flow.log_prob_estimate(x, key=jax.random.key(2), n_samples=4).value.dtype == jnp.float64
 
 
 def test_what_the_map_inside_reads_from_data_is_kept() -> None:
@@ -253,7 +253,7 @@ def test_one_index_picks_a_flow_of_any_recipe(name: str) -> None:
     flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2), 0.02)
     assert flow.exactness == "lower bound"
     x = flow.sample(jax.random.key(0), (3,))
-    assert np.isfinite(np.asarray(flow.log_prob_estimate(x, jax.random.key(1), 20).value)).all()
+    assert np.isfinite(np.asarray(flow.log_prob_estimate(x, key=jax.random.key(1), n_samples=20).value)).all()
 
 
 def test_options_of_the_index_are_checked() -> None:
@@ -274,7 +274,7 @@ def test_layers_of_a_recipe_can_be_indexed(name: str, index: str) -> None:
     flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,), index=index), 0.05)
     assert flow.exactness == "lower bound"
     x = flow.sample(jax.random.key(0), (3,))
-    estimate = flow.log_prob_estimate(x, jax.random.key(1), 100)
+    estimate = flow.log_prob_estimate(x, key=jax.random.key(1), n_samples=100)
     assert np.isfinite(np.asarray(estimate.value)).all()
     # exact parts alone leave nothing to estimate
     assert flows.recipe(name)(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,)).exactness == "exact"

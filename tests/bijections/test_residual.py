@@ -133,7 +133,7 @@ def test_convolutional_networks_keep_their_bound_and_are_undone() -> None:
 def test_residual_flows_of_images() -> None:
     flow = flows.residual(cheap_key(0), 12, n_layers=2, hidden_sizes=(4,), image_shape=(3, 4))
     x = flow.sample(jax.random.key(0), (3,))
-    assert np.isfinite(np.asarray(flow.elbo(x, jax.random.key(1), 5))).all()
+    assert np.isfinite(np.asarray(flow.elbo(x, key=jax.random.key(1), n_samples=5))).all()
     with pytest.raises(ValueError, match="image_shape must make 12 pixels"):
         flows.residual(cheap_key(0), 12, image_shape=(3, 3))
 
@@ -234,11 +234,11 @@ def test_noisy_log_dets_are_refused_where_they_would_bias() -> None:
     assert flow.exactness == "unbiased"
     x = flow.sample(jax.random.key(0), (4,))
     with pytest.raises(InexactError, match="bias importance weights"):
-        flow.log_prob_estimate(x, jax.random.key(1))
+        flow.log_prob_estimate(x, key=jax.random.key(1))
     with pytest.raises(InexactError, match="elbo"):
         flow.log_prob(x)
     exact = flows.residual(cheap_key(0), 6, n_layers=2, hidden_sizes=(8,), log_det="exact")
-    assert np.allclose(flow.elbo(x, jax.random.key(1), 3000), exact.log_prob(x), atol=0.1)
+    assert np.allclose(flow.elbo(x, key=jax.random.key(1), n_samples=3000), exact.log_prob(x), atol=0.1)
 
 
 class Steep(eqx.Module):

@@ -43,8 +43,8 @@ def linear_gaussian(shift: Any = (0.0, 0.0), stretch: float = 1.0) -> Autoencode
 
 def test_with_the_exact_posterior_bound_and_estimate_are_the_log_density(float64: None) -> None:
     model = linear_gaussian()
-    np.testing.assert_allclose(model.elbo(X, jax.random.key(0)), TRUTH.logpdf(X), rtol=1e-9)
-    found = model.log_prob_estimate(X, jax.random.key(0), 50)
+    np.testing.assert_allclose(model.elbo(X, key=jax.random.key(0)), TRUTH.logpdf(X), rtol=1e-9)
+    found = model.log_prob_estimate(X, key=jax.random.key(0), n_samples=50)
     np.testing.assert_allclose(found.value, TRUTH.logpdf(X), rtol=1e-9)
     np.testing.assert_allclose(found.standard_error, 0, atol=1e-6)
 
@@ -52,14 +52,14 @@ def test_with_the_exact_posterior_bound_and_estimate_are_the_log_density(float64
 def test_the_bound_lies_below_by_the_divergence_of_the_posterior(float64: None) -> None:
     shift, stretch, n = np.array([0.5, -0.3]), 0.7, 4000
     divergence = (shift**2).sum() / 2 + LATENT * ((stretch**2 - 1) / 2 - np.log(stretch))
-    bound = linear_gaussian(shift, stretch).elbo(X, jax.random.key(0), n)
+    bound = linear_gaussian(shift, stretch).elbo(X, key=jax.random.key(0), n_samples=n)
     np.testing.assert_allclose(bound, TRUTH.logpdf(X) - divergence, atol=5 / n**0.5)
     assert (np.asarray(bound) < TRUTH.logpdf(X) - 0.1).all()
 
 
 def test_the_importance_weighted_estimate_comes_within_its_standard_error(float64: None) -> None:
     model = linear_gaussian((0.4, -0.3), 1.2)
-    few, many = (model.log_prob_estimate(X, jax.random.key(0), n) for n in (50, 4000))
+    few, many = (model.log_prob_estimate(X, key=jax.random.key(0), n_samples=n) for n in (50, 4000))
     for found in (few, many):
         apart = (np.asarray(found.value) - TRUTH.logpdf(X)) / np.asarray(found.standard_error)
         assert np.abs(apart).max() < 3.5 and np.sqrt((apart**2).mean()) > 0.2  # neither too small nor far too large
@@ -69,7 +69,7 @@ def test_the_importance_weighted_estimate_comes_within_its_standard_error(float6
 def test_estimates_do_not_depend_on_the_rows_beside(float64: None) -> None:
     model = linear_gaussian((0.4, -0.3), 1.2)
     long = np.tile(X, (8, 1)).reshape(8, 6, DIM)  # more rows than are taken at once
-    found = model.log_prob_estimate(long, jax.random.key(0), 50)
+    found = model.log_prob_estimate(long, key=jax.random.key(0), n_samples=50)
     assert found.value.shape == (8, 6) and np.isfinite(found.value).all()
     assert len(np.unique(np.asarray(found.value))) == 48  # draws of their own
 
@@ -80,7 +80,7 @@ def test_codes_reconstructions_and_samples(float64: None) -> None:
     mean = (X - B) @ GAIN.T
     np.testing.assert_allclose(model.encode(X), mean, rtol=1e-9)
     np.testing.assert_allclose(model.reconstruct(X), mean @ W.T + B, rtol=1e-9)
-    draws = model.encode(np.tile(X[0], (20_000, 1)), jax.random.key(0))
+    draws = model.encode(np.tile(X[0], (20_000, 1)), key=jax.random.key(0))
     np.testing.assert_allclose(draws.mean(axis=0), mean[0], atol=0.02)
     np.testing.assert_allclose(draws.var(axis=0), VARIANCE, rtol=0.05)
     samples = model.sample(jax.random.key(1), (100, 200))
@@ -105,18 +105,18 @@ def test_what_does_not_fit_is_refused() -> None:
     model = linear_gaussian()
     key = jax.random.key(0)
     with pytest.raises(ValueError, match=r"x has shape \(6, 2\); expected 3 columns"):
-        model.elbo(X[:, :2], key)
+        model.elbo(X[:, :2], key=key)
     with pytest.raises(ValueError, match=r"z has shape \(3,\); expected its last axis to be 2"):
         model.decode(np.zeros(3))
     with pytest.raises(ValueError, match="must be finite"):
-        model.log_prob_estimate(np.full((1, DIM), np.nan), key)
+        model.log_prob_estimate(np.full((1, DIM), np.nan), key=key)
     with pytest.raises(ValueError, match="n_samples must be a whole number of at least 2; got 1"):
-        model.log_prob_estimate(X, key, 1)
+        model.log_prob_estimate(X, key=key, n_samples=1)
     with pytest.raises(TypeError, match="call elbo for a bound, or log_prob_estimate"):
         model.log_prob(X)
     binary = pf.vae(key, DIM, latent_dim=2, posterior="none", hidden_sizes=(4,))
     with pytest.raises(ValueError, match="zeros and ones; got 0.5: draw them"):
-        binary.elbo(np.full((1, DIM), 0.5), key)
+        binary.elbo(np.full((1, DIM), 0.5), key=key)
 
 
 def test_parts_that_do_not_fit_together_are_refused() -> None:

@@ -28,8 +28,8 @@ def test_a_mixture_is_estimated_through_its_components() -> None:
     assert model.exactness == "lower bound"
     with pytest.raises(InexactError, match="log_prob_estimate"):
         model.log_prob(x)
-    whole = model.log_prob_estimate(x, jax.random.key(0), 2000)
-    parts = [flow.log_prob_estimate(x, jax.random.key(1), 2000) for flow in (indexed(0), indexed(1))]
+    whole = model.log_prob_estimate(x, key=jax.random.key(0), n_samples=2000)
+    parts = [flow.log_prob_estimate(x, key=jax.random.key(1), n_samples=2000) for flow in (indexed(0), indexed(1))]
     expected = np.logaddexp(np.log(0.3) + parts[0].value, np.log(0.7) + parts[1].value)
     error = np.sqrt(whole.standard_error**2 + sum(part.standard_error**2 for part in parts))
     assert (np.abs(whole.value - expected) < 4 * error + 1e-3).all()
@@ -42,7 +42,7 @@ def test_responsibilities_and_bounds_take_a_key() -> None:
     found = model.responsibilities(x, key=jax.random.key(0), n_samples=500)
     assert np.allclose(found.sum(1), 1, atol=1e-5)
     bound = model.elbo(x, key=jax.random.key(0), n_samples=500)
-    estimate = model.log_prob_estimate(x, jax.random.key(1), 2000)
+    estimate = model.log_prob_estimate(x, key=jax.random.key(1), n_samples=2000)
     assert (np.asarray(bound) < estimate.value + 4 * estimate.standard_error + 0.02).all()
 
 
@@ -74,16 +74,16 @@ def test_draws_of_an_inexact_family_bound_the_evidence_and_weigh_to_it() -> None
 def test_effective_draws_tell_weights_that_one_draw_decides() -> None:
     n = 500
     exact = flows.maf(cheap_key(0), 2, n_layers=1, hidden_sizes=(4,))
-    even = exact.log_prob_estimate(jnp.zeros(2), jax.random.key(0), n)
+    even = exact.log_prob_estimate(jnp.zeros(2), key=jax.random.key(0), n_samples=n)
     assert float(even.effective_draws) == pytest.approx(n, rel=1e-4) and float(even.standard_error) < 1e-4
-    fair = indexed(0).log_prob_estimate(jnp.zeros(2), jax.random.key(0), n)
+    fair = indexed(0).log_prob_estimate(jnp.zeros(2), key=jax.random.key(0), n_samples=n)
     wild = trees.offset(indexed(0), 2 * jax.random.normal(cheap_key(3), (trees.n_parameters(indexed(0)),)))
-    poor = wild.log_prob_estimate(10 * jnp.ones(2), jax.random.key(0), n)
+    poor = wild.log_prob_estimate(10 * jnp.ones(2), key=jax.random.key(0), n_samples=n)
     assert 1 - 1e-4 <= float(poor.effective_draws) < 0.2 * float(fair.effective_draws) <= 0.2 * n
 
 
 def test_points_that_no_draw_reaches_have_no_effective_draws() -> None:
-    far = indexed(0).log_prob_estimate(jnp.full(2, 1e30), jax.random.key(0), 20)
+    far = indexed(0).log_prob_estimate(jnp.full(2, 1e30), key=jax.random.key(0), n_samples=20)
     assert float(far.value) == -np.inf and float(far.effective_draws) == 0
 
 

@@ -53,7 +53,7 @@ def test_the_bound_is_below_the_exact_log_density_and_closes_with_draws(linear: 
     )
     assert weights.mean() < exact - 5 * weights.std() / 20_000**0.5
     assert np.exp(weights - exact).mean() == pytest.approx(1, abs=0.05)  # p(x) itself is unbiased
-    one, many = (float(linear.bound(x, jax.random.key(2), n)) for n in (1, 2000))
+    one, many = (float(linear.bound(x, key=jax.random.key(2), n_samples=n)) for n in (1, 2000))
     assert one == pytest.approx(float(linear.log_weight(x, jax.random.split(jax.random.key(2), 1)[0])))
     assert many == pytest.approx(exact, abs=0.1)
 

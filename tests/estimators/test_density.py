@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 import pushforward as pf
 from pushforward import trees
-from pushforward.bijections import SolveError, Stack
+from pushforward.bijections import Scan, SolveError
 from pushforward.estimators.defaults import default_settings
 from tests.compilations import compilations
 from tests.estimators.small import blobs, density
@@ -339,7 +339,7 @@ def test_options_of_a_recipe_reach_it() -> None:
     model = density(flow="indexed_real_nvp", n_layers=1, flow_options=options).fit(X)
     networks = [leaf.shape[-2:] for leaf in jax.tree.leaves(model._flow) if getattr(leaf, "ndim", 0) > 1]
     assert (4, X.shape[1]) in networks
-    assert isinstance(model._flow.bijection.bijections[0], Stack)
+    assert isinstance(model._flow.bijection.bijections[0], Scan)
     assert clone(model).get_params()["flow_options"] == options
     few = density(flow="spline_coupling", n_layers=1, flow_options={"n_bins": 3}).fit(X)
     many = density(flow="spline_coupling", n_layers=1, flow_options={"n_bins": 9}).fit(X)

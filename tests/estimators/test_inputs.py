@@ -11,7 +11,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 import pushforward as pf
-from pushforward.flows.checks import check_sizes
+from pushforward.checks import check_sizes
 from tests.estimators.small import blobs, density, mixture
 
 X, Y = blobs()

@@ -85,10 +85,10 @@ def test_training_finds_the_patterns() -> None:
     settings = Settings(max_epochs=40, batch_size=50, learning_rate=5e-3)
     model = pf.vae(jax.random.key(0), DIM, posterior="planar", **SIZES)
     fit = pf.fit_vae(model, X[:500], key=jax.random.key(1), validation=X[500:], settings=settings, anneal_steps=100.0)
-    bound = float(fit.model.elbo(X, jax.random.key(2), 20).mean())
+    bound = float(fit.model.elbo(X, key=jax.random.key(2), n_samples=20).mean())
     assert -fit.history[0]["validation_loss"] < -4 and -2.3 < bound < -1.8  # a bit, and six of entropy 0.199: −1.88
     assert fit.history[-1]["validation_loss"] == pytest.approx(-bound, abs=0.5)
-    estimate = float(fit.model.log_prob_estimate(X, jax.random.key(3), 20).value.mean())
+    estimate = float(fit.model.log_prob_estimate(X, key=jax.random.key(3), n_samples=20).value.mean())
     assert bound < estimate < -1.8
 
 
@@ -99,8 +99,8 @@ def test_a_plain_autoencoder_reconstructs_and_has_no_bound() -> None:
     plain = pf.fit_vae(model, X, key=jax.random.key(1), settings=settings).model
     assert np.abs(np.asarray(plain.reconstruct(X)) - X).mean() < 0.1
     key = jax.random.key(0)
-    assert np.array_equal(plain.encode(X, key), plain.encode(X))
-    for ask in (lambda: plain.elbo(X, key), lambda: plain.log_prob_estimate(X, key), lambda: plain.sample(key)):
+    assert np.array_equal(plain.encode(X, key=key), plain.encode(X))
+    for ask in (lambda: plain.elbo(X, key=key), lambda: plain.log_prob_estimate(X, key=key), lambda: plain.sample(key)):
         with pytest.raises(ValueError, match="a plain autoencoder has no"):
             ask()
 

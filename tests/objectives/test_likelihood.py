@@ -56,7 +56,7 @@ def test_several_draws_give_the_importance_weighted_bound() -> None:
 
     def estimated(flow: Pushforward, key: Any) -> Any:
         x = add_noise(rows.x, noise, jax.random.fold_in(key, 7))[:2]
-        return -flow.log_prob_estimate(x, key, 4, rows.condition[:2]).value @ jnp.array([1.0, 2.0]) / 3
+        return -flow.log_prob_estimate(x, rows.condition[:2], key=key, n_samples=4).value @ jnp.array([1.0, 2.0]) / 3
 
     def over_keys(loss: Any) -> tuple[Any, Any]:
         def one(key: Any) -> Any:
@@ -79,7 +79,7 @@ def test_several_draws_read_the_batch_once_and_skip_padding(garbage: float) -> N
     """Under a normalised flow as under one whose statistics are those of the rows; value and gradient."""
     x, weight = np.array([[0.5, -1.0], [2.0, 0.3], [1.0, 1.0]]), np.array([1.0, 2.0, 0.5])
     given = x[::-1] + 1
-    flow, loss = indexed(cond_dim=2).then(BatchNorm.init(2)), NegativeLogLikelihood(n_draws=3)
+    flow, loss = indexed(cond_dim=2).then(BatchNorm.init(2)), NegativeLogLikelihood(n_samples=3)
 
     def valued(x: Any, weight: Any, given: Any, flow: Pushforward = flow) -> Any:
         rows = batch(x, weight)._replace(condition=jnp.asarray(given))
@@ -98,7 +98,7 @@ def test_several_draws_read_the_batch_once_and_skip_padding(garbage: float) -> N
 def test_a_row_that_no_draw_finds_a_density_for_costs_infinitely_unless_padded_and_never_pulls(padded: bool) -> None:
     flow = Pushforward(Uniform.standard((2,)), indexed().bijection)
     rows = batch([[0.4, 0.5], [1e30, 0.0]], [1.0, 0.0 if padded else 1.0])
-    value, gradient = eqx.filter_value_and_grad(NegativeLogLikelihood(n_draws=3))(flow, rows, jax.random.key(1))
+    value, gradient = eqx.filter_value_and_grad(NegativeLogLikelihood(n_samples=3))(flow, rows, jax.random.key(1))
     assert np.isfinite(value) if padded else value == np.inf
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
@@ -106,7 +106,7 @@ def test_a_row_that_no_draw_finds_a_density_for_costs_infinitely_unless_padded_a
 def test_several_draws_differ_between_equal_rows() -> None:
     rows, key = batch(np.array([[0.5, -1.0]] * 2), np.ones(2)), jax.random.key(1)
     first, second = (
-        NegativeLogLikelihood(n_draws=2)(indexed(), rows._replace(weight=jnp.array(weight)), key)
+        NegativeLogLikelihood(n_samples=2)(indexed(), rows._replace(weight=jnp.array(weight)), key)
         for weight in ([1.0, 0.0], [0.0, 1.0])
     )
     assert float(first) != float(second)
@@ -115,15 +115,17 @@ def test_several_draws_differ_between_equal_rows() -> None:
 def test_several_draws_leave_exact_flows_alone() -> None:
     rows, key = batch(np.array([[0.5, -1.0], [2.0, 0.3]]), np.ones(2)), jax.random.key(0)
     exact = flows.maf(jax.random.key(0), 2, n_layers=1, hidden_sizes=(4,))
-    assert float(NegativeLogLikelihood(n_draws=3)(exact, rows, key)) == float(NegativeLogLikelihood()(exact, rows, key))
+    assert float(NegativeLogLikelihood(n_samples=3)(exact, rows, key)) == float(
+        NegativeLogLikelihood()(exact, rows, key)
+    )
 
 
 def test_several_draws_are_refused_where_they_cannot_be() -> None:
-    with pytest.raises(ValueError, match="n_draws must be a whole number of at least 1; got 0"):
-        NegativeLogLikelihood(n_draws=0)
+    with pytest.raises(ValueError, match="n_samples must be a whole number of at least 1; got 0"):
+        NegativeLogLikelihood(n_samples=0)
     noisy = flows.residual(jax.random.key(0), 6, n_layers=1, hidden_sizes=(4,))
     with pytest.raises(InexactError, match="train on one draw"):
-        NegativeLogLikelihood(n_draws=2)(noisy, batch(np.zeros((3, 6)), np.ones(3)), jax.random.key(0))
+        NegativeLogLikelihood(n_samples=2)(noisy, batch(np.zeros((3, 6)), np.ones(3)), jax.random.key(0))
 
 
 def test_a_mean_over_rows_skips_what_is_not_finite_at_weight_zero() -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import pushforward as pf
-from pushforward.bijections import Affine, Chain, Exp, Identity, Invert, Stack
+from pushforward.bijections import Affine, Chain, Exp, Identity, Invert, Scan
 from pushforward.serialization.nodes import MODEL
 from pushforward.trees import stack
 
@@ -37,7 +37,7 @@ def affine(scale: float) -> Affine:
 
 def model() -> Chain:
     """Every way of combining maps, with frozen and trainable leaves."""
-    layers = Stack(stack([affine(2.0), affine(3.0), affine(0.1)]))
+    layers = Scan(stack([affine(2.0), affine(3.0), affine(0.1)]))
     return Chain([Invert(Exp((2,))), layers, Identity((2,))])
 
 

@@ -17,7 +17,7 @@ from pushforward.bijections.batch_norm import BatchNorm
 from pushforward.bijections.block_autoregressive import BlockAutoregressive
 from pushforward.bijections.bounded import Bounded
 from pushforward.bijections.circular import CircularShift
-from pushforward.bijections.compose import Chain, Invert, Stack
+from pushforward.bijections.compose import Chain, Invert, Scan
 from pushforward.bijections.conditional_coupling import ConditionalCoupling
 from pushforward.bijections.continuous import Continuous
 from pushforward.bijections.coupling import Coupling
@@ -78,11 +78,11 @@ __all__ = [
     "RationalQuadraticSpline",
     "Residual",
     "Scale",
+    "Scan",
     "Shift",
     "Sigmoid",
     "Softplus",
     "SolveError",
-    "Stack",
     "Sylvester",
     "Tanh",
     "TemporalAutoregressive",

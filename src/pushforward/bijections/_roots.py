@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from pushforward.bijections._checks import limits
+from pushforward.checks import limits
 
 State: TypeAlias = tuple[Array, Array, Array, Array, Array]  # steps, root, bracket, last step
 

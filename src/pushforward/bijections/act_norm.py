@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require, require_shape
 from pushforward.bijections.base import AbstractDataMap
 from pushforward.bijections.batch_norm import weighted_moments
+from pushforward.checks import floating, require, require_shape
 from pushforward.trees import Frozen
 
 LEAST_SCALE = 1e-3  # of a channel that hardly varies in the first batch, so that its inverse stays finite

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pushforward import trees
-from pushforward.bijections._checks import floating, require
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import floating, is_concrete, require
 from pushforward.trees import Frozen
 
 
@@ -82,7 +81,7 @@ class Scale(AbstractBijection):
         if bound is not None and not 0 < bound < np.inf:
             raise ValueError(f"bound must be positive and finite, or None; got {bound}")
         log_scale = jnp.log(jnp.abs(scale))
-        if bound is not None and trees.is_concrete(scale) and not np.all(np.abs(np.asarray(log_scale)) < bound):
+        if bound is not None and is_concrete(scale) and not np.all(np.abs(np.asarray(log_scale)) < bound):
             raise ValueError(f"scale must have |log|scale|| < bound = {bound}; got scale {scale}")
         self.raw = log_scale if bound is None else bound * jnp.arctanh(log_scale / bound)
         self.sign = Frozen(jnp.sign(scale))

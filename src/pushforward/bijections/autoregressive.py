@@ -159,7 +159,7 @@ def reordered(layer: MaskedAutoregressive, order: Array) -> MaskedAutoregressive
 def shuffle_orders(model: M, key: PRNGKeyArray) -> M:
     """`model` with every masked autoregressive layer in a random order, its weights kept with their coordinates.
 
-    Layers of a `Stack` get an order each.
+    Layers of a `Scan` get an order each.
     """
 
     def is_layer(node: Any) -> bool:

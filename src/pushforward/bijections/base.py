@@ -51,7 +51,7 @@ class AbstractMap(eqx.Module):
         if not isinstance(shape, tuple) or not all(isinstance(n, int | np.integer) and n >= 0 for n in shape):
             raise ValueError(f"shape must be a tuple of whole numbers, () for a scalar; got {shape!r}")
 
-    # whether forward takes D steps one after the other: a Stack then scans its layers instead of unrolling them
+    # whether forward takes D steps one after the other: a Scan then scans its layers instead of unrolling them
     forward_is_sequential: ClassVar[bool] = False
 
     @property

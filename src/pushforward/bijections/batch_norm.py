@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require, require_shape
 from pushforward.bijections.base import AbstractDataMap
+from pushforward.checks import floating, require, require_shape
 from pushforward.trees import Frozen
 
 

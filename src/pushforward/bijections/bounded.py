@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from pushforward import trees
-from pushforward.bijections._checks import limits
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import is_concrete, limits
 from pushforward.trees import Frozen
 
 
@@ -48,7 +47,7 @@ class Bounded(AbstractBijection):
         for name, end in (("low", low), ("high", high)):
             if not jnp.issubdtype(end.dtype, jnp.floating):
                 raise ValueError(f"{name} must be floating; got dtype {end.dtype}")
-        if trees.is_concrete(low, high) and not bool((low < high).all()):
+        if is_concrete(low, high) and not bool((low < high).all()):
             raise ValueError(f"low must be below high in every coordinate; got low={low}, high={high}")
         self.low, self.high = Frozen(low), Frozen(high)
         self.shape = low.shape

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pushforward.bijections._checks import floating, require
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import floating, require
 
 
 class CircularShift(AbstractBijection):

@@ -1,4 +1,4 @@
-"""Maps that combine maps: Chain, Stack, Invert."""
+"""Maps that combine maps: Chain, Scan, Invert."""
 
 import abc
 from collections.abc import Callable, Sequence
@@ -153,7 +153,7 @@ class Chain(AbstractComposition):
         return tuple(found[i] for i in range(n)), x, total
 
 
-class Stack(AbstractComposition):
+class Scan(AbstractComposition):
     """A chain of like layers whose leaves are stacked along a first axis and scanned.
 
     Compile time does not grow with depth beyond a short unrolled stack.
@@ -168,9 +168,9 @@ class Stack(AbstractComposition):
     Example:
         >>> import jax.numpy as jnp
         >>> from pushforward import trees
-        >>> from pushforward.bijections import Affine, Stack
+        >>> from pushforward.bijections import Affine, Scan
         >>> layers = trees.stack([Affine(jnp.zeros(2), jnp.full(2, s)) for s in (2.0, 3.0)])
-        >>> Stack(layers).forward(jnp.ones(2)).round(4).tolist()
+        >>> Scan(layers).forward(jnp.ones(2)).round(4).tolist()
         [6.0, 6.0]
     """
 
@@ -179,7 +179,7 @@ class Stack(AbstractComposition):
     def __init__(self, layers: AbstractMap):
         lengths = {leaf.shape[:1] for leaf in jax.tree.leaves(eqx.filter(layers, eqx.is_array))}
         if len(lengths) != 1 or lengths == {()}:
-            raise ValueError(f"the leaves of a Stack must share their first axis; got lengths {sorted(lengths)}")
+            raise ValueError(f"the leaves of a Scan must share their first axis; got lengths {sorted(lengths)}")
         self.layers = layers
 
     @property

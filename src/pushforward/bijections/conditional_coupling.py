@@ -8,8 +8,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import whole
 from pushforward.bijections.base import AbstractBijection, AbstractMap, require_map
+from pushforward.checks import check_whole
 
 ENDS = ("first", "last")
 
@@ -46,7 +46,7 @@ class ConditionalCoupling(AbstractBijection):
 
     def __init__(self, bijection: AbstractMap, n_kept: int, kept: str = "first"):
         require_map(bijection)
-        self.n_kept = whole("n_kept", n_kept, 1)
+        self.n_kept = check_whole("n_kept", n_kept, 1)
         if kept not in ENDS:
             raise ValueError(f"kept must be one of {ENDS}, the end of the vector that is kept; got {kept!r}")
         given = bijection.cond_shape

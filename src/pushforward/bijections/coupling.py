@@ -154,7 +154,7 @@ def transform_each(template: AbstractBijection, params: Array, points: Array, di
 def stacked_couplings(
     masks: BoolArray, conditioners: Any, transformer: AbstractBijection, cond_dim: int | None
 ) -> Coupling:
-    """One `Coupling` whose leaves carry a layer axis, for `Stack`.
+    """One `Coupling` whose leaves carry a layer axis, for `Scan`.
 
     Arguments:
         masks: shape (L, *shape), each keeping as many coordinates.

@@ -11,9 +11,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from pushforward.bijections._checks import floating, limits, require, require_shape
 from pushforward.bijections._roots import increasing_root
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import floating, limits, require, require_shape
 
 MIN_WEIGHT = 1e-4  # so that no sigmoid's share vanishes beside the others, however far its logit trains
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, limits, require
 from pushforward.bijections.base import AbstractBijection, AbstractMap
+from pushforward.checks import floating, limits, require
 from pushforward.trees import Frozen
 
 BESIDE = 16  # roundings from the grid at which a value still counts as on it, such as 0.1 + 0.2 of step 0.1

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pushforward.bijections._checks import floating, limits, require
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import floating, limits, require
 
 
 def _smallest(dtype: Any) -> Any:

@@ -11,9 +11,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require, square
 from pushforward.bijections._linalg import qr, random_orthogonal
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import floating, require, square_matrix
 
 
 class Householder(AbstractBijection):
@@ -99,7 +99,7 @@ class Orthogonal(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, matrix: Any):
-        matrix = square("matrix", matrix)
+        matrix = square_matrix("matrix", matrix)
         require("matrix", matrix, has_orthonormal_columns, "orthogonal, matrixᵀ matrix = I")
         self.raw = matrix
         self.shape = matrix.shape[:1]

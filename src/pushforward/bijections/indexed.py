@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import whole
 from pushforward.bijections.affine import Affine
 from pushforward.bijections.amortized import Amortized
 from pushforward.bijections.base import AbstractMap, over_batch, require_map
 from pushforward.bijections.compose import Chain
 from pushforward.bijections.conditional_coupling import ConditionalCoupling
+from pushforward.checks import check_whole
 from pushforward.networks import MLP, Gaussian
 from pushforward.networks.gaussian import LOG_SCALE_BOUND
 
@@ -57,7 +57,7 @@ class Indexed(AbstractMap):
 
     def __init__(self, posterior: Callable[[Array], Array], bijection: AbstractMap, index_dim: int):
         require_map(bijection)
-        self.index_dim = whole("index_dim", index_dim, 1)
+        self.index_dim = check_whole("index_dim", index_dim, 1)
         given = bijection.cond_shape
         if len(bijection.shape) != 1 or bijection.shape[0] <= index_dim or (given is not None and len(given) != 1):
             raise ValueError(
@@ -94,7 +94,7 @@ class Indexed(AbstractMap):
         Raises:
             ValueError: the map takes no condition of at least U numbers, or its points are no vectors.
         """
-        moved = ConditionalCoupling(bijection, whole("index_dim", index_dim, 1), "last")
+        moved = ConditionalCoupling(bijection, check_whole("index_dim", index_dim, 1), "last")
         if bijection.cond_shape is None:
             raise ValueError(
                 f"an index needs a map whose condition it can be; got a {type(bijection).__name__} of none"

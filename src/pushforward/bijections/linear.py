@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
-from pushforward.bijections._checks import floating, require, require_shape, square
 from pushforward.bijections._linalg import inverse_and_log_det, lu, random_orthogonal, solve_lower
 from pushforward.bijections.base import AbstractBijection
 from pushforward.bijections.permute import checked_permutation, take
+from pushforward.checks import floating, require, require_shape, square_matrix
 from pushforward.trees import Frozen
 
 
@@ -65,7 +65,7 @@ class Dense(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, matrix: Any, shift: Any):
-        self.matrix = square("matrix", matrix)
+        self.matrix = square_matrix("matrix", matrix)
         require("matrix", self.matrix, _nonsingular, "nonsingular")
         self.shape = self.matrix.shape[:1]
         self.shift = _vector("shift", shift, *self.shape)
@@ -111,7 +111,7 @@ class Triangular(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, matrix: Any, shift: Any):
-        matrix = square("matrix", matrix)
+        matrix = square_matrix("matrix", matrix)
         require("matrix", matrix, lambda m: np.triu(m, 1) == 0, "lower triangular, zero above the diagonal")
         require("the diagonal of matrix", jnp.diag(matrix), lambda d: d > 0, "positive")
         self.lower = _pack(matrix)
@@ -173,7 +173,7 @@ class PLU(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, permutation: Any, lower: Any, upper: Any, diagonal: Any, shift: Any):
-        lower, upper = square("lower", lower), square("upper", upper)
+        lower, upper = square_matrix("lower", lower), square_matrix("upper", upper)
         dim = len(lower)
         require_shape("upper", upper, (dim, dim))
         require("lower", lower, lambda m: np.triu(m) == np.eye(dim), "lower triangular with unit diagonal")
@@ -248,7 +248,7 @@ class LowRank(AbstractBijection):
 
     def __init__(self, base: Any, vectors: Any, weights: Any, shift: Any):
         base, vectors = floating("base", base), floating("vectors", vectors)
-        diagonal = base if base.ndim == 1 else jnp.diag(square("base", base))
+        diagonal = base if base.ndim == 1 else jnp.diag(square_matrix("base", base))
         require("base", base, lambda t: np.isfinite(t) & ((t.ndim == 1) | (np.triu(t, 1) == 0)), "lower triangular")
         require("the diagonal of base", diagonal, lambda t: np.isfinite(t) & (t > 0), "positive")
         dim = len(diagonal)

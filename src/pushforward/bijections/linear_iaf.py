@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require, require_shape, square
 from pushforward.bijections._linalg import solve_lower
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import floating, require, require_shape, square_matrix
 
 
 def _is_unit_lower(matrices: Any) -> bool:
@@ -48,7 +48,7 @@ class LinearIAF(AbstractBijection):
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, matrix: Any):
-        matrix = square("matrix", matrix)
+        matrix = square_matrix("matrix", matrix)
         require("matrix", matrix, _is_unit_lower, "finite, zero above the diagonal and one on it")
         self.shape = matrix.shape[:1]
         self.lower = matrix[np.tril_indices(len(matrix), -1)]

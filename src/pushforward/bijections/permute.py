@@ -11,8 +11,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pushforward import trees
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import is_concrete
 from pushforward.trees import Frozen
 
 
@@ -94,7 +94,7 @@ def checked_permutation(name: str, value: Any) -> tuple[Array, Array]:
     Raises:
         ValueError: `value` is not one-dimensional, not of integers, or no permutation.
     """
-    if not trees.is_concrete(value):
+    if not is_concrete(value):
         return value.astype(jnp.int32), jnp.argsort(value).astype(jnp.int32)
     array = np.asarray(value)
     whole = array.ndim == 1 and np.issubdtype(array.dtype, np.integer)

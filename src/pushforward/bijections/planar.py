@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require, require_shape
 from pushforward.bijections._roots import increasing_root
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import floating, require, require_shape
 
 
 def inverse_softplus(y: Array) -> Array:

@@ -12,8 +12,8 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections._checks import limits, whole
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import check_whole, limits
 from pushforward.networks import Lipschitz
 
 EXACT_UP_TO = 4  # coordinates up to which the whole Jacobian costs no more than a series
@@ -76,7 +76,7 @@ class Residual(AbstractBijection):
         chosen = ("exact" if dim <= EXACT_UP_TO else "unbiased") if log_det is None else log_det
         if chosen not in LOG_DETS:
             raise ValueError(f"log_det must be one of {LOG_DETS}, or None; got {log_det!r}")
-        self.network, self.log_det, self.n_terms = network, chosen, whole("n_terms", n_terms, 1)
+        self.network, self.log_det, self.n_terms = network, chosen, check_whole("n_terms", n_terms, 1)
         self.shape = (dim,)
         self.cond_shape = None if cond_dim is None else (cond_dim,)
 
@@ -194,7 +194,7 @@ def with_series(
         g(z), shape (D,), and a scalar.
     """
     moved, stretched = jax.jvp(lambda z: network.raw(z, condition), (z,), (probe,))  # g(z), and J v
-    held, at, given, along = trees.fixed((network, z, condition, stretched))
+    held, at, given, along = trees.stop_gradient((network, z, condition, stretched))
     _, vjp = jax.vjp(lambda z: held.raw(z, given), at)
 
     def body(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:

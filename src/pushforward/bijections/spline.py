@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pushforward.bijections._checks import floating, limits, require, require_shape
 from pushforward.bijections.base import AbstractBijection
+from pushforward.checks import floating, limits, require, require_shape
 
 MIN_BIN = 1e-3  # least width and height of a bin, as a share of the interval
 MIN_DERIVATIVE = 1e-3

@@ -11,12 +11,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require, require_shape
 from pushforward.bijections._linalg import random_orthogonal
 from pushforward.bijections.base import AbstractBijection
 from pushforward.bijections.householder import Householder, Orthogonal, has_orthonormal_columns, orthonormal
 from pushforward.bijections.permute import Permute
 from pushforward.bijections.planar import inverse_softplus, shifted_tanh_root, tanh_and_slope
+from pushforward.checks import floating, require, require_shape
 
 
 class OrthonormalColumns(eqx.Module):

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward import trees
-from pushforward.bijections._checks import whole
+from pushforward.checks import check_whole, is_concrete
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.distributions.estimates import Weigher, WeightedEstimate, log_mean_weight, mean_log_weight
 from pushforward.distributions.likelihoods import AbstractLikelihood
@@ -52,7 +51,7 @@ class Autoencoder(eqx.Module):
         >>> from pushforward.inference import vae
         >>> model = vae(jax.random.key(0), 4, latent_dim=2, posterior="planar", n_layers=2, hidden_sizes=(8,))
         >>> x = model.sample(jax.random.key(1), (3,))
-        >>> model.elbo(x, jax.random.key(2)).shape
+        >>> model.elbo(x, key=jax.random.key(2)).shape
         (3,)
     """
 
@@ -125,7 +124,7 @@ class Autoencoder(eqx.Module):
         base: Any = self.posterior.base  # a Normal
         return self.posterior.bijection.forward(base.loc, self.encoder(x))
 
-    def elbo(self, x: Any, key: PRNGKeyArray, n_samples: int = 1) -> Array:
+    def elbo(self, x: Any, *, key: PRNGKeyArray, n_samples: int = 1) -> Array:
         """Unbiased estimates of the evidence lower bound, E_q[log p(x, z) − log q(z|x)].
 
         Arguments:
@@ -140,9 +139,9 @@ class Autoencoder(eqx.Module):
             ValueError: shape or values do not fit, or the model is a plain autoencoder.
         """
         rows, batch = self._rows(x, observed=True)
-        return _elbos(self, rows, key, whole("n_samples", n_samples, 1)).reshape(batch)
+        return _elbos(self, rows, key, check_whole("n_samples", n_samples, 1)).reshape(batch)
 
-    def log_prob_estimate(self, x: Any, key: PRNGKeyArray, n_samples: int = 500) -> WeightedEstimate:
+    def log_prob_estimate(self, x: Any, *, key: PRNGKeyArray, n_samples: int = 500) -> WeightedEstimate:
         """Importance-weighted estimates of log p(x) (Burda et al. 2016).
 
         Rows and draws are taken in parts, so memory does not grow with `n_samples`.
@@ -159,7 +158,7 @@ class Autoencoder(eqx.Module):
             ValueError: shape or values do not fit, or the model is a plain autoencoder.
         """
         rows, batch = self._rows(x, observed=True)
-        found = _weighted(self, rows, key, whole("n_samples", n_samples, 2))
+        found = _weighted(self, rows, key, check_whole("n_samples", n_samples, 2))
         return WeightedEstimate(*(part.reshape(batch) for part in found))
 
     def log_prob(self, x: Any) -> Array:
@@ -187,7 +186,7 @@ class Autoencoder(eqx.Module):
         x = self.likelihood.mean(output) if means else self.likelihood.sample(key_x, output)
         return x.reshape(*sample_shape, *self.shape)
 
-    def encode(self, x: Any, key: PRNGKeyArray | None = None) -> Array:
+    def encode(self, x: Any, *, key: PRNGKeyArray | None = None) -> Array:
         """Latent points of rows: draws of the posterior, or its centre where no key is given.
 
         Arguments:
@@ -208,9 +207,9 @@ class Autoencoder(eqx.Module):
         output = _decoded(self, z.reshape(-1, *self.latent_shape))
         return self.likelihood.mean(output).reshape(*z.shape[:-1], *self.shape)
 
-    def reconstruct(self, x: Any, key: PRNGKeyArray | None = None) -> Array:
+    def reconstruct(self, x: Any, *, key: PRNGKeyArray | None = None) -> Array:
         """The mean of x given `encode(x, key)`; shape (*batch, D)."""
-        return self.decode(self.encode(x, key))
+        return self.decode(self.encode(x, key=key))
 
     def _rows(self, x: Any, observed: bool) -> tuple[Array, tuple[int, ...]]:
         """Rows, flat, and the batch shape to give back."""
@@ -219,7 +218,7 @@ class Autoencoder(eqx.Module):
         x = jnp.asarray(x, jnp.result_type(float))
         if x.ndim < 1 or x.shape[-1:] != self.shape:
             raise ValueError(f"x has shape {x.shape}; expected {self.shape[0]} columns, (..., {self.shape[0]})")
-        if trees.is_concrete(x):
+        if is_concrete(x):
             self.likelihood.check(x, observed)
         return x.reshape(-1, *self.shape), x.shape[:-1]
 

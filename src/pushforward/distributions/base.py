@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import whole
 from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
+from pushforward.checks import check_whole
 from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_key, log_mean_weight
 
 
@@ -102,7 +102,7 @@ class AbstractDistribution(eqx.Module):
             )
 
     def log_prob_estimate(
-        self, x: Any, key: PRNGKeyArray | None, n_samples: int = 100, condition: Any = None
+        self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 100
     ) -> WeightedEstimate:
         """Importance-weighted estimates of log p(x), in the mean below it and the nearer the more draws.
 
@@ -110,9 +110,9 @@ class AbstractDistribution(eqx.Module):
 
         Arguments:
             x: shape (*batch, *shape).
+            condition: shape (*batch, *cond_shape), or None.
             key: a JAX random key.
             n_samples: draws for each point, at least 2.
-            condition: shape (*batch, *cond_shape), or None.
 
         Returns:
             Estimates, standard errors and effective draws, shape (*batch,), nats per unit volume of x.
@@ -123,7 +123,7 @@ class AbstractDistribution(eqx.Module):
         """
         self.require_weights("call elbo(x, key=key)")
         rows, batch = self._flat(x, condition)
-        found = _weighted(self, rows, check_key(key), whole("n_samples", n_samples, 2))
+        found = _weighted(self, rows, check_key(key), check_whole("n_samples", n_samples, 2))
         return WeightedEstimate(*(part.reshape(batch) for part in found))
 
     def log_prob(self, x: Any, condition: Any = None) -> Array:

@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections import Triangular
-from pushforward.bijections._checks import floating, limits, require, require_shape
+from pushforward.checks import floating, limits, require, require_shape
 from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections.base import NOISY, AbstractBijection, AbstractMap, Identity, InexactError, merge_cond_shapes
+from pushforward.checks import is_concrete
 from pushforward.distributions.base import AbstractDistribution, log_mean_exp, safe_logsumexp
 from pushforward.distributions.likely import likely_blocks, likely_log_probs
 from pushforward.distributions.pushforward import Pushforward
@@ -71,7 +72,7 @@ class MixtureOfFlows(AbstractDistribution):
         raw = jnp.zeros(n) if log_weights is None else jnp.asarray(log_weights)
         if raw.shape != (n,):
             raise ValueError(f"log_weights must have shape ({n},), one for each component; got {raw.shape}")
-        if trees.is_concrete(raw) and not bool(jnp.isfinite(raw).all()):
+        if is_concrete(raw) and not bool(jnp.isfinite(raw).all()):
             raise ValueError(f"log_weights must be finite; got {raw.tolist()}; leave out components of weight zero")
         self.posterior = posterior
         self.raw_weights = raw if learn_weights else Frozen(raw)
@@ -183,7 +184,7 @@ class MixtureOfFlows(AbstractDistribution):
         return drawn
 
     def joint_and_logits(
-        self, x: Any, condition: Any = None, key: PRNGKeyArray | None = None, n_samples: int = 1
+        self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1
     ) -> tuple[Array, Array]:
         """What every other quantity of a mixture follows from, for a batch of points.
 
@@ -211,20 +212,22 @@ class MixtureOfFlows(AbstractDistribution):
         return found
 
     def responsibilities(
-        self, x: Any, condition: Any = None, key: PRNGKeyArray | None = None, n_samples: int = 1
+        self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1
     ) -> Array:
         """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
-        return jax.nn.softmax(self._somewhere(self.joint_and_logits(x, condition, key, n_samples)[0]), axis=-1)
+        return jax.nn.softmax(
+            self._somewhere(self.joint_and_logits(x, condition, key=key, n_samples=n_samples)[0]), axis=-1
+        )
 
-    def elbo(self, x: Any, condition: Any = None, key: PRNGKeyArray | None = None, n_samples: int = 1) -> Array:
+    def elbo(self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1) -> Array:
         """The bound Σ_k q(k|x) [log p(x, k) − log q(k|x)] of each point, shape (n,)."""
-        return bound(*self.joint_and_logits(x, condition, key, n_samples))
+        return bound(*self.joint_and_logits(x, condition, key=key, n_samples=n_samples))
 
     def posterior_gap(
-        self, x: Any, condition: Any = None, key: PRNGKeyArray | None = None, n_samples: int = 1
+        self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1
     ) -> Array:
         """KL(q(k|x) ‖ p(k|x)) = log p(x) − ELBO(x) of each point, shape (n,), in nats."""
-        joint, logits = self.joint_and_logits(x, condition, key, n_samples)
+        joint, logits = self.joint_and_logits(x, condition, key=key, n_samples=n_samples)
         joint = self._somewhere(joint)
         return jnp.maximum(safe_logsumexp(joint) - bound(joint, logits), 0)
 

@@ -8,9 +8,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import whole
 from pushforward.bijections.base import AbstractMap
 from pushforward.bijections.compose import Chain
+from pushforward.checks import check_whole
 from pushforward.distributions.base import AbstractDistribution, weigher
 from pushforward.distributions.estimates import check_key, mean_log_weight
 
@@ -94,14 +94,14 @@ class Pushforward(AbstractDistribution):
         self._require_exact()
         return self.sample_and_log_weight(key, condition)
 
-    def elbo(self, x: Any, key: PRNGKeyArray | None, n_samples: int = 1, condition: Any = None) -> Array:
+    def elbo(self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1) -> Array:
         """Estimates of a lower bound on log p(x), unbiased for the bound; log p(x) itself where the map is exact.
 
         Arguments:
             x: shape (*batch, *shape).
+            condition: shape (*batch, *cond_shape), or None.
             key: a JAX random key.
             n_samples: draws that the estimate of each point averages.
-            condition: shape (*batch, *cond_shape), or None.
 
         Returns:
             Shape (*batch,), nats per unit volume of x.
@@ -110,7 +110,7 @@ class Pushforward(AbstractDistribution):
             ValueError: a shape does not fit, there is no key, or `n_samples` is below 1.
         """
         rows, batch = self._flat(x, condition)
-        return _elbos(self, rows, check_key(key), whole("n_samples", n_samples, 1)).reshape(batch)
+        return _elbos(self, rows, check_key(key), check_whole("n_samples", n_samples, 1)).reshape(batch)
 
     def calibrate(
         self,

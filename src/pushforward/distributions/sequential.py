@@ -40,7 +40,7 @@ class SequentialLatent(AbstractDistribution):
         >>> from pushforward.distributions import SequentialLatent
         >>> model = SequentialLatent.init(jax.random.key(0), (5, 2), latent_dim=3)
         >>> x = model.sample(jax.random.key(1))
-        >>> x.shape, model.bound(x, jax.random.key(2)).shape
+        >>> x.shape, model.bound(x, key=jax.random.key(2)).shape
         ((5, 2), ())
     """
 
@@ -122,15 +122,15 @@ class SequentialLatent(AbstractDistribution):
         _, terms = lax.scan(step, jnp.zeros_like(noise[0]), (jnp.arange(len(x)) == 0, x, past, noise))
         return terms.sum()
 
-    def bound(self, x: Any, key: PRNGKeyArray, n_draws: int = 1) -> Array:
+    def bound(self, x: Any, *, key: PRNGKeyArray, n_samples: int = 1) -> Array:
         """An estimate of a lower bound on log p(x): of the ELBO, or with more draws of a tighter one (IWAE).
 
         Arguments:
             x: one series, shape (T, D).
             key: a JAX random key.
-            n_draws: draws of the latent variables, whose importance weights are averaged (Burda et al. 2016).
+            n_samples: draws of the latent variables, whose importance weights are averaged (Burda et al. 2016).
         """
-        weights = jax.vmap(lambda k: self.log_weight(jnp.asarray(x), k))(jax.random.split(key, n_draws))
+        weights = jax.vmap(lambda k: self.log_weight(jnp.asarray(x), k))(jax.random.split(key, n_samples))
         return log_mean_exp(weights)
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections._checks import floating, require
+from pushforward.checks import floating, require
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.trees import Frozen
 

@@ -14,8 +14,8 @@ from jaxtyping import Array
 
 from pushforward import flows, trees
 from pushforward.bijections import AbstractBijection, AbstractMap, Affine, Identity, Triangular
+from pushforward.checks import check_sizes, is_whole
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
-from pushforward.flows.checks import check_sizes, is_whole
 from pushforward.networks import MLP, Convolutional
 
 DENSE_UP_TO = 128  # columns up to which clusters start from full covariances; diagonal beyond

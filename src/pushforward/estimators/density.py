@@ -314,8 +314,8 @@ def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Any:
 
     def estimate(s: Array, c: Array | None, key: Array) -> Any:
         if flow.inexactness & NOISY:
-            return flow.elbo(s, key, ESTIMATE_DRAWS, c)
-        weighted = flow.log_prob_estimate(s, key, ESTIMATE_DRAWS, c)
+            return flow.elbo(s, c, key=key, n_samples=ESTIMATE_DRAWS)
+        weighted = flow.log_prob_estimate(s, c, key=key, n_samples=ESTIMATE_DRAWS)
         return weighted.value, weighted.effective_draws
 
     return each_row(estimate, s, c)

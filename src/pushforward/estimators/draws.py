@@ -65,11 +65,11 @@ def refine_posterior(
         The fit of the same mixture with another posterior network.
     """
     n_epochs = min(REFINING.max_epochs, max_epochs or REFINING.max_epochs)
-    n_draws = int(np.clip(8 * n_rows, FEWEST_DRAWS, MOST_DRAWS))
+    n_samples = int(np.clip(8 * n_rows, FEWEST_DRAWS, MOST_DRAWS))
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
-    given = None if condition is None else condition[rng.integers(len(condition), size=n_draws)]
-    x, _ = draw_rows(mixture, jax.random.fold_in(key, 1), n_draws, None, given)
-    parts = [slice(None, -n_draws // 10), slice(-n_draws // 10, None)]
+    given = None if condition is None else condition[rng.integers(len(condition), size=n_samples)]
+    x, _ = draw_rows(mixture, jax.random.fold_in(key, 1), n_samples, None, given)
+    parts = [slice(None, -n_samples // 10), slice(-n_samples // 10, None)]
     rows, held_out = (make_rows(x[part], None if given is None else given[part]) for part in parts)
     return train(
         mixture,

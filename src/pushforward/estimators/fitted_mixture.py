@@ -145,7 +145,9 @@ def _joint_and_logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tup
         return mixture.joint_and_logits(s, c)
 
     def estimate(s: Array, c: Array | None, key: Array) -> tuple[Array, Array]:
-        joint, logits = mixture.joint_and_logits(s[None], None if c is None else c[None], key, ESTIMATE_DRAWS)
+        joint, logits = mixture.joint_and_logits(
+            s[None], None if c is None else c[None], key=key, n_samples=ESTIMATE_DRAWS
+        )
         return joint[0], logits[0]
 
     found: tuple[Array, Array] = each_row(estimate, s, c)

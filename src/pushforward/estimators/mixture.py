@@ -9,6 +9,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 
+from pushforward.checks import is_whole
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, as_float
 from pushforward.estimators.base import FloatArray, bind, check_components, check_weights
@@ -20,7 +21,6 @@ from pushforward.estimators.draws import refine_posterior
 from pushforward.estimators.images import check_image, image_bounds
 from pushforward.estimators.labels import check_labels
 from pushforward.estimators.starting import StartedMixture
-from pushforward.flows.checks import is_whole
 from pushforward.objectives import MixtureBound
 from pushforward.training import Checkpoint, Rows, Settings, train
 

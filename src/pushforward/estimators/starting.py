@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from pushforward import trees
 from pushforward.bijections import AbstractMap, Chain
+from pushforward.checks import check_sizes
 from pushforward.data.columns import as_float
 from pushforward.estimators.base import FloatArray
 from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, noise_side
@@ -25,7 +26,6 @@ from pushforward.estimators.fitted_mixture import FittedMixture
 from pushforward.estimators.graph import FEWEST_ROWS
 from pushforward.estimators.images import check_image, pixels
 from pushforward.estimators.partition import conductance, gaussian_partition, moments, partition_rows
-from pushforward.flows.checks import check_sizes
 from pushforward.objectives import ImageViews, PosteriorStart
 from pushforward.training import Rows, Settings, train, with_neighbours
 from pushforward.trees import Frozen

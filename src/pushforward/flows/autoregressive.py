@@ -22,11 +22,10 @@ from pushforward.bijections import (
     MaskedAutoregressive,
     Permute,
     RationalQuadraticSpline,
-    Stack,
+    Scan,
 )
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._transformers import affine, quick
-from pushforward.flows.checks import checked
+from pushforward.flows._recipe import affine, checked, quick
 from pushforward.networks import MADE, BlockTriangular
 
 OPEN_GATE = 2.0  # logit of a gate that lets most of the point pass, where training starts
@@ -40,7 +39,7 @@ def _autoregressive_stack(
     n_layers: int,
     hidden_sizes: Sequence[int],
     activation: str,
-) -> Stack:
+) -> Scan:
     """A stack of autoregressive layers, every second one in reversed order."""
     n_params = trees.n_parameters(transformer)
 
@@ -53,7 +52,7 @@ def _autoregressive_stack(
     # a reversal is its own inverse
     orders = jnp.asarray(np.stack([natural if i % 2 == 0 else natural[::-1] for i in range(n_layers)]))
     where: Any = lambda layer: (layer.network, layer.order.value, layer.inverse_order.value)  # noqa: E731
-    return Stack(eqx.tree_at(where, trees.repeat(one, n_layers), (networks, orders, orders)))
+    return Scan(eqx.tree_at(where, trees.repeat(one, n_layers), (networks, orders, orders)))
 
 
 @checked
@@ -234,5 +233,5 @@ def bnaf(
         return Chain([BlockAutoregressive(BlockTriangular.init(key, dim, blocks, cond_dim)), reversal])
 
     reversal = Permute(np.arange(dim)[::-1])
-    layers = Stack(eqx.filter_vmap(one)(jax.random.split(key, n_layers)))
+    layers = Scan(eqx.filter_vmap(one)(jax.random.split(key, n_layers)))
     return Pushforward(Normal.standard((dim,)), quick(layers, "density", fast))

@@ -8,9 +8,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections import Continuous, Stack
+from pushforward.bijections import Continuous, Scan
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows.checks import checked
+from pushforward.flows._recipe import checked
 from pushforward.networks import MLP
 
 
@@ -56,4 +56,4 @@ def continuous(
         velocity = MLP.init(key, dim + 1 + (cond_dim or 0), dim, hidden_sizes, activation, 0.1)
         return Continuous(velocity, dim, log_det, tolerance, adjoint, cond_dim)
 
-    return Pushforward(Normal.standard((dim,)), Stack(eqx.filter_vmap(one)(jax.random.split(key, n_layers))))
+    return Pushforward(Normal.standard((dim,)), Scan(eqx.filter_vmap(one)(jax.random.split(key, n_layers))))

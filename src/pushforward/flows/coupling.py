@@ -10,11 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections import AbstractBijection, Affine, Chain, RationalQuadraticSpline, Shift, Stack
+from pushforward.bijections import AbstractBijection, Affine, Chain, RationalQuadraticSpline, Scan, Shift
 from pushforward.bijections.coupling import coupling_masks, stacked_couplings
 from pushforward.distributions import AbstractDistribution, Logistic, Normal, Pushforward
-from pushforward.flows._transformers import affine
-from pushforward.flows.checks import checked
+from pushforward.flows._recipe import affine, checked
 from pushforward.networks import MLP
 
 
@@ -27,7 +26,7 @@ def _coupling_stack(
     hidden_sizes: Sequence[int],
     mask: str,
     activation: str,
-) -> Stack:
+) -> Scan:
     """A stack of coupling layers with alternating masks."""
     masks = coupling_masks(mask, (dim,), n_layers)
     n_kept = int(masks[0].sum())
@@ -37,7 +36,7 @@ def _coupling_stack(
         return MLP.init(key, n_kept + (cond_dim or 0), n_out, hidden_sizes, activation)
 
     networks = eqx.filter_vmap(network)(jax.random.split(key, n_layers))
-    return Stack(stacked_couplings(masks, networks, transformer, cond_dim))
+    return Scan(stacked_couplings(masks, networks, transformer, cond_dim))
 
 
 @checked

@@ -22,17 +22,16 @@ from pushforward.bijections import (
     Permute,
     Planar,
     Radial,
-    Stack,
+    Scan,
     Sylvester,
 )
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._transformers import quick
-from pushforward.flows.checks import checked
+from pushforward.flows._recipe import checked, quick
 from pushforward.networks import MLP, LinearChain
 
 
-def _stacked(key: PRNGKeyArray, init: Callable[[PRNGKeyArray], AbstractBijection], n_layers: int) -> Stack:
-    return Stack(eqx.filter_vmap(init)(jax.random.split(key, n_layers)))
+def _stacked(key: PRNGKeyArray, init: Callable[[PRNGKeyArray], AbstractBijection], n_layers: int) -> Scan:
+    return Scan(eqx.filter_vmap(init)(jax.random.split(key, n_layers)))
 
 
 def _repeated(
@@ -172,7 +171,7 @@ def sylvester(
         key_basis, key_map = jax.random.split(key)
         return Sylvester.init(key_map, bases[form](key_basis, order))
 
-    layers = Stack(eqx.filter_vmap(one)(jax.random.split(key_maps, n_layers), jnp.asarray(orders, jnp.int32)))
+    layers = Scan(eqx.filter_vmap(one)(jax.random.split(key_maps, n_layers), jnp.asarray(orders, jnp.int32)))
     whole = _amortized(key_network, layers, cond_dim, hidden_sizes)
     return Pushforward(Normal.standard((dim,)), quick(whole, "sampling", fast))
 

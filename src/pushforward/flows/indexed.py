@@ -18,11 +18,11 @@ from pushforward.bijections import (
     ConditionalCoupling,
     Indexed,
     Invert,
-    Stack,
+    Scan,
 )
 from pushforward.bijections.indexed import INDEX_SCALE, index_step
+from pushforward.checks import check_sizes, is_whole
 from pushforward.distributions import Pushforward
-from pushforward.flows.checks import check_sizes, is_whole
 from pushforward.networks import MLP
 
 FORMS = ("flow", "carried", "layer")
@@ -77,7 +77,7 @@ def continuously_indexed(
         >>> import jax
         >>> from pushforward import flows
         >>> flow = flows.continuously_indexed(flows.maf, jax.random.key(0), 2, hidden_sizes=(8,))
-        >>> flow.log_prob_estimate(flow.sample(jax.random.key(1), (3,)), jax.random.key(2)).value.shape
+        >>> flow.log_prob_estimate(flow.sample(jax.random.key(1), (3,)), key=jax.random.key(2)).value.shape
         (3,)
     """
     for name, value in (("dim", dim), ("n_layers", n_layers), ("cond_dim", 1 if cond_dim is None else cond_dim)):
@@ -149,14 +149,14 @@ def _layer_by_layer(
     Raises:
         ValueError: the map has no stack of as many layers.
     """
-    if isinstance(bijection, Stack):
-        return Stack(eqx.filter_vmap(join)(befores, bijection.layers))
-    if isinstance(bijection, Invert) and isinstance(bijection.bijection, Stack):
+    if isinstance(bijection, Scan):
+        return Scan(eqx.filter_vmap(join)(befores, bijection.layers))
+    if isinstance(bijection, Invert) and isinstance(bijection.bijection, Scan):
         layers = jax.tree.map(lambda leaf: leaf[::-1] if eqx.is_array(leaf) else leaf, bijection.bijection.layers)
-        return Stack(eqx.filter_vmap(lambda before, layer: join(before, Invert(layer)))(befores, layers))
-    if isinstance(bijection, Chain) and any(isinstance(p, Stack) for p in bijection.bijections):
+        return Scan(eqx.filter_vmap(lambda before, layer: join(before, Invert(layer)))(befores, layers))
+    if isinstance(bijection, Chain) and any(isinstance(p, Scan) for p in bijection.bijections):
         parts = bijection.bijections
-        return Chain([_layer_by_layer(p, befores, join, apart) if isinstance(p, Stack) else apart(p) for p in parts])
+        return Chain([_layer_by_layer(p, befores, join, apart) if isinstance(p, Scan) else apart(p) for p in parts])
     raise ValueError(
         f"this recipe has no stack of layers to index (its map is of class {type(bijection).__name__}); "
         'take index="flow"'

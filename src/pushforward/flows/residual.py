@@ -9,10 +9,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections import ActNorm, Chain, Residual, Stack
+from pushforward.bijections import ActNorm, Chain, Residual, Scan
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._transformers import quick
-from pushforward.flows.checks import checked
+from pushforward.flows._recipe import checked, quick
 from pushforward.networks import Lipschitz, image_sides
 
 
@@ -71,5 +70,5 @@ def residual(
         layer = quick(Residual(network, dim, log_det, cond_dim=cond_dim), "sampling", fast)
         return Chain([layer, ActNorm.init((dim,))])
 
-    layers = Stack(eqx.filter_vmap(one)(jax.random.split(key, n_layers)))
+    layers = Scan(eqx.filter_vmap(one)(jax.random.split(key, n_layers)))
     return Pushforward(Normal.standard((dim,)), layers)

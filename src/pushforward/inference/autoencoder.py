@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array
 
 from pushforward import flows
 from pushforward.bijections import AbstractBijection, Amortized, Chain, Scale, Shift
+from pushforward.checks import check_sizes, is_whole
 from pushforward.distributions import (
     AbstractLikelihood,
     Autoencoder,
@@ -22,7 +23,6 @@ from pushforward.distributions import (
     Normal,
     Pushforward,
 )
-from pushforward.flows.checks import check_sizes, is_whole
 from pushforward.networks import MLP, Trunk
 from pushforward.objectives import NegativeELBO, ReconstructionError
 from pushforward.training import Fit, Settings, make_rows, train

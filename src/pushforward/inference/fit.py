@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from pushforward.checks import is_whole
 from pushforward.distributions import AbstractDistribution
-from pushforward.flows.checks import is_whole
 from pushforward.inference.families import Recipe, check_flow, family, inverse_is_quick
 from pushforward.inference.posterior import Diagnosis, FlowPosterior, PosteriorWarning, diagnose
 from pushforward.inference.start import WIDE, Gaussian, gaussian_starts

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pushforward.bijections import AbstractBijection
-from pushforward.flows.checks import is_whole
+from pushforward.checks import is_whole
 
 Constrain = Callable[[Array], tuple[Any, Array]]
 CONSTRAINTS = {  # what may be written, and the name of NumPyro's constraint

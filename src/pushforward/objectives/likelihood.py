@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections import shuffle_orders
-from pushforward.bijections._checks import whole
+from pushforward.checks import check_whole
 from pushforward.distributions import Pushforward
 from pushforward.distributions.base import log_mean_exp, weigher
 from pushforward.objectives.batch import Batch, add_noise
@@ -25,12 +25,12 @@ class NegativeLogLikelihood(eqx.Module):
 
     Arguments:
         noise: width of uniform noise on each column, shape (D,), or None.
-        n_draws: draws of its own numbers that a map without an exact density makes for each row; with more than one,
+        n_samples: draws of its own numbers that a map without an exact density makes for each row; with more than one,
             the bound is importance weighted (Burda et al. 2016), the tighter the more, at so many times the cost in
             time and memory.
 
     Raises:
-        ValueError: `n_draws` is no whole number of at least 1.
+        ValueError: `n_samples` is no whole number of at least 1.
         InexactError: several draws of a flow whose log-determinants are estimates, which would bias weights upward.
 
     Example:
@@ -44,29 +44,29 @@ class NegativeLogLikelihood(eqx.Module):
     """
 
     noise: Array | None = None
-    n_draws: int = eqx.field(static=True, default=1)
+    n_samples: int = eqx.field(static=True, default=1)
 
     def __check_init__(self) -> None:
-        whole("n_draws", self.n_draws, 1)
+        check_whole("n_samples", self.n_samples, 1)
 
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
         batch = batch._replace(x=add_noise(batch.x, self.noise, key))
         key_map = jax.random.fold_in(key, 1) if model.inexactness else None
-        if key_map is None or self.n_draws == 1:
+        if key_map is None or self.n_samples == 1:
             bounds = model.calibrate(batch.x, batch.condition, batch.weight, key_map)[1]
         else:
-            bounds = _importance_weighted(model, batch, key_map, self.n_draws)
+            bounds = _importance_weighted(model, batch, key_map, self.n_samples)
         return weighted_mean(-bounds, batch.weight)
 
 
-def _importance_weighted(model: Pushforward, batch: Batch, key: PRNGKeyArray, n_draws: int) -> Array:
+def _importance_weighted(model: Pushforward, batch: Batch, key: PRNGKeyArray, n_samples: int) -> Array:
     """The log of the mean weight of several draws for each row, shape (n,), with its whole gradient.
 
     In a logarithm the score of q(u|x), which a bound of one draw leaves out, has a part to play.
     """
     model.require_weights("train on one draw")
     n = len(batch.x)
-    keys = jax.random.split(key, n * n_draws + 1)
+    keys = jax.random.split(key, n * n_samples + 1)
     if model.reads_data:
         model = model.calibrate(batch.x, batch.condition, batch.weight, keys[-1])[0]
 
@@ -74,7 +74,7 @@ def _importance_weighted(model: Pushforward, batch: Batch, key: PRNGKeyArray, n_
         return log_mean_exp(weigher(model)((x, condition))(keys))
 
     axes = (0, None if batch.condition is None else 0, 0)
-    found: Array = jax.vmap(row, in_axes=axes)(batch.x, batch.condition, keys[:-1].reshape(n, n_draws))
+    found: Array = jax.vmap(row, in_axes=axes)(batch.x, batch.condition, keys[:-1].reshape(n, n_samples))
     return found
 
 

@@ -25,7 +25,7 @@ class ReverseKL(eqx.Module):
     Arguments:
         log_density: log p of one draw up to a constant, a scalar; a module's arrays are read at run time, so that like
             modules share one compiled program.
-        n_draws: draws of a step.
+        n_samples: draws of a step.
         path: whether to take path gradients.
         anneal_epochs: epochs until log p counts in full, a scalar; None for from the start.
 
@@ -39,13 +39,13 @@ class ReverseKL(eqx.Module):
     """
 
     log_density: Callable[[Array], Array]
-    n_draws: int = eqx.field(static=True)
+    n_samples: int = eqx.field(static=True)
     path: bool = eqx.field(static=True, default=True)
     anneal_epochs: Array | None = None
 
     def __call__(self, model: AbstractDistribution, batch: Batch | None, key: PRNGKeyArray) -> Array:
         share = self._share(batch)
-        fixed = trees.fixed(model)
+        fixed = trees.stop_gradient(model)
 
         def excess(x: Array, log_q: Array | None = None) -> Array:
             """log q − log p of a draw; without its log q, that of the model held fixed."""
@@ -54,12 +54,12 @@ class ReverseKL(eqx.Module):
 
         if isinstance(model, MixtureOfFlows):
             # every component is drawn from, and its weight stands in front: a choice of one has no gradient
-            n = max(1, self.n_draws // model.n_components)
+            n = max(1, self.n_samples // model.n_components)
             x = model.draw_each(jax.random.split(key, (model.n_components, n)))
             log_q = None if self.path else jax.vmap(jax.vmap(model._log_prob))(x)
             each = jax.vmap(jax.vmap(excess))(x, log_q)
             return (jnp.exp(model.log_weights) * each.mean(axis=1)).sum()
-        keys = jax.random.split(key, self.n_draws)
+        keys = jax.random.split(key, self.n_samples)
         if self.path:
             return jnp.mean(jax.vmap(lambda key: excess(model._sample(key)))(keys))
         return jnp.mean(jax.vmap(excess)(*jax.vmap(model.sample_and_log_weight)(keys)))

@@ -17,7 +17,7 @@ class SequenceBound(eqx.Module):
     The model is a `Pushforward` whose base has a `bound` in the place of a log-density; the map may be the identity.
 
     Arguments:
-        n_draws: draws of the latent variables for each series; with more than one, the bound is importance weighted.
+        n_samples: draws of the latent variables for each series; with more than one, the bound is importance weighted.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -31,21 +31,21 @@ class SequenceBound(eqx.Module):
         ()
     """
 
-    n_draws: int = eqx.field(static=True, default=1)
+    n_samples: int = eqx.field(static=True, default=1)
 
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
-        bounds = sequence_bounds(model, batch.x, key, self.n_draws)
+        bounds = sequence_bounds(model, batch.x, key, self.n_samples)
         return weighted_mean(-bounds, batch.weight)
 
 
-def sequence_bounds(model: Pushforward, x: Array, key: PRNGKeyArray, n_draws: int = 1) -> Array:
+def sequence_bounds(model: Pushforward, x: Array, key: PRNGKeyArray, n_samples: int = 1) -> Array:
     """A lower bound on the log-density of each series under a map and the latent-variable model behind it.
 
     Arguments:
         model: a `Pushforward` whose base has a `bound`.
         x: shape (n, T, D).
         key: a JAX random key.
-        n_draws: draws of the latent variables for each series.
+        n_samples: draws of the latent variables for each series.
 
     Returns:
         Shape (n,), in nats.
@@ -53,7 +53,7 @@ def sequence_bounds(model: Pushforward, x: Array, key: PRNGKeyArray, n_draws: in
 
     def one(x: Array, key: PRNGKeyArray) -> Array:
         y, log_det = model.bijection.inverse_and_log_det(x)
-        bound: Array = model.base.bound(y, key, n_draws)  # type: ignore[attr-defined]
+        bound: Array = model.base.bound(y, key=key, n_samples=n_samples)  # type: ignore[attr-defined]
         return bound + log_det
 
     return jax.vmap(one)(x, jax.random.split(key, len(x)))

@@ -1,15 +1,19 @@
-"""Checks of sizes, which all recipes share."""
+"""What recipes share: checks of sizes, scalar maps, and the choice of the quick direction."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
+import jax.numpy as jnp
+
+from pushforward.bijections import AbstractBijection, Affine, Invert
+from pushforward.checks import check_choice, check_sizes, is_whole
 
 P = ParamSpec("P")
 T = TypeVar("T")
+SCALE_BOUND = 3.0  # soft bound on the log-scales of affine transformers: e^±3 a layer
 
 
 def checked(recipe: Callable[P, T]) -> Callable[P, T]:
@@ -33,17 +37,21 @@ def checked(recipe: Callable[P, T]) -> Callable[P, T]:
     return checking
 
 
-def check_sizes(name: str, sizes: Any) -> tuple[int, ...]:
-    """Sizes of hidden layers.
+def affine() -> Affine:
+    """Shift and positive scale, softly bounded."""
+    return Affine(jnp.zeros(()), jnp.ones(()), bound=SCALE_BOUND)
+
+
+def quick(bijection: AbstractBijection, natural: str, fast: str) -> AbstractBijection:
+    """A map whose quick direction is the one asked for: the map itself, or its inverse.
+
+    Arguments:
+        bijection: the map.
+        natural: "density" if its quick direction is data to noise, "sampling" if noise to data.
+        fast: the one asked for.
 
     Raises:
-        ValueError: they are not a sequence of whole numbers of at least 1.
+        ValueError: `fast` is neither.
     """
-    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not all(is_whole(size, 1) for size in sizes):
-        raise ValueError(f"{name} must be a sequence of whole numbers of at least 1, such as (64, 64); got {sizes!r}")
-    return tuple(int(size) for size in sizes)
-
-
-def is_whole(value: Any, least: int) -> bool:
-    """Whether a value is a whole number, and no truth value, of at least so much."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
+    check_choice("fast", fast, ("density", "sampling"))
+    return bijection if fast == natural else Invert(bijection)
