@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -31,14 +32,21 @@ class Worker:
         side: which of its sides.
         python: the interpreter of the side's environment.
         quick: small blocks.
+        root: the checkout whose package and benchmarks run.
     """
 
-    def __init__(self, module: str, task: Task, side: Side, python: Path, quick: bool):
+    def __init__(self, module: str, task: Task, side: Side, python: Path, quick: bool, root: Path = ROOT):
         self.name = f"{task.name}/{side.name}"
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
         command = [str(python), "-m", "benchmarks.worker", module, task.name, side.name, "quick" if quick else "full"]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+            command,
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root / "src")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
         )
         self.ready = self._read()
 

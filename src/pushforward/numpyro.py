@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import equinox as eqx
@@ -81,7 +82,7 @@ def as_log_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tupl
         joint: Array = joint_log_density(seeded, args, kwargs, latent)[0]
         return joint
 
-    log_density.__name__ = getattr(model, "__name__", "model")
+    log_density.__name__ = model.__name__ if isinstance(model, FunctionType) else "model"
     return log_density, Support(int(ends[-1]), constrain, None)
 
 

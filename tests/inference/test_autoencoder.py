@@ -107,9 +107,9 @@ def test_a_plain_autoencoder_reconstructs_and_has_no_bound() -> None:
 
 def test_unknown_names_and_wrong_sizes_are_refused() -> None:
     key = jax.random.key(0)
-    with pytest.raises(ValueError, match="unknown posterior 'glow'; choose one of"):
+    with pytest.raises(ValueError, match="posterior must be one of 'none', .*; got 'glow'"):
         pf.vae(key, DIM, posterior="glow")
-    with pytest.raises(ValueError, match="unknown likelihood 'poisson'; choose one of"):
+    with pytest.raises(ValueError, match="likelihood must be one of .*; got 'poisson'"):
         pf.vae(key, DIM, likelihood="poisson")
     with pytest.raises(ValueError, match="'none' has no flow; leave out n_layers"):
         pf.vae(key, DIM, posterior="none", n_layers=3)
@@ -143,7 +143,7 @@ def test_bad_tables_are_refused(X: Any, message: str) -> None:
 
 def test_bad_settings_are_refused() -> None:
     model = pf.vae(jax.random.key(0), DIM, posterior="none", **SIZES)
-    with pytest.raises(ValueError, match="anneal_steps must be positive and finite, or None; got 0.0"):
+    with pytest.raises(ValueError, match="anneal_steps must be positive and finite; got 0.0"):
         pf.fit_vae(model, table(10), key=jax.random.key(1), anneal_steps=0.0)
     with pytest.raises(ValueError, match="n_samples must be a whole number of at least 1; got 0"):
         pf.fit_vae(model, table(10), key=jax.random.key(1), n_samples=0)

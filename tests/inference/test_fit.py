@@ -151,8 +151,8 @@ def test_outside_the_support_the_density_is_zero() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"effort": 5}, "effort must be one of 1 to 4; got 5"),
-        ({"n_components": 0}, "n_components must be a whole number, at least 1; got 0"),
+        ({"effort": 5}, "effort must be a whole number of at least 1 and at most 4; got 5"),
+        ({"n_components": 0}, "n_components must be a whole number of at least 1; got 0"),
         ({"flow": "realnvp"}, "unknown flow 'realnvp'"),
         ({"flow": lambda key, size: None}, "Pushforward of shape \\(2,\\) without condition; it gave NoneType"),
     ],

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array
 
 from pushforward import flows
 from pushforward.bijections import AbstractBijection, Amortized, Chain, Scale, Shift
-from pushforward.checks import check_sizes, is_whole
+from pushforward.checks import check_choice, check_positive, check_sizes, check_whole
 from pushforward.distributions import (
     AbstractLikelihood,
     Autoencoder,
@@ -92,15 +92,11 @@ def vae(
         >>> model.decode(model.encode(jax.numpy.ones(6))).shape
         (6,)
     """
-    for name, value in (("dim", dim), ("latent_dim", latent_dim)):
-        if not is_whole(value, 1):
-            raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}")
+    dim, latent_dim = check_whole("dim", dim, 1), check_whole("latent_dim", latent_dim, 1)
     sizes = check_sizes("hidden_sizes", hidden_sizes)
     if not sizes:
         raise ValueError("hidden_sizes must name at least one layer, such as (300, 300)")
-    names = [*WITHOUT_FLOW, *POSTERIORS]
-    if posterior not in names:
-        raise ValueError(f"unknown posterior {posterior!r}; choose one of {names}")
+    check_choice("posterior", posterior, [*WITHOUT_FLOW, *POSTERIORS])
     if posterior in WITHOUT_FLOW and (n_layers is not None or flow_options):
         raise ValueError(f"the posterior {posterior!r} has no flow; leave out n_layers and flow_options")
     key_encoder, key_decoder, key_moments, key_flow = jax.random.split(key, 4)
@@ -139,8 +135,7 @@ def _posterior(
 
 
 def _likelihood(name: str, dim: int, scale: float) -> AbstractLikelihood:
-    if name not in LIKELIHOODS:
-        raise ValueError(f"unknown likelihood {name!r}; choose one of {list(LIKELIHOODS)}")
+    check_choice("likelihood", name, LIKELIHOODS)
     if name == "bernoulli":
         return BernoulliLikelihood(dim)
     return GaussianLikelihood(jnp.full(() if name == "gaussian" else (dim,), scale), dim)
@@ -190,12 +185,9 @@ def fit_vae(
     """
     if not isinstance(model, Autoencoder):
         raise ValueError(f"model must be an Autoencoder, as pushforward.vae makes; got a {type(model).__name__}")
-    if not is_whole(n_samples, 1):
-        raise ValueError(f"n_samples must be a whole number of at least 1; got {n_samples!r}")
-    if anneal_steps is not None and not (
-        isinstance(anneal_steps, int | float | np.number) and 0 < anneal_steps < np.inf
-    ):
-        raise ValueError(f"anneal_steps must be positive and finite, or None; got {anneal_steps!r}")
+    check_whole("n_samples", n_samples, 1)
+    if anneal_steps is not None:
+        check_positive("anneal_steps", anneal_steps)
     rows = make_rows(_table("X", X, model))
     held_out = None if validation is None else make_rows(_table("validation", validation, model))
     steps: Array | None = None if anneal_steps is None else jnp.asarray(anneal_steps, jnp.result_type(float))

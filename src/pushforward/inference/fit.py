@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.checks import is_whole
+from pushforward.checks import check_whole
 from pushforward.distributions import AbstractDistribution
 from pushforward.inference.families import Recipe, check_flow, family, inverse_is_quick
 from pushforward.inference.posterior import Diagnosis, FlowPosterior, PosteriorWarning, diagnose
@@ -84,10 +84,7 @@ def fit_posterior(
         2.0
     """
     began = time.monotonic()
-    if not is_whole(effort, 1) or effort > len(BUDGETS):
-        raise ValueError(f"effort must be one of 1 to {len(BUDGETS)}; got {effort!r}")
-    if not is_whole(n_components, 1):
-        raise ValueError(f"n_components must be a whole number, at least 1; got {n_components!r}")
+    effort, n_components = check_whole("effort", effort, 1, len(BUDGETS)), check_whole("n_components", n_components, 1)
     check_flow(flow)
     target, budget = as_target(log_density, support), BUDGETS[effort - 1]
     with target.precision():

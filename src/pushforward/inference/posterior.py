@@ -253,7 +253,7 @@ def _log_probs(flow: AbstractDistribution, target: Target, values: Any) -> Array
             (jnp.abs(a - b) <= close * (1 + jnp.abs(a))).all()
             for a, b in zip(jax.tree.leaves(value), jax.tree.leaves(back), strict=True)
         ]
-        found = flow._log_prob(u) - log_det
+        found = flow.log_weight(u, None) - log_det
         inside = jnp.isfinite(u).all() & jnp.stack(same).all() & ~jnp.isnan(found)
         return jnp.where(inside, found, -jnp.inf)
 

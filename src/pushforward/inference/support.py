@@ -163,7 +163,7 @@ def _described(name: str, described: Any) -> tuple[Any, tuple[int, ...]]:
         raise ValueError(f"{name!r}: the shape must be a whole number or a tuple of them; got {shape!r}")
     if isinstance(constraint, str):
         constraint = _constraint(name, constraint)
-    bounds = [getattr(constraint, end, None) for end in ("lower_bound", "upper_bound")]
+    bounds = [vars(constraint)[end] for end in ("lower_bound", "upper_bound") if end in vars(constraint)]
     known = [np.asarray(bound) for bound in bounds if bound is not None]
     if not all(np.isfinite(bound).all() for bound in known) or (len(known) == 2 and not (known[0] < known[1]).all()):
         raise ValueError(f"{name!r}: bounds must be finite, and the lower one below the upper one; got {bounds}")

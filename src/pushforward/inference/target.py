@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import equinox as eqx
@@ -71,16 +72,19 @@ def as_target(log_density: Callable[[Any], Array], support: Any) -> Target:
             found = _traced(target)
         except TypeError:
             raise error from None  # it is not about precision
-    shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
-    if shape != () or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(
-            f"{_name(log_density)} must give a real scalar; got shape {shape} of {dtype}; sum over observations"
-        )
+    if not _is_array(found) or found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
+        got = f"shape {found.shape} of {found.dtype}" if _is_array(found) else repr(found)
+        raise ValueError(f"{_name(log_density)} must give a real scalar; got {got}; sum over observations")
     return target
 
 
+def _is_array(traced: Any) -> bool:
+    """Whether something that was traced is an array."""
+    return isinstance(traced, jax.ShapeDtypeStruct)
+
+
 def _name(log_density: Callable[[Any], Array]) -> str:
-    return getattr(log_density, "__name__", repr(log_density))
+    return log_density.__name__ if isinstance(log_density, FunctionType) else repr(log_density)
 
 
 def _hashable(log_density: Callable[[Any], Array]) -> Callable[[Any], Array]:
@@ -102,7 +106,7 @@ def _traced(target: Target) -> Any:
     with target.precision():
         try:
             made = eqx.filter_eval_shape(target.support.constrain, jnp.zeros(target.size))
-            if not isinstance(made, tuple) or len(made) != 2 or getattr(made[1], "shape", None) != ():
+            if not isinstance(made, tuple) or len(made) != 2 or not _is_array(made[1]) or made[1].shape != ():
                 raise ValueError(
                     "the function of the support must give two things, the values and its log-determinant, a scalar; "
                     f"got {made}"
