@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         objectives,
         plots,
         training,
+        trees,
     )
     from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
     from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior, fit_vae, vae
@@ -46,6 +47,7 @@ __all__ = [
     "plots",
     "save",
     "training",
+    "trees",
     "vae",
 ]
 

@@ -21,7 +21,7 @@ from numpyro.infer.autoguide import AutoContinuous
 from numpyro.infer.util import log_density as joint_log_density
 
 from pushforward import trees
-from pushforward.bijections import AbstractBijection, Affine
+from pushforward.bijections import AbstractMap, Affine, require_bijection
 from pushforward.distributions import AbstractDistribution, Pushforward
 from pushforward.inference.families import GAUSSIANS, Recipe, check_flow, draw, inverse_is_quick
 from pushforward.inference.support import Support
@@ -128,7 +128,8 @@ class FlowTransform(dist.transforms.Transform):
     domain = constraints.real_vector
     codomain = constraints.real_vector
 
-    def __init__(self, bijection: AbstractBijection):
+    def __init__(self, bijection: AbstractMap):
+        require_bijection(bijection, "the map of a FlowTransform")
         if len(bijection.shape) != 1 or bijection.cond_shape is not None:
             raise ValueError(f"NumPyro takes maps of vectors without condition; this one has shape {bijection.shape}")
         self.bijection = bijection

@@ -15,26 +15,68 @@ from jaxtyping import Array, Float
 T = TypeVar("T")
 
 
+class AbstractModel(eqx.Module):
+    """What trains: a module whose floating arrays outside `Frozen` a loss is minimised over."""
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether a part of it reads parameters off data, so that a loss has to calibrate it."""
+        return False
+
+
 class Frozen(eqx.Module, Generic[T]):
     """A value that is part of a model but must not train: masks, orders, signs, statistics.
 
+    Read it as `value`, through which no gradient reaches its arrays: in any training loop that of a frozen leaf is
+    exactly zero. What decays weights besides wants `trainable` as its mask. `equinox.tree_at` replaces `content`.
+
     Arguments:
-        value: any pytree of arrays.
+        content: any pytree of arrays.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> from pushforward.trees import Frozen, partition
-        >>> trainable, rest = partition({"w": jnp.ones(2), "mask": Frozen(jnp.ones(2))})
-        >>> trainable["mask"] is None
-        True
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.trees import Frozen
+        >>> jax.grad(lambda held: (2 * held.value).sum())(Frozen(jnp.ones(2))).content.tolist()
+        [0.0, 0.0]
     """
 
-    value: T
+    content: T
+
+    @property
+    def value(self) -> T:
+        """The content, its floating arrays without gradients."""
+        return stop_gradient(self.content)
 
 
 def is_frozen(node: Any) -> bool:
     """Whether `node` is wrapped as frozen."""
     return isinstance(node, Frozen)
+
+
+def trainable(tree: T) -> T:
+    """Which leaves of a model train: True at floating arrays outside `Frozen`, False at all others.
+
+    It is a filter for `equinox.partition`, and a mask for what optax applies to some leaves only, such as the weight
+    decay of `optax.adamw(1e-3, mask=trainable)`.
+
+    Arguments:
+        tree: a model, or what `equinox.filter` leaves of it.
+
+    Returns:
+        A tree of the same structure.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.trees import Frozen, trainable
+        >>> trainable({"w": jnp.ones(2), "mask": Frozen(jnp.ones(2))})
+        {'mask': Frozen(content=False), 'w': True}
+    """
+
+    def marked(node: Any) -> Any:
+        return jax.tree.map(lambda _: False, node) if is_frozen(node) else eqx.is_inexact_array(node)
+
+    marks: T = jax.tree.map(marked, tree, is_leaf=is_frozen)
+    return marks
 
 
 def partition(tree: T, where: Callable[[T], Any] | None = None) -> tuple[T, T]:

@@ -1,7 +1,7 @@
 """Invertible maps x = f(z) that keep track of volume, one family a file."""
 
 from pushforward.bijections.act_norm import ActNorm
-from pushforward.bijections.affine import Affine, Gated, Scale, Shift
+from pushforward.bijections.affine import Affine, Gated, Scale, Shift, affine_transformer
 from pushforward.bijections.amortized import Amortized
 from pushforward.bijections.autoregressive import MaskedAutoregressive, shuffle_orders
 from pushforward.bijections.base import (
@@ -12,6 +12,7 @@ from pushforward.bijections.base import (
     Identity,
     InexactError,
     SolveError,
+    require_bijection,
 )
 from pushforward.bijections.batch_norm import BatchNorm
 from pushforward.bijections.block_autoregressive import BlockAutoregressive
@@ -20,7 +21,7 @@ from pushforward.bijections.circular import CircularShift
 from pushforward.bijections.compose import Chain, Invert, Scan
 from pushforward.bijections.conditional_coupling import ConditionalCoupling
 from pushforward.bijections.continuous import Continuous
-from pushforward.bijections.coupling import Coupling
+from pushforward.bijections.coupling import Coupling, coupling_masks, stacked_couplings
 from pushforward.bijections.deep_sigmoid import DeepSigmoid
 from pushforward.bijections.dequantise import Dequantise
 from pushforward.bijections.elementwise import Exp, Gumbel, PReLU, Sigmoid, Softplus, Tanh
@@ -28,8 +29,10 @@ from pushforward.bijections.householder import Householder, Orthogonal
 from pushforward.bijections.indexed import Indexed
 from pushforward.bijections.linear import PLU, Dense, LowRank, Triangular
 from pushforward.bijections.linear_iaf import ConvexCombination, LinearIAF
+from pushforward.bijections.parts import Concatenate, Vmap, split
 from pushforward.bijections.permute import Permute
 from pushforward.bijections.planar import Planar, Radial
+from pushforward.bijections.reshape import Reshape
 from pushforward.bijections.residual import Residual
 from pushforward.bijections.sequential import AbstractSequential
 from pushforward.bijections.spline import RationalQuadraticSpline
@@ -50,6 +53,7 @@ __all__ = [
     "Bounded",
     "Chain",
     "CircularShift",
+    "Concatenate",
     "ConditionalCoupling",
     "Continuous",
     "ConvexCombination",
@@ -76,6 +80,7 @@ __all__ = [
     "Planar",
     "Radial",
     "RationalQuadraticSpline",
+    "Reshape",
     "Residual",
     "Scale",
     "Scan",
@@ -87,5 +92,11 @@ __all__ = [
     "Tanh",
     "TemporalAutoregressive",
     "Triangular",
+    "Vmap",
+    "affine_transformer",
+    "coupling_masks",
+    "require_bijection",
     "shuffle_orders",
+    "split",
+    "stacked_couplings",
 ]

@@ -68,7 +68,7 @@ class ActNorm(AbstractDataMap):
         """The identity, until a batch is seen."""
         channels = tuple(shape)[-1:]
         made = cls(jnp.zeros(channels), jnp.ones(channels), shape)
-        unseen: ActNorm = eqx.tree_at(lambda a: a.started.value, made, jnp.zeros((), bool))
+        unseen: ActNorm = eqx.tree_at(lambda a: a.started.content, made, jnp.zeros((), bool))
         return unseen
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
@@ -87,7 +87,7 @@ class ActNorm(AbstractDataMap):
         weights: Array | None = None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[ActNorm, Array, Array]:
-        """Take shift and scale from the first batch; see `AbstractBijection.calibrate`."""
+        """Take shift and scale from the first batch; see `AbstractMap.calibrate`."""
         mean, variance = weighted_moments(x, weights, n_kept=self.shift.ndim)
         found = (mean, jnp.log(jnp.maximum(jnp.sqrt(variance), LEAST_SCALE)))
         seen = jnp.asarray(True) if weights is None else (weights > 0).any()
@@ -96,7 +96,7 @@ class ActNorm(AbstractDataMap):
             lambda own, new: jnp.where(starts, new, own), (self.shift, self.log_scale), found
         )
         calibrated = eqx.tree_at(
-            lambda a: (a.shift, a.log_scale, a.started.value), self, (shift, log_scale, self.started.value | seen)
+            lambda a: (a.shift, a.log_scale, a.started.content), self, (shift, log_scale, self.started.value | seen)
         )
         z, log_det = jax.vmap(calibrated.inverse_and_log_det)(x)
         return calibrated, z, log_det

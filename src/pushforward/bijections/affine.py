@@ -14,6 +14,8 @@ from pushforward.bijections.base import AbstractBijection
 from pushforward.checks import floating, is_concrete, require
 from pushforward.trees import Frozen
 
+SCALE_BOUND = 3.0  # soft bound on the log-scales of affine transformers: e^±3 a layer
+
 
 class Shift(AbstractBijection):
     """x = z + shift; volume preserving, in closed form both ways (NICE's transformer, Dinh et al. 2015).
@@ -161,6 +163,11 @@ class Affine(AbstractBijection):
 
 
 MIN_GATE = 1e-3  # so that a gate never closes, and every point has an inverse
+
+
+def affine_transformer() -> Affine:
+    """Shift and positive scale of one number, softly bounded: the usual transformer of couplings and their like."""
+    return Affine(jnp.zeros(()), jnp.ones(()), bound=SCALE_BOUND)
 
 
 class Gated(AbstractBijection):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pushforward import trees
-from pushforward.bijections.base import AbstractBijection
+from pushforward.bijections.base import AbstractBijection, AbstractMap, require_bijection, require_no_statistics
 
 
 class Amortized(AbstractBijection):
@@ -19,13 +19,14 @@ class Amortized(AbstractBijection):
     for each condition; both directions then cost what the inner map's cost (Rezende & Mohamed 2015, section 4).
 
     Arguments:
-        bijection: the inner map, with P trainable numbers.
+        bijection: the inner map, with P trainable numbers, none of which it reads off data.
         network: from a condition, made flat, to P numbers, added to the trainable leaves in the order of the pytree.
         cond_shape: shape of the condition.
 
     Raises:
-        ValueError: the map has nothing to train, the network's output has another shape, or the inner map's condition
-            has another shape.
+        ValueError: the map has nothing to train or reads data, the network's output has another shape, or the inner
+            map's condition has another shape.
+        InexactError: the inner map's log-determinant is not exact.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -38,12 +39,14 @@ class Amortized(AbstractBijection):
         (2,)
     """
 
-    bijection: AbstractBijection
+    bijection: AbstractMap
     network: Callable[[Array], Array]
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, bijection: AbstractBijection, network: Callable[[Array], Array], cond_shape: Sequence[int]):
+    def __init__(self, bijection: AbstractMap, network: Callable[[Array], Array], cond_shape: Sequence[int]):
+        require_bijection(bijection, "the map of an Amortized")
+        require_no_statistics(bijection, "Amortized")
         n_params = trees.n_parameters(bijection)
         if not n_params:
             raise ValueError(f"{type(bijection).__name__} has no trainable numbers for a network to give")
@@ -55,7 +58,11 @@ class Amortized(AbstractBijection):
             raise ValueError(f"the network gives shape {found}; the map's trainable numbers ask for ({n_params},)")
         self.bijection, self.network = bijection, network
 
-    def _inner(self, condition: Array | None) -> tuple[AbstractBijection, Array | None]:
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return self.bijection.noise_shape
+
+    def _inner(self, condition: Array | None) -> tuple[AbstractMap, Array | None]:
         if condition is None:
             raise ValueError(f"this map needs a condition of shape {self.cond_shape}; got none")
         inner = trees.offset(self.bijection, self.network(condition.reshape(-1)))

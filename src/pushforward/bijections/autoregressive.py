@@ -12,7 +12,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections.base import AbstractBijection
+from pushforward.bijections.base import AbstractMap, require_transformer
 from pushforward.bijections.coupling import transform_each
 from pushforward.bijections.permute import take
 from pushforward.bijections.sequential import AbstractSequential, sequential
@@ -50,13 +50,12 @@ class MaskedAutoregressive(AbstractSequential):
     """
 
     network: MADE
-    transformer: Frozen[AbstractBijection]
+    transformer: Frozen[AbstractMap]
     order: Frozen[Array]
     inverse_order: Frozen[Array]
 
-    def __init__(self, network: MADE, transformer: AbstractBijection, order: Any = None):
-        if transformer.shape != ():
-            raise ValueError(f"transformer must be a scalar bijection, of shape (); got shape {transformer.shape}")
+    def __init__(self, network: MADE, transformer: AbstractMap, order: Any = None):
+        require_transformer(transformer)
         n_params = trees.n_parameters(transformer)
         if n_params != network.n_params:
             raise ValueError(
@@ -151,7 +150,9 @@ def reordered(layer: MaskedAutoregressive, order: Array) -> MaskedAutoregressive
     )
     inverse = jnp.zeros(dim, jnp.int32).at[order].set(jnp.arange(dim, dtype=jnp.int32))
     new: MaskedAutoregressive = eqx.tree_at(
-        lambda a: (a.network, a.order.value, a.inverse_order.value), layer, (moved, order.astype(jnp.int32), inverse)
+        lambda a: (a.network, a.order.content, a.inverse_order.content),
+        layer,
+        (moved, order.astype(jnp.int32), inverse),
     )
     return new
 

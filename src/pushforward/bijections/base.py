@@ -28,10 +28,12 @@ class SolveError(ArithmeticError):
 class AbstractMap(eqx.Module):
     """A layer between noise z and data x of one point, that keeps track of volume and of numbers it draws itself.
 
-    A subclass guarantees: `shape`, the event shape of z and of x; `cond_shape`, the shape of its condition, or None if
-    it takes none; `inexactness`; and the two directions. With (z, w) from `inverse_and_log_weight`, log p(x) is
-    log p(z) + w: exactly for a bijection, whose w is its log-determinant; in the mean of exp for a layer with auxiliary
-    noise; in the mean for an estimated log-determinant. Points have no batch axes: `jax.vmap` supplies them.
+    A subclass guarantees: `shape`, the event shape of x; `noise_shape`, that of z, a property that is `shape` unless it
+    says otherwise; `cond_shape`, the shape of its condition, or None if it takes none; `inexactness`; and the two
+    directions. Where `inexactness` is empty, it gives log-determinants too. With (z, w) from `inverse_and_log_weight`,
+    log p(x) is log p(z) + w: exactly for a bijection, whose w is its log-determinant; in the mean of exp for a layer
+    with auxiliary noise; in the mean for an estimated log-determinant. Points have no batch axes: `jax.vmap` supplies
+    them.
     """
 
     if TYPE_CHECKING:  # equinox asks a subclass for fields or properties, which a type checker calls a property
@@ -47,9 +49,14 @@ class AbstractMap(eqx.Module):
         cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
 
     def __check_init__(self) -> None:
-        shape = self.shape
-        if not isinstance(shape, tuple) or not all(isinstance(n, int | np.integer) and n >= 0 for n in shape):
-            raise ValueError(f"shape must be a tuple of whole numbers, () for a scalar; got {shape!r}")
+        for name, shape in (("shape", self.shape), ("noise_shape", self.noise_shape)):
+            if not isinstance(shape, tuple) or not all(isinstance(n, int | np.integer) and n >= 0 for n in shape):
+                raise ValueError(f"{name} must be a tuple of whole numbers, () for a scalar; got {shape!r}")
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """The event shape of z: that of x, but for maps that change it."""
+        return self.shape
 
     # whether forward takes D steps one after the other: a Scan then scans its layers instead of unrolling them
     forward_is_sequential: ClassVar[bool] = False
@@ -71,7 +78,7 @@ class AbstractMap(eqx.Module):
         """Noise to data, with w such that log p(z) - w stands for log p(x).
 
         Arguments:
-            z: floating, shape `shape`.
+            z: floating, shape `noise_shape`.
             key: a JAX random key; None will do for an exact map.
             condition: floating, shape `cond_shape`, or None.
 
@@ -91,22 +98,22 @@ class AbstractMap(eqx.Module):
             condition: floating, shape `cond_shape`, or None.
 
         Returns:
-            z of shape `shape` and w, a scalar.
+            z of shape `noise_shape` and w, a scalar.
         """
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        """Noise to data, with log|det df/dz|, which only a bijection has.
+        """Noise to data, with log|det df/dz|, which only an exact map has.
 
         Raises:
-            InexactError: this is no bijection.
+            InexactError: this map is not exact.
         """
         raise InexactError(f"{type(self).__name__} draws numbers of its own, so it has no log-determinant; {KEYED}")
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        """Data to noise, with log|det df⁻¹/dx|, which only a bijection has.
+        """Data to noise, with log|det df⁻¹/dx|, which only an exact map has.
 
         Raises:
-            InexactError: this is no bijection.
+            InexactError: this map is not exact.
         """
         raise InexactError(f"{type(self).__name__} draws numbers of its own, so it has no log-determinant; {KEYED}")
 
@@ -148,7 +155,7 @@ class AbstractMap(eqx.Module):
             key: a JAX random key; None will do for an exact map.
 
         Returns:
-            The calibrated map, z of shape (n, *shape), and the log-weights of the inverse, shape (n,).
+            The calibrated map, z of shape (n, *noise_shape), and the log-weights of the inverse, shape (n,).
         """
         return self, *self.inverse_batch(x, key, condition)
 
@@ -160,10 +167,11 @@ class AbstractMap(eqx.Module):
 
 
 class AbstractBijection(AbstractMap):
-    """An invertible map x = f(z) of one point, from noise z to data x, that keeps track of volume.
+    """An invertible map x = f(z) of one point, from noise z to data x, with an exact log-determinant.
 
     A subclass guarantees `shape`, `cond_shape` and the two directions, exact inverses of each other. Every other method
-    is derived.
+    is derived. Maps of maps are none, as they are exact only where their parts are: `require_bijection` asks what a
+    map says of itself.
     """
 
     @abc.abstractmethod
@@ -171,7 +179,7 @@ class AbstractBijection(AbstractMap):
         """Noise to data, with log|det df/dz|.
 
         Arguments:
-            z: floating, shape `shape`.
+            z: floating, shape `noise_shape`.
             condition: floating, shape `cond_shape`, or None.
 
         Returns:
@@ -187,7 +195,7 @@ class AbstractBijection(AbstractMap):
             condition: floating, shape `cond_shape`, or None.
 
         Returns:
-            z of shape `shape` and the log-determinant, a scalar.
+            z of shape `noise_shape` and the log-determinant, a scalar.
         """
 
     @property
@@ -219,13 +227,64 @@ def over_batch(direction: Any, points: Array, key: PRNGKeyArray | None, conditio
 
 
 def require_map(value: Any) -> None:
-    """Refuse what is neither a bijection nor a layer like one.
+    """Refuse what is no map.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none.
     """
     if not isinstance(value, AbstractMap):
         raise ValueError(f"expected a bijection; got {value!r}")
+
+
+def require_bijection(value: Any, what: str) -> None:
+    """Refuse what is no map with an exact log-determinant.
+
+    Arguments:
+        value: what should be one.
+        what: its name, for the message.
+
+    Raises:
+        ValueError: it is no map.
+        InexactError: its log-determinant is an estimate, or it draws numbers of its own.
+    """
+    if not isinstance(value, AbstractMap):
+        raise ValueError(f"{what} must be a bijection; got {value!r}")
+    if value.inexactness:
+        raise InexactError(
+            f"{what} must be a bijection with an exact log-determinant; that of this {type(value).__name__} is known "
+            f'through estimates ({value.exactness}); take a map of exactness "exact"'
+        )
+
+
+def require_transformer(value: Any) -> None:
+    """Refuse what is no scalar bijection.
+
+    Raises:
+        ValueError: it is no map, or not scalar.
+        InexactError: its log-determinant is not exact.
+    """
+    require_bijection(value, "transformer")
+    if value.shape != () or value.noise_shape != ():
+        raise ValueError(f"transformer must be a scalar bijection, of shape (); got shape {value.shape}")
+
+
+def require_no_statistics(value: AbstractMap, outer: str) -> None:
+    """Refuse a map that reads parameters off data inside one that cannot let it.
+
+    Arguments:
+        value: the inner map.
+        outer: what is around it, for the message.
+
+    Raises:
+        ValueError: a part of the map reads data.
+    """
+    if value.reads_data:
+        nodes = jax.tree.leaves(value, is_leaf=lambda n: isinstance(n, AbstractDataMap | Fixed))
+        names = sorted({type(node).__name__ for node in nodes if isinstance(node, AbstractDataMap)})
+        raise ValueError(
+            f"{outer} cannot calibrate the map inside it, so {', '.join(names)} would keep the numbers it has now; "
+            f"keep them on purpose, as {outer}(Fixed(...)), or put the map outside"
+        )
 
 
 def merge_cond_shapes(bijections: Sequence[AbstractMap]) -> tuple[int, ...] | None:
@@ -263,13 +322,13 @@ class Identity(AbstractBijection):
         return x, jnp.zeros((), x.dtype)
 
 
-class Fixed(AbstractBijection):
+class Fixed(AbstractMap):
     """A map whose statistics stay as they are: `calibrate` reads nothing.
 
     Each direction costs what the inner map's does.
 
     Arguments:
-        bijection: any bijection, mostly one that reads parameters off data.
+        bijection: any map, mostly one that reads parameters off data.
 
     Example:
         >>> import jax.numpy as jnp
@@ -283,6 +342,10 @@ class Fixed(AbstractBijection):
     @property
     def shape(self) -> tuple[int, ...]:
         return self.bijection.shape
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return self.bijection.noise_shape
 
     @property
     def cond_shape(self) -> tuple[int, ...] | None:

@@ -75,12 +75,12 @@ class BatchNorm(AbstractDataMap):
         weights: Array | None = None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[BatchNorm, Array, Array]:
-        """Take mean and variance from a batch; see `AbstractBijection.calibrate`.
+        """Take mean and variance from a batch; see `AbstractMap.calibrate`.
 
         A batch whose weights are all zero leaves mean 0 and variance 0.
         """
         mean, variance = weighted_moments(x, weights, n_kept=len(self.shape))
-        calibrated = eqx.tree_at(lambda b: (b.mean.value, b.variance.value), self, (mean, variance))
+        calibrated = eqx.tree_at(lambda b: (b.mean.content, b.variance.content), self, (mean, variance))
         spread = variance + self.epsilon
         log_det = jnp.broadcast_to(-jnp.log(spread).sum() / 2, x.shape[:1])
         return calibrated, (x - mean) / jnp.sqrt(spread), log_det

@@ -1,6 +1,7 @@
 """Maps that combine maps: Chain, Scan, Invert."""
 
 import abc
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -11,10 +12,10 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import (
-    AbstractBijection,
     AbstractMap,
     merge_cond_shapes,
     require_map,
+    require_no_statistics,
 )
 
 UNROLL = 8  # stacks up to this depth are unrolled: faster steps, and compile time is still bounded
@@ -28,8 +29,8 @@ def split_key(key: PRNGKeyArray | None, n: int) -> Any:
     return None if key is None else jax.random.split(key, n)
 
 
-class AbstractComposition(AbstractBijection):
-    """Maps one after the other: a bijection with log-determinants where all parts are bijections.
+class AbstractComposition(AbstractMap):
+    """A map made of maps whose log-weights add, with log-determinants where all parts are exact.
 
     A subclass guarantees `_parts`, what `calibrate` replaces, and `_through`.
     """
@@ -101,10 +102,10 @@ class Chain(AbstractComposition):
     Both directions cost the sum of the parts' costs.
 
     Arguments:
-        bijections: the maps in forward order, first f_1; all of one event shape.
+        bijections: the maps in forward order, first f_1; each makes what the next one takes.
 
     Raises:
-        ValueError: no map is given, or event or condition shapes disagree.
+        ValueError: no map is given, or event shapes of neighbours or condition shapes disagree.
 
     Example:
         >>> import jax.numpy as jnp
@@ -122,15 +123,22 @@ class Chain(AbstractComposition):
             raise ValueError("a Chain needs at least one bijection; use Identity(shape) for the empty chain")
         for bijection in bijections:
             require_map(bijection)
-        shapes = [b.shape for b in bijections]
-        if len(set(shapes)) > 1:
-            raise ValueError(f"the maps of a Chain must share one event shape; got {shapes}")
+        for i, (first, second) in enumerate(itertools.pairwise(bijections)):
+            if first.shape != second.noise_shape:
+                raise ValueError(
+                    f"maps {i} and {i + 1} of the Chain do not fit: {type(first).__name__} makes event shape "
+                    f"{first.shape}, {type(second).__name__} takes {second.noise_shape}"
+                )
         merge_cond_shapes(bijections)
         self.bijections = bijections
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.bijections[0].shape
+        return self.bijections[-1].shape
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return self.bijections[0].noise_shape
 
     @property
     def cond_shape(self) -> tuple[int, ...] | None:
@@ -145,7 +153,8 @@ class Chain(AbstractComposition):
 
     def _through(self, x: Array, key: PRNGKeyArray | None, step: Step, reverse: bool) -> tuple[Any, Array, Array]:
         n = len(self.bijections)
-        total, keys = jnp.zeros(x.shape[: x.ndim - len(self.shape)], x.dtype), split_key(key, n)
+        event = self.shape if reverse else self.noise_shape
+        total, keys = jnp.zeros(x.shape[: x.ndim - len(event)], x.dtype), split_key(key, n)
         found: dict[int, Any] = {}
         for i in reversed(range(n)) if reverse else range(n):
             found[i], x, log_weight = step(self.bijections[i], x, None if keys is None else keys[i])
@@ -159,11 +168,11 @@ class Scan(AbstractComposition):
     Compile time does not grow with depth beyond a short unrolled stack.
 
     Arguments:
-        layers: one bijection whose array leaves carry a first axis of length L, first layer f_1;
-            `trees.stack` or `eqx.filter_vmap` of a constructor makes it.
+        layers: one map, of one event shape for noise and data, whose array leaves carry a first axis of length L, first
+            layer f_1; `trees.stack` or `eqx.filter_vmap` of a constructor makes it.
 
     Raises:
-        ValueError: the array leaves do not share their first axis.
+        ValueError: the array leaves do not share their first axis, or the layers change the event shape.
 
     Example:
         >>> import jax.numpy as jnp
@@ -177,6 +186,12 @@ class Scan(AbstractComposition):
     layers: AbstractMap
 
     def __init__(self, layers: AbstractMap):
+        require_map(layers)
+        if layers.noise_shape != layers.shape:
+            raise ValueError(
+                f"layers of a Scan must take what they make; {type(layers).__name__} takes event shape "
+                f"{layers.noise_shape} and makes {layers.shape}; use a Chain"
+            )
         lengths = {leaf.shape[:1] for leaf in jax.tree.leaves(eqx.filter(layers, eqx.is_array))}
         if len(lengths) != 1 or lengths == {()}:
             raise ValueError(f"the leaves of a Scan must share their first axis; got lengths {sorted(lengths)}")
@@ -226,13 +241,17 @@ class Scan(AbstractComposition):
         return eqx.combine(stacked, static), *carry
 
 
-class Invert(AbstractBijection):
+class Invert(AbstractMap):
     """A map run the other way: its forward is the inner map's inverse.
 
     Each direction costs what the inner map's other direction costs.
 
     Arguments:
-        bijection: any bijection.
+        bijection: any map that reads no parameters off data: those are read on the way from data to noise, which is the
+            inner map's other direction.
+
+    Raises:
+        ValueError: a part of the map reads data and is not `Fixed`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -245,10 +264,15 @@ class Invert(AbstractBijection):
 
     def __init__(self, bijection: AbstractMap):
         require_map(bijection)
+        require_no_statistics(bijection, "Invert")
         self.bijection = bijection
 
     @property
     def shape(self) -> tuple[int, ...]:
+        return self.bijection.noise_shape
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
         return self.bijection.shape
 
     @property

@@ -8,13 +8,13 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections.base import AbstractBijection, AbstractMap, require_map
+from pushforward.bijections.base import AbstractMap, require_map
 from pushforward.checks import check_whole
 
 ENDS = ("first", "last")
 
 
-class ConditionalCoupling(AbstractBijection):
+class ConditionalCoupling(AbstractMap):
     """A coupling layer of any map: the kept coordinates are the condition of a map of the others.
 
     Its log-determinant is the inner map's. Each direction costs what the inner map's does. `Coupling` is the kind whose
@@ -50,10 +50,11 @@ class ConditionalCoupling(AbstractBijection):
         if kept not in ENDS:
             raise ValueError(f"kept must be one of {ENDS}, the end of the vector that is kept; got {kept!r}")
         given = bijection.cond_shape
-        if len(bijection.shape) != 1 or (given is not None and (len(given) != 1 or given[0] < n_kept)):
+        vectors = len(bijection.shape) == 1 and bijection.noise_shape == bijection.shape
+        if not vectors or (given is not None and (len(given) != 1 or given[0] < n_kept)):
             raise ValueError(
                 f"{n_kept} kept numbers need a map of vectors whose condition is a vector of at least as many; "
-                f"got event shape {bijection.shape} and condition shape {given}"
+                f"got a map from {bijection.noise_shape} to {bijection.shape}, with condition shape {given}"
             )
         self.bijection, self.kept = bijection, kept
 

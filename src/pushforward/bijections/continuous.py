@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections.base import AbstractBijection
+from pushforward.bijections.base import AbstractMap
 
 EXACT_UP_TO = 4  # coordinates up to which the trace is taken exactly by default
 MOST_STEPS = 4096
@@ -20,7 +20,7 @@ LOG_DETS = {"exact": frozenset[str](), "unbiased": frozenset({"unbiased"})}
 ADJOINTS = ("checkpointed", "backsolve")
 
 
-class Continuous(AbstractBijection):
+class Continuous(AbstractMap):
     """x = z(1) where dz/dt = v(t, z) and z(0) = z; d log p/dt = −tr ∂v/∂z (Chen et al. 2018; Grathwohl et al. 2019).
 
     Each direction solves the equation by an adaptive Runge-Kutta method of fifth order (Tsitouras) to a tolerance. The

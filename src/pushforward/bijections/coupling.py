@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from pushforward import trees
-from pushforward.bijections.base import AbstractBijection
+from pushforward.bijections.affine import affine_transformer
+from pushforward.bijections.base import AbstractBijection, AbstractMap, require_transformer
 from pushforward.bijections.permute import take
+from pushforward.checks import check_shape, check_sizes
+from pushforward.networks import MLP
 from pushforward.trees import Frozen
 
 BoolArray = NDArray[np.bool_]
@@ -74,8 +77,8 @@ class Coupling(AbstractBijection):
         >>> import jax, jax.numpy as jnp, numpy as np
         >>> from pushforward.bijections import Affine, Coupling
         >>> from pushforward.networks import MLP
-        >>> net = MLP.init(jax.random.key(0), 1, 2, (8,))
-        >>> layer = Coupling(np.array([True, False]), net, Affine(jnp.array(0.0), jnp.array(1.0)))
+        >>> network = MLP.init(jax.random.key(0), 1, 2, (8,))
+        >>> layer = Coupling(np.array([True, False]), network, Affine(jnp.array(0.0), jnp.array(1.0)))
         >>> z = jnp.array([0.5, -1.0])
         >>> bool(jnp.allclose(layer.inverse(layer.forward(z)), z))
         True
@@ -84,7 +87,7 @@ class Coupling(AbstractBijection):
     permutation: Frozen[Array]
     inverse_permutation: Frozen[Array]
     conditioner: Callable[[Array], Array]
-    transformer: Frozen[AbstractBijection]
+    transformer: Frozen[AbstractMap]
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: tuple[int, ...] | None = eqx.field(static=True)
     n_kept: int = eqx.field(static=True)
@@ -93,7 +96,7 @@ class Coupling(AbstractBijection):
         self,
         mask: Any,
         conditioner: Callable[[Array], Array],
-        transformer: AbstractBijection,
+        transformer: AbstractMap,
         cond_dim: int | None = None,
     ):
         mask = np.asarray(mask)
@@ -101,8 +104,7 @@ class Coupling(AbstractBijection):
             raise ValueError(f"mask must be boolean, True where a coordinate is kept; got dtype {mask.dtype}")
         if mask.all():
             raise ValueError(f"mask of shape {mask.shape} keeps every coordinate; at least one must move")
-        if transformer.shape != ():
-            raise ValueError(f"transformer must be a scalar bijection, of shape (); got shape {transformer.shape}")
+        require_transformer(transformer)
         order, inverse = mask_order(mask)
         self.permutation = Frozen(jnp.asarray(order))
         self.inverse_permutation = Frozen(jnp.asarray(inverse))
@@ -111,6 +113,40 @@ class Coupling(AbstractBijection):
         self.shape = mask.shape
         self.cond_shape = None if cond_dim is None else (cond_dim,)
         self.n_kept = int(mask.sum())
+
+    @classmethod
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        shape: tuple[int, ...],
+        mask: Any = "alternating",
+        hidden_sizes: Sequence[int] = (64, 64),
+        transformer: AbstractMap | None = None,
+        cond_dim: int | None = None,
+        activation: str = "silu",
+    ) -> Coupling:
+        """Draw a layer to train, close to what its transformer is alone: the identity for an affine one.
+
+        Arguments:
+            key: a JAX random key.
+            shape: the event shape.
+            mask: a kind of `coupling_masks`, whose first mask is taken; or bool, event shape, True where a coordinate
+                is kept.
+            hidden_sizes: units of the conditioner's hidden layers.
+            transformer: a scalar bijection; None for a shift and a positive scale.
+            cond_dim: size of the condition, or None.
+            activation: of the conditioner, by name.
+        """
+        kept = coupling_masks(mask, check_shape("shape", shape), 1)[0] if isinstance(mask, str) else np.asarray(mask)
+        if kept.shape != shape:
+            raise ValueError(f"mask must have the event shape, {shape}; got shape {kept.shape}")
+        transformer = affine_transformer() if transformer is None else transformer
+        n_kept = int(kept.sum())
+        n_out = (kept.size - n_kept) * trees.n_parameters(transformer)
+        conditioner = MLP.init(
+            key, n_kept + (cond_dim or 0), n_out, check_sizes("hidden_sizes", hidden_sizes), activation
+        )
+        return cls(kept, conditioner, transformer, cond_dim)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self._move(z, condition, "forward_and_log_det")
@@ -135,7 +171,7 @@ def mask_order(mask: BoolArray) -> tuple[np.ndarray, np.ndarray]:
     return order.astype(np.int32), np.argsort(order).astype(np.int32)
 
 
-def transform_each(template: AbstractBijection, params: Array, points: Array, direction: str) -> tuple[Array, Array]:
+def transform_each(template: AbstractMap, params: Array, points: Array, direction: str) -> tuple[Array, Array]:
     """Run one scalar bijection for each coordinate, its parameters offset by a row of `params`.
 
     Arguments:
@@ -151,9 +187,7 @@ def transform_each(template: AbstractBijection, params: Array, points: Array, di
     return moved
 
 
-def stacked_couplings(
-    masks: BoolArray, conditioners: Any, transformer: AbstractBijection, cond_dim: int | None
-) -> Coupling:
+def stacked_couplings(masks: BoolArray, conditioners: Any, transformer: AbstractMap, cond_dim: int | None) -> Coupling:
     """One `Coupling` whose leaves carry a layer axis, for `Scan`.
 
     Arguments:
@@ -165,7 +199,7 @@ def stacked_couplings(
     one = Coupling(masks[0], trees.unstack(conditioners, 0), transformer, cond_dim)
     orders = [mask_order(mask) for mask in masks]
     stacked: Coupling = eqx.tree_at(
-        lambda c: (c.permutation.value, c.inverse_permutation.value, c.conditioner),
+        lambda c: (c.permutation.content, c.inverse_permutation.content, c.conditioner),
         trees.repeat(one, len(masks)),
         (jnp.stack([o for o, _ in orders]), jnp.stack([i for _, i in orders]), conditioners),
     )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.bijections.base import AbstractBijection, AbstractMap
+from pushforward.bijections.base import AbstractMap, require_bijection
 from pushforward.checks import floating, limits, require
 from pushforward.trees import Frozen
 
@@ -32,6 +32,7 @@ class Dequantise(AbstractMap):
 
     Raises:
         ValueError: a step is negative or not finite, or the shapes of `spread` do not fit.
+        InexactError: the log-determinant of `spread` is not exact.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -43,18 +44,20 @@ class Dequantise(AbstractMap):
     """
 
     step: Frozen[Array]
-    spread: AbstractBijection | None
+    spread: AbstractMap | None
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True, default=None)
 
-    def __init__(self, step: Any, spread: AbstractBijection | None = None):
+    def __init__(self, step: Any, spread: AbstractMap | None = None):
         step = floating("step", step)
         require("step", step, lambda s: np.isfinite(s) & (s >= 0), "finite and not negative")
-        if spread is not None and (spread.shape, spread.cond_shape) != (step.shape, step.shape):
-            raise ValueError(
-                f"spread must map shape {step.shape} given a condition of that shape; it maps {spread.shape} given "
-                f"{spread.cond_shape}"
-            )
+        if spread is not None:
+            require_bijection(spread, "spread")
+            if not spread.noise_shape == spread.shape == spread.cond_shape == step.shape:
+                raise ValueError(
+                    f"spread must map shape {step.shape} given a condition of that shape; it maps {spread.noise_shape} "
+                    f"to {spread.shape} given {spread.cond_shape}"
+                )
         self.step, self.spread, self.shape = Frozen(step), spread, step.shape
         self.cond_shape = None
 

@@ -59,10 +59,11 @@ class Indexed(AbstractMap):
         require_map(bijection)
         self.index_dim = check_whole("index_dim", index_dim, 1)
         given = bijection.cond_shape
-        if len(bijection.shape) != 1 or bijection.shape[0] <= index_dim or (given is not None and len(given) != 1):
+        vectors = len(bijection.shape) == 1 and bijection.noise_shape == bijection.shape
+        if not vectors or bijection.shape[0] <= index_dim or (given is not None and len(given) != 1):
             raise ValueError(
                 f"an index of {index_dim} numbers needs a map of vectors of more, whose condition is a vector or none; "
-                f"got event shape {bijection.shape} and condition shape {given}"
+                f"got a map from {bijection.noise_shape} to {bijection.shape}, with condition shape {given}"
             )
         self.posterior, self.bijection = posterior, bijection
         seen = jnp.zeros(self.shape[0] + (given or (0,))[0])

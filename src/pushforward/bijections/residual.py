@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections.base import AbstractBijection
+from pushforward.bijections.base import AbstractMap
 from pushforward.checks import check_whole, limits
 from pushforward.networks import Lipschitz
 
@@ -27,7 +27,7 @@ LOG_DETS = ("exact", "unbiased", "truncated")
 MAKES = {"exact": frozenset[str](), "unbiased": frozenset({"unbiased"}), "truncated": frozenset({"approximate"})}
 
 
-class Residual(AbstractBijection):
+class Residual(AbstractMap):
     """x = z + g(z) for a network g of Lipschitz constant below 1 (Behrmann et al. 2019; Chen et al. 2019).
 
     Forward costs one pass and a log-determinant: of the whole Jacobian ("exact"), of D passes; or from the series

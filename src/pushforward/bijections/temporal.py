@@ -12,8 +12,8 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections.affine import Affine
-from pushforward.bijections.base import AbstractBijection
+from pushforward.bijections.affine import affine_transformer
+from pushforward.bijections.base import AbstractBijection, AbstractMap, require_transformer
 from pushforward.bijections.coupling import transform_each
 from pushforward.networks import MLP
 from pushforward.trees import Frozen
@@ -49,7 +49,7 @@ class TemporalAutoregressive(AbstractBijection):
     forward_is_sequential: ClassVar[bool] = True
 
     conditioner: Callable[[Array], Array]
-    transformer: Frozen[AbstractBijection]
+    transformer: Frozen[AbstractMap]
     shape: tuple[int, ...] = eqx.field(static=True)
     window: int = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
@@ -57,7 +57,7 @@ class TemporalAutoregressive(AbstractBijection):
     def __init__(
         self,
         conditioner: Callable[[Array], Array],
-        transformer: AbstractBijection,
+        transformer: AbstractMap,
         shape: Sequence[int],
         window: int = 1,
     ):
@@ -66,8 +66,7 @@ class TemporalAutoregressive(AbstractBijection):
             raise ValueError(f"shape must be (T, D), steps and columns, both at least 1; got {shape}")
         if isinstance(window, bool) or window < 1:
             raise ValueError(f"window must be a whole number of steps, at least 1; got {window!r}")
-        if transformer.shape != ():
-            raise ValueError(f"transformer must be a scalar bijection, of shape (); got shape {transformer.shape}")
+        require_transformer(transformer)
         expected = shape[1] * trees.n_parameters(transformer)
         found = eqx.filter_eval_shape(lambda: conditioner(jnp.zeros(window * shape[1]))).shape
         if found != (expected,):
@@ -97,9 +96,8 @@ class TemporalAutoregressive(AbstractBijection):
             hidden_sizes: units of the conditioner's hidden layers.
             activation: its name.
         """
-        affine = Affine(jnp.zeros(()), jnp.ones(()), bound=3.0)
         network = MLP.init(key, window * shape[1], 2 * shape[1], hidden_sizes, activation)
-        return cls(network, affine, shape, window)
+        return cls(network, affine_transformer(), shape, window)
 
     def _move(self, past: Array, step: Array, direction: str) -> tuple[Array, Array]:
         """One step given the steps before it, shape (w, D), with its log-determinant."""

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
 
-from pushforward.bijections import AbstractBijection, Affine, Bounded, Chain, Identity
+from pushforward.bijections import AbstractMap, Affine, Bounded, Chain, Identity
 
 FloatArray = NDArray[np.float64]
 Bounds = Mapping[Any, Sequence[Any]] | Sequence[Any]  # (low, high) of some columns, or of all; None for an open end
@@ -121,7 +121,7 @@ class Columns:
         u = rng.permuted(np.tile(np.arange(N_DRAWS), (self.n, 1)), axis=1).T + rng.uniform(size=(N_DRAWS, self.n))
         return np.where(self.whole, u / N_DRAWS, 0) / self.scale
 
-    def bounds_map(self) -> AbstractBijection:
+    def bounds_map(self) -> AbstractMap:
         """From unbounded, standardised coordinates to standard units."""
         if not self.bounded:
             return Identity((self.n,))

@@ -17,6 +17,7 @@ from pushforward.distributions.estimates import Weigher, WeightedEstimate, log_m
 from pushforward.distributions.likelihoods import AbstractLikelihood
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.standard import Normal
+from pushforward.trees import AbstractModel
 
 
 class Terms(NamedTuple):
@@ -27,7 +28,7 @@ class Terms(NamedTuple):
     log_posterior: Array
 
 
-class Autoencoder(eqx.Module):
+class Autoencoder(AbstractModel):
     """A latent variable model p(z) p(x|z) with an amortised posterior q(z|x): a VAE (Kingma & Welling 2014).
 
     The encoder runs once for each x; its features are the condition of the posterior, whose linear heads give the
@@ -95,11 +96,6 @@ class Autoencoder(eqx.Module):
     def latent_shape(self) -> tuple[int, ...]:
         """Event shape of z."""
         return self.posterior.shape
-
-    @property
-    def reads_data(self) -> bool:
-        """No part reads parameters off data."""
-        return False
 
     def terms_at(self, features: Array, x: Array, keys: Array) -> Terms:
         """The parts of the bound of one row, at one draw of z for each key.

@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import equinox as eqx
 import jax
@@ -13,15 +13,23 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
 from pushforward.checks import check_whole
-from pushforward.distributions.estimates import Weigher, WeightedEstimate, check_key, log_mean_weight
+from pushforward.distributions.estimates import (
+    Weigher,
+    WeightedEstimate,
+    check_key,
+    log_mean_weight,
+    mean_log_weight,
+)
+from pushforward.trees import AbstractModel
 
 
-class AbstractDistribution(eqx.Module):
+class AbstractDistribution(AbstractModel):
     """A distribution over events of one shape, perhaps given a condition.
 
     A subclass guarantees `shape`, `cond_shape` (None: takes no condition) and the three methods on one
     point: `_log_prob`, `_sample`, and, where it is cheaper than both, `_sample_and_log_prob`.
-    The public methods add batches: `sample_shape + condition batch + event`.
+    One without an exact density says so by `inexactness`, and gives `log_weight` and `sample_and_log_weight` instead
+    of the densities. The public methods add batches: `sample_shape + condition batch + event`.
     """
 
     if TYPE_CHECKING:  # equinox asks a subclass for fields or properties, which a type checker calls a property
@@ -101,6 +109,24 @@ class AbstractDistribution(eqx.Module):
                 f"which bias importance weights upward; {instead}"
             )
 
+    def elbo(self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1) -> Array:
+        """Estimates of a lower bound on log p(x), unbiased for the bound; log p(x) itself where it is exact.
+
+        Arguments:
+            x: shape (*batch, *shape).
+            condition: shape (*batch, *cond_shape), or None.
+            key: a JAX random key.
+            n_samples: draws that the estimate of each point averages.
+
+        Returns:
+            Shape (*batch,), nats per unit volume of x.
+
+        Raises:
+            ValueError: a shape does not fit, there is no key, or `n_samples` is below 1.
+        """
+        rows, batch = self._flat(x, condition)
+        return _elbos(self, rows, check_key(key), check_whole("n_samples", n_samples, 1)).reshape(batch)
+
     def log_prob_estimate(
         self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 100
     ) -> WeightedEstimate:
@@ -167,6 +193,27 @@ class AbstractDistribution(eqx.Module):
         x, log_prob = _samples_and_log_probs(self, keys, condition)
         return x.reshape(batch + self.shape), log_prob.reshape(batch)
 
+    def calibrate(
+        self,
+        x: Array,
+        condition: Array | None = None,
+        weights: Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Self, Array]:
+        """Read off a batch what this distribution takes from data; most read nothing and return themselves.
+
+        Arguments:
+            x: a batch, shape (n, *shape).
+            condition: shape (n, *cond_shape), or None.
+            weights: non-negative row weights, shape (n,), or None for equal ones.
+            key: a JAX random key; None will do for an exact density.
+
+        Returns:
+            The calibrated distribution and `log_weight` of the batch under it, shape (n,).
+        """
+        keys = None if key is None else jax.random.split(key, len(x))
+        return self, jax.vmap(self.log_weight, in_axes=(0, _axes(keys), _axes(condition)))(x, keys, condition)
+
     def _flat(self, x: Any, condition: Any) -> tuple[tuple[Array, Array | None], tuple[int, ...]]:
         """Points and their conditions along one axis, and the batch shape to give back."""
         x = _floating(x)
@@ -231,6 +278,13 @@ def weigher(distribution: AbstractDistribution) -> Weigher:
         return lambda keys: jax.vmap(lambda key: distribution.log_weight(row[0], key, row[1]))(keys)
 
     return of_row
+
+
+@eqx.filter_jit
+def _elbos(
+    distribution: AbstractDistribution, rows: tuple[Array, Array | None], key: PRNGKeyArray, n_samples: int
+) -> Array:
+    return mean_log_weight(weigher(distribution), rows, key, n_samples)
 
 
 @eqx.filter_jit

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections.base import NOISY, AbstractBijection, AbstractMap, Identity, InexactError, merge_cond_shapes
+from pushforward.bijections.base import NOISY, AbstractMap, Identity, InexactError, merge_cond_shapes, require_bijection
 from pushforward.checks import is_concrete
 from pushforward.distributions.base import AbstractDistribution, log_mean_exp, safe_logsumexp
 from pushforward.distributions.likely import likely_blocks, likely_log_probs
@@ -54,7 +54,7 @@ class MixtureOfFlows(AbstractDistribution):
     posterior: Callable[[Array], Array] | None
     raw_weights: Array | Frozen[Array]
     shared: AbstractMap
-    view: Frozen[AbstractBijection] | None
+    view: Frozen[AbstractMap] | None
     places: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -64,8 +64,10 @@ class MixtureOfFlows(AbstractDistribution):
         log_weights: Any = None,
         shared: AbstractMap | None = None,
         learn_weights: bool = True,
-        view: AbstractBijection | None = None,
+        view: AbstractMap | None = None,
     ):
+        if view is not None:
+            require_bijection(view, "view")
         self.view = None if view is None else Frozen(view)
         self.groups, self.places = _group(components)
         n = len(self.places)
@@ -82,12 +84,17 @@ class MixtureOfFlows(AbstractDistribution):
                 "a mixture needs an exact shared map, and components without estimated log-determinants, whose noise a "
                 "sum of densities turns to bias; got exactness "
                 f"{[g.exactness for g in self.groups]} and {self.shared.exactness} of the shared map; "
-                'take maps with log_det="exact", or one flow alone (FlowDensity, --kind density)'
+                'take maps with log_det="exact", or one flow alone'
+            )
+        if self.shared.noise_shape != self.groups[0].shape:
+            raise ValueError(
+                f"components have event shape {self.groups[0].shape}, noise of the shared map "
+                f"{self.shared.noise_shape}; they must agree"
             )
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.groups[0].shape
+        return self.shared.shape
 
     @property
     def cond_shape(self) -> tuple[int, ...] | None:
@@ -131,7 +138,7 @@ class MixtureOfFlows(AbstractDistribution):
         return z if self.view is None else self.view.value.inverse(x)
 
     def seen(self, x: Array, condition: Array | None = None) -> Array:
-        """What the posterior network reads of a single point, of the point's shape."""
+        """What the posterior network reads of a single point."""
         return self._view(x, self._inner(x, condition)[0])  # compiled, what is not read is not computed
 
     def seen_logits(self, seen: Array, condition: Array | None = None) -> Array:
@@ -221,7 +228,7 @@ class MixtureOfFlows(AbstractDistribution):
 
     def elbo(self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1) -> Array:
         """The bound Σ_k q(k|x) [log p(x, k) − log q(k|x)] of each point, shape (n,)."""
-        return bound(*self.joint_and_logits(x, condition, key=key, n_samples=n_samples))
+        return evidence_bound(*self.joint_and_logits(x, condition, key=key, n_samples=n_samples))
 
     def posterior_gap(
         self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1
@@ -229,13 +236,23 @@ class MixtureOfFlows(AbstractDistribution):
         """KL(q(k|x) ‖ p(k|x)) = log p(x) − ELBO(x) of each point, shape (n,), in nats."""
         joint, logits = self.joint_and_logits(x, condition, key=key, n_samples=n_samples)
         joint = self._somewhere(joint)
-        return jnp.maximum(safe_logsumexp(joint) - bound(joint, logits), 0)
+        return jnp.maximum(safe_logsumexp(joint) - evidence_bound(joint, logits), 0)
 
     def _somewhere(self, joint: Array) -> Array:
         """`joint`, with log π where no component has any density: there a point tells nothing of k."""
         return jnp.where((joint == -jnp.inf).all(axis=-1, keepdims=True), self.log_weights, joint)
 
     def calibrate(
+        self,
+        x: Array,
+        condition: Array | None = None,
+        weights: Array | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[MixtureOfFlows, Array]:
+        calibrated, joint, _ = self.calibrate_jointly(x, condition, weights, key)
+        return calibrated, safe_logsumexp(joint)
+
+    def calibrate_jointly(
         self,
         x: Array,
         condition: Array | None = None,
@@ -323,8 +340,8 @@ class MixtureOfFlows(AbstractDistribution):
         return [jnp.asarray(d[:count]) for d, count in zip(draws, counts, strict=True)]
 
 
-def bound(joint: Array, logits: Array) -> Array:
-    """Σ_k q_k (log p(x, k) − log q_k) over the last axis, with 0·∞ = 0."""
+def evidence_bound(joint: Array, logits: Array) -> Array:
+    """The bound on log p(x) under q, Σ_k q_k (log p(x, k) − log q_k) over the last axis, with 0·∞ = 0."""
     log_q = jax.nn.log_softmax(logits)
     q = jnp.exp(log_q)
     return (q * jnp.where(q > 0, joint - log_q, 0)).sum(-1)

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import AbstractMap
 from pushforward.bijections.compose import Chain
-from pushforward.checks import check_whole
-from pushforward.distributions.base import AbstractDistribution, weigher
-from pushforward.distributions.estimates import check_key, mean_log_weight
+from pushforward.distributions.base import AbstractDistribution
 
 
 class Pushforward(AbstractDistribution):
     """A normalizing flow: the distribution of x = f(z), z drawn from a base (Rezende & Mohamed 2015).
 
     `log p(x) = log p_base(f⁻¹(x)) + log|det Df⁻¹(x)|`. A map that draws numbers of its own, or whose log-determinant is
-    an estimate, gives estimates of it: `elbo` and `log_prob_estimate`.
+    an estimate, gives estimates of it: `elbo` and `log_prob_estimate`. So does a base without an exact density.
 
     Arguments:
         base: distribution of z.
-        bijection: the map f, or a layer like one, of the base's event shape.
+        bijection: the map f, or a layer like one; its noise has the base's event shape.
 
     Raises:
-        ValueError: the event shapes differ, or the base has no exact density.
+        ValueError: the event shapes differ.
 
     Example:
         >>> import jax.numpy as jnp
@@ -41,11 +37,9 @@ class Pushforward(AbstractDistribution):
     bijection: AbstractMap
 
     def __init__(self, base: AbstractDistribution, bijection: AbstractMap):
-        if base.shape != bijection.shape:
-            raise ValueError(f"base has event shape {base.shape}, bijection {bijection.shape}; they must agree")
-        if base.inexactness:
+        if base.shape != bijection.noise_shape:
             raise ValueError(
-                f"the density of the base is known through estimates ({base.exactness}); give an exact one"
+                f"base has event shape {base.shape}, noise of the bijection {bijection.noise_shape}; they must agree"
             )
         self.base = base
         self.bijection = bijection
@@ -67,50 +61,47 @@ class Pushforward(AbstractDistribution):
 
     @property
     def inexactness(self) -> frozenset[str]:
-        return self.bijection.inexactness
+        return self.base.inexactness | self.bijection.inexactness
+
+    def _keys(self, key: PRNGKeyArray | None) -> tuple[PRNGKeyArray | None, PRNGKeyArray | None]:
+        """Keys for the log-weights of the base and of the map; what is exact needs none."""
+        if not self.base.inexactness:
+            return None, key
+        if key is None or not self.bijection.inexactness:
+            return key, None
+        for_base, for_map = jax.random.split(key)
+        return for_base, for_map
+
+    def _draw_keys(self, key: PRNGKeyArray) -> tuple[PRNGKeyArray, PRNGKeyArray | None]:
+        """Keys for a draw of the base and for the map, which needs none if it is exact."""
+        if not self.bijection.inexactness:
+            return key, None
+        for_base, for_map = jax.random.split(key)
+        return for_base, for_map
 
     def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
-        for_base, for_map = self._parts(condition)
-        z, log_weight = self.bijection.inverse_and_log_weight(x, key, for_map)
-        return self.base._log_prob(z, for_base) + log_weight
+        (key_base, key_map), (for_base, for_map) = self._keys(key), self._parts(condition)
+        z, log_weight = self.bijection.inverse_and_log_weight(x, key_map, for_map)
+        return self.base.log_weight(z, key_base, for_base) + log_weight
 
     def sample_and_log_weight(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
-        for_base, for_map = self._parts(condition)
-        key_map = None
-        if self.inexactness:
-            key, key_map = jax.random.split(key)
-        z, log_prob = self.base._sample_and_log_prob(key, for_base)
+        (key_base, key_map), (for_base, for_map) = self._draw_keys(key), self._parts(condition)
+        z, of_base = self.base.sample_and_log_weight(key_base, for_base)
         x, log_weight = self.bijection.forward_and_log_weight(z, key_map, for_map)
-        return x, log_prob - log_weight
+        return x, of_base - log_weight
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
         self._require_exact()
         return self.log_weight(x, None, condition)
 
     def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
-        return self.sample_and_log_weight(key, condition)[0]  # compiled, what is not used is not computed
+        (key_base, key_map), (for_base, for_map) = self._draw_keys(key), self._parts(condition)
+        z = self.base._sample(key_base, for_base)
+        return self.bijection.forward_and_log_weight(z, key_map, for_map)[0]  # compiled, the weight is not computed
 
     def _sample_and_log_prob(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
         self._require_exact()
         return self.sample_and_log_weight(key, condition)
-
-    def elbo(self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1) -> Array:
-        """Estimates of a lower bound on log p(x), unbiased for the bound; log p(x) itself where the map is exact.
-
-        Arguments:
-            x: shape (*batch, *shape).
-            condition: shape (*batch, *cond_shape), or None.
-            key: a JAX random key.
-            n_samples: draws that the estimate of each point averages.
-
-        Returns:
-            Shape (*batch,), nats per unit volume of x.
-
-        Raises:
-            ValueError: a shape does not fit, there is no key, or `n_samples` is below 1.
-        """
-        rows, batch = self._flat(x, condition)
-        return _elbos(self, rows, check_key(key), check_whole("n_samples", n_samples, 1)).reshape(batch)
 
     def calibrate(
         self,
@@ -119,27 +110,17 @@ class Pushforward(AbstractDistribution):
         weights: Array | None = None,
         key: PRNGKeyArray | None = None,
     ) -> tuple[Pushforward, Array]:
-        """Calibrate the map on a batch; see `AbstractMap.calibrate`.
-
-        Returns:
-            The calibrated distribution and `log_weight` of the batch under it, shape (n,).
-        """
-        for_base, for_map = self._parts(condition)
-        bijection, z, log_det = self.bijection.calibrate(x, for_map, weights, key)
-        axes = (0, None if for_base is None else 0)
-        log_prob = jax.vmap(self.base._log_prob, in_axes=axes)(z, for_base)
-        return eqx.tree_at(lambda p: p.bijection, self, bijection), log_prob + log_det
+        """Calibrate the map on a batch, then the base; see `AbstractDistribution.calibrate`."""
+        (key_base, key_map), (for_base, for_map) = self._keys(key), self._parts(condition)
+        bijection, z, log_det = self.bijection.calibrate(x, for_map, weights, key_map)
+        base, log_weight = self.base.calibrate(z, for_base, weights, key_base)
+        return eqx.tree_at(lambda p: (p.base, p.bijection), self, (base, bijection)), log_weight + log_det
 
     @property
     def reads_data(self) -> bool:
-        """Whether a part of the map reads parameters off data."""
-        return self.bijection.reads_data
+        """Whether a part of the base or of the map reads parameters off data."""
+        return self.base.reads_data or self.bijection.reads_data
 
     def then(self, bijection: AbstractMap) -> Pushforward:
         """This flow followed by one more map on the data side."""
         return Pushforward(self.base, Chain([self.bijection, bijection]))
-
-
-@eqx.filter_jit
-def _elbos(flow: Pushforward, rows: tuple[Array, Array | None], key: PRNGKeyArray, n_samples: int) -> Array:
-    return mean_log_weight(weigher(flow), rows, key, n_samples)

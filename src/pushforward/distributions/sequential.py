@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.temporal import past_steps
-from pushforward.distributions.base import AbstractDistribution, log_mean_exp
+from pushforward.distributions.base import AbstractDistribution
 from pushforward.networks import MLP, Gaussian
 
 
@@ -22,7 +21,7 @@ class SequentialLatent(AbstractDistribution):
     All are Gaussians with network moments. Inference is filtering: q(z_t | x_t, z_{t−1}, x_{t−w:t−1}) has the prior's
     raw moments plus what a network makes of them and of x_t, so that it starts at the prior (Marino et al. 2020; with
     w = 0 the deep Markov model of Krishnan et al. 2017). Steps before the first are zeros. There is no exact
-    log-density: `bound` is below it.
+    log-density: `elbo` is below it, and `log_prob_estimate` near it.
 
     Arguments:
         initial: raw moments of z_1, shape (2L,).
@@ -40,7 +39,7 @@ class SequentialLatent(AbstractDistribution):
         >>> from pushforward.distributions import SequentialLatent
         >>> model = SequentialLatent.init(jax.random.key(0), (5, 2), latent_dim=3)
         >>> x = model.sample(jax.random.key(1))
-        >>> x.shape, model.bound(x, key=jax.random.key(2)).shape
+        >>> x.shape, model.elbo(x, key=jax.random.key(2)).shape
         ((5, 2), ())
     """
 
@@ -99,6 +98,10 @@ class SequentialLatent(AbstractDistribution):
         )
         return cls(jnp.zeros(2 * latent_dim), prior, emission, inference, tuple(shape), window)
 
+    @property
+    def inexactness(self) -> frozenset[str]:
+        return frozenset({"lower bound"})
+
     def log_weight(self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None) -> Array:
         """log p(x, z) − log q(z | x) at one draw of z; its mean is the evidence lower bound.
 
@@ -122,27 +125,16 @@ class SequentialLatent(AbstractDistribution):
         _, terms = lax.scan(step, jnp.zeros_like(noise[0]), (jnp.arange(len(x)) == 0, x, past, noise))
         return terms.sum()
 
-    def bound(self, x: Any, *, key: PRNGKeyArray, n_samples: int = 1) -> Array:
-        """An estimate of a lower bound on log p(x): of the ELBO, or with more draws of a tighter one (IWAE).
-
-        Arguments:
-            x: one series, shape (T, D).
-            key: a JAX random key.
-            n_samples: draws of the latent variables, whose importance weights are averaged (Burda et al. 2016).
-        """
-        weights = jax.vmap(lambda k: self.log_weight(jnp.asarray(x), k))(jax.random.split(key, n_samples))
-        return log_mean_exp(weights)
-
-    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
-        raise TypeError("SequentialLatent has no exact log-density; call bound(x, key), which is below it")
-
-    def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
-        def step(state: tuple[Array, Array], at: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
+    def sample_and_log_weight(self, key: PRNGKeyArray, condition: Array | None = None) -> tuple[Array, Array]:
+        def step(state: tuple[Array, Array], at: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
             (z, past), (first, noise_z, noise_x) = state, at
-            prior = self.prior(jnp.concatenate([z, past.reshape(-1)]))
-            z = Gaussian(jnp.where(first, self.initial, prior)).at(noise_z)
-            x_t = Gaussian(self.emission(jnp.concatenate([z, past.reshape(-1)]))).at(noise_x)
-            return (z, jnp.concatenate([past, x_t[None]])[1:]), x_t
+            before = jnp.where(first, self.initial, self.prior(jnp.concatenate([z, past.reshape(-1)])))
+            z = Gaussian(before).at(noise_z)
+            emitted = Gaussian(self.emission(jnp.concatenate([z, past.reshape(-1)])))
+            x_t = emitted.at(noise_x)
+            posterior = Gaussian(before + self.inference(jnp.concatenate([x_t, before])))
+            term = emitted.log_prob(x_t) + Gaussian(before).log_prob(z) - posterior.log_prob(z)
+            return (z, jnp.concatenate([past, x_t[None]])[1:]), (x_t, term)
 
         n, dim = self.shape
         dtype = self.initial.dtype
@@ -150,5 +142,12 @@ class SequentialLatent(AbstractDistribution):
         noise_z = jax.random.normal(key_z, (n, self.initial.shape[0] // 2), dtype)
         noise_x = jax.random.normal(key_x, (n, dim), dtype)
         start = (jnp.zeros_like(noise_z[0]), jnp.zeros((self.window, dim), dtype))
-        _, x = lax.scan(step, start, (jnp.arange(n) == 0, noise_z, noise_x))
-        return x
+        _, (x, terms) = lax.scan(step, start, (jnp.arange(n) == 0, noise_z, noise_x))
+        return x, terms.sum()
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        self._require_exact()
+        return self.log_weight(x, None)
+
+    def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
+        return self.sample_and_log_weight(key)[0]  # compiled, what is not used is not computed

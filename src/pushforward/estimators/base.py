@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted, validate_data
 
-from pushforward.bijections import AbstractBijection, Chain, SolveError
+from pushforward.bijections import AbstractMap, Chain, SolveError
 from pushforward.data.columns import Columns, as_float, learn_columns
 from pushforward.estimators.build import FlowSpec
 from pushforward.training import Checkpoint, Fit, Rows, Settings, make_rows
@@ -269,7 +269,7 @@ class FlowEstimator(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_flow")
 
-    def _in_units(self, inner: AbstractBijection) -> AbstractBijection:
+    def _in_units(self, inner: AbstractMap) -> AbstractMap:
         return Chain([inner, self.columns_.units_map()])
 
 

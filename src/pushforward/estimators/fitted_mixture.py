@@ -31,7 +31,7 @@ class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
         units = self.columns_.units_map()
         model: MixtureOfFlows = eqx.tree_at(lambda m: m.shared, self._flow, Chain([self._flow.shared, units]))
         if model.view is not None:
-            model = eqx.tree_at(lambda m: m.view, model, Frozen(Chain([model.view.value, units])))
+            model = eqx.tree_at(lambda m: m.view, model, Frozen(Chain([model.view.content, units])))
         return model
 
     @property

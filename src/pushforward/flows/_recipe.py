@@ -6,14 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-import jax.numpy as jnp
-
-from pushforward.bijections import AbstractBijection, Affine, Invert
+from pushforward.bijections import AbstractMap, Invert
 from pushforward.checks import check_choice, check_sizes, is_whole
 
 P = ParamSpec("P")
 T = TypeVar("T")
-SCALE_BOUND = 3.0  # soft bound on the log-scales of affine transformers: e^±3 a layer
 
 
 def checked(recipe: Callable[P, T]) -> Callable[P, T]:
@@ -37,12 +34,7 @@ def checked(recipe: Callable[P, T]) -> Callable[P, T]:
     return checking
 
 
-def affine() -> Affine:
-    """Shift and positive scale, softly bounded."""
-    return Affine(jnp.zeros(()), jnp.ones(()), bound=SCALE_BOUND)
-
-
-def quick(bijection: AbstractBijection, natural: str, fast: str) -> AbstractBijection:
+def quick(bijection: AbstractMap, natural: str, fast: str) -> AbstractMap:
     """A map whose quick direction is the one asked for: the map itself, or its inverse.
 
     Arguments:

@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections import (
-    AbstractBijection,
+    AbstractMap,
     BlockAutoregressive,
     Chain,
     DeepSigmoid,
@@ -23,9 +23,10 @@ from pushforward.bijections import (
     Permute,
     RationalQuadraticSpline,
     Scan,
+    affine_transformer,
 )
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._recipe import affine, checked, quick
+from pushforward.flows._recipe import checked, quick
 from pushforward.networks import MADE, BlockTriangular
 
 OPEN_GATE = 2.0  # logit of a gate that lets most of the point pass, where training starts
@@ -34,7 +35,7 @@ OPEN_GATE = 2.0  # logit of a gate that lets most of the point pass, where train
 def _autoregressive_stack(
     key: PRNGKeyArray,
     dim: int,
-    transformer: AbstractBijection,
+    transformer: AbstractMap,
     cond_dim: int | None,
     n_layers: int,
     hidden_sizes: Sequence[int],
@@ -51,7 +52,7 @@ def _autoregressive_stack(
     natural = np.arange(dim, dtype=np.int32)
     # a reversal is its own inverse
     orders = jnp.asarray(np.stack([natural if i % 2 == 0 else natural[::-1] for i in range(n_layers)]))
-    where: Any = lambda layer: (layer.network, layer.order.value, layer.inverse_order.value)  # noqa: E731
+    where: Any = lambda layer: (layer.network, layer.order.content, layer.inverse_order.content)  # noqa: E731
     return Scan(eqx.tree_at(where, trees.repeat(one, n_layers), (networks, orders, orders)))
 
 
@@ -86,7 +87,7 @@ def maf(
         >>> flows.maf(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    layers = _autoregressive_stack(key, dim, affine(), cond_dim, n_layers, hidden_sizes, activation)
+    layers = _autoregressive_stack(key, dim, affine_transformer(), cond_dim, n_layers, hidden_sizes, activation)
     return Pushforward(Normal.standard((dim,)), layers)
 
 
@@ -121,7 +122,9 @@ def iaf(
         (10, 3)
     """
     # the pass runs the transformer's inverse
-    transformer = Invert(Gated(jnp.zeros(()), jax.nn.sigmoid(OPEN_GATE * jnp.ones(())))) if gated else affine()
+    transformer = (
+        Invert(Gated(jnp.zeros(()), jax.nn.sigmoid(OPEN_GATE * jnp.ones(())))) if gated else affine_transformer()
+    )
     layers = _autoregressive_stack(key, dim, transformer, cond_dim, n_layers, hidden_sizes, activation)
     return Pushforward(Normal.standard((dim,)), quick(layers, "density", "sampling"))
 

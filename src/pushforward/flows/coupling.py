@@ -10,17 +10,26 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections import AbstractBijection, Affine, Chain, RationalQuadraticSpline, Scan, Shift
-from pushforward.bijections.coupling import coupling_masks, stacked_couplings
+from pushforward.bijections import (
+    AbstractMap,
+    Affine,
+    Chain,
+    RationalQuadraticSpline,
+    Scan,
+    Shift,
+    affine_transformer,
+    coupling_masks,
+    stacked_couplings,
+)
 from pushforward.distributions import AbstractDistribution, Logistic, Normal, Pushforward
-from pushforward.flows._recipe import affine, checked
+from pushforward.flows._recipe import checked
 from pushforward.networks import MLP
 
 
 def _coupling_stack(
     key: PRNGKeyArray,
     dim: int,
-    transformer: AbstractBijection,
+    transformer: AbstractMap,
     cond_dim: int | None,
     n_layers: int,
     hidden_sizes: Sequence[int],
@@ -72,7 +81,7 @@ def real_nvp(
         >>> flows.real_nvp(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    layers = _coupling_stack(key, dim, affine(), cond_dim, n_layers, hidden_sizes, mask, activation)
+    layers = _coupling_stack(key, dim, affine_transformer(), cond_dim, n_layers, hidden_sizes, mask, activation)
     return Pushforward(Normal.standard((dim,)), layers)
 
 

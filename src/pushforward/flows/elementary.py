@@ -12,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections import (
-    AbstractBijection,
+    AbstractMap,
     Affine,
     Amortized,
     Chain,
@@ -30,13 +30,13 @@ from pushforward.flows._recipe import checked, quick
 from pushforward.networks import MLP, LinearChain
 
 
-def _stacked(key: PRNGKeyArray, init: Callable[[PRNGKeyArray], AbstractBijection], n_layers: int) -> Scan:
+def _stacked(key: PRNGKeyArray, init: Callable[[PRNGKeyArray], AbstractMap], n_layers: int) -> Scan:
     return Scan(eqx.filter_vmap(init)(jax.random.split(key, n_layers)))
 
 
 def _repeated(
     key: PRNGKeyArray,
-    init: Callable[[PRNGKeyArray], AbstractBijection],
+    init: Callable[[PRNGKeyArray], AbstractMap],
     dim: int,
     cond_dim: int | None,
     n_layers: int,
@@ -50,8 +50,8 @@ def _repeated(
 
 
 def _amortized(
-    key: PRNGKeyArray, bijection: AbstractBijection, cond_dim: int | None, hidden_sizes: Sequence[int]
-) -> AbstractBijection:
+    key: PRNGKeyArray, bijection: AbstractMap, cond_dim: int | None, hidden_sizes: Sequence[int]
+) -> AbstractMap:
     """The map itself, or with its numbers given by a network of the condition."""
     if cond_dim is None:
         return bijection
@@ -204,8 +204,8 @@ def householder(
         (10, 3)
     """
     key_maps, key_scale, key_chain = jax.random.split(key, 3)
-    scale: AbstractBijection = Affine(jnp.zeros(dim), jnp.ones(dim))
-    turn: AbstractBijection = Householder.init(key_maps, dim, n_layers)
+    scale: AbstractMap = Affine(jnp.zeros(dim), jnp.ones(dim))
+    turn: AbstractMap = Householder.init(key_maps, dim, n_layers)
     if cond_dim is not None:
         scale = _amortized(key_scale, scale, cond_dim, hidden_sizes)
         turn = Amortized(turn, LinearChain.init(key_chain, cond_dim, dim, n_layers, hidden_sizes), (cond_dim,))

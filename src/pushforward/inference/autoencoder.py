@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from sklearn.utils.validation import check_array
 
 from pushforward import flows
-from pushforward.bijections import AbstractBijection, Amortized, Chain, Scale, Shift
+from pushforward.bijections import AbstractMap, Amortized, Chain, Scale, Shift
 from pushforward.checks import check_choice, check_positive, check_sizes, check_whole
 from pushforward.distributions import (
     AbstractLikelihood,
@@ -124,7 +124,7 @@ def _posterior(
     scale = Amortized(Scale(jnp.ones(latent_dim)), MLP.init(key_scale, n_features, latent_dim, ()), (n_features,))
     # not near zero: where means hardly depend on x, the decoder has nothing to learn from for an epoch
     means = MLP.init(key_shift, n_features, latent_dim, (), output_scale=1.0)
-    moments: list[AbstractBijection] = [scale, Amortized(Shift(jnp.zeros(latent_dim)), means, (n_features,))]
+    moments: list[AbstractMap] = [scale, Amortized(Shift(jnp.zeros(latent_dim)), means, (n_features,))]
     if name in WITHOUT_FLOW:
         return Pushforward(base, Chain(moments))
     recipe, layers = POSTERIORS[name]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pushforward.bijections import AbstractBijection
+from pushforward.bijections import AbstractMap, require_bijection
 from pushforward.checks import is_whole
 
 Constrain = Callable[[Array], tuple[Any, Array]]
@@ -85,7 +85,7 @@ def _read(support: Any) -> Support:
             return _named_once(described)
         except TypeError:  # NumPyro's constraints have no hash
             return _named(described)
-    if isinstance(support, AbstractBijection):
+    if isinstance(support, AbstractMap):
         return _mapped(support)
     if is_whole(support, 0):
         return Support(int(support), _as_it_is, jnp.asarray)
@@ -98,7 +98,8 @@ def _as_it_is(u: Array) -> tuple[Array, Array]:
     return u, jnp.zeros((), u.dtype)
 
 
-def _mapped(bijection: AbstractBijection) -> Support:
+def _mapped(bijection: AbstractMap) -> Support:
+    require_bijection(bijection, "the support")
     if len(bijection.shape) != 1 or bijection.cond_shape is not None:
         raise ValueError(f"a support is a map of vectors without condition; this one has shape {bijection.shape}")
 

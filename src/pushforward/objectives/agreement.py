@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pushforward.objectives.batch import Batch
 from pushforward.objectives.likelihood import weighted_mean
 from pushforward.objectives.views import ImageViews
+from pushforward.trees import AbstractModel
 
 
-class Embedding(eqx.Module):
+class Embedding(AbstractModel):
     """A network from a point to the unit sphere.
 
     Arguments:
@@ -22,11 +23,6 @@ class Embedding(eqx.Module):
     """
 
     network: Callable[[Array], Array]
-
-    @property
-    def reads_data(self) -> bool:
-        """No part of it reads parameters off data."""
-        return False
 
     def __call__(self, rows: Float[Array, "n d"]) -> Float[Array, "n e"]:
         found = jax.vmap(self.network)(rows)

@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections import shuffle_orders
 from pushforward.checks import check_whole
-from pushforward.distributions import Pushforward
+from pushforward.distributions import AbstractDistribution, Pushforward
 from pushforward.distributions.base import log_mean_exp, weigher
 from pushforward.objectives.batch import Batch, add_noise
 
@@ -49,7 +49,7 @@ class NegativeLogLikelihood(eqx.Module):
     def __check_init__(self) -> None:
         check_whole("n_samples", self.n_samples, 1)
 
-    def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
+    def __call__(self, model: AbstractDistribution, batch: Batch, key: PRNGKeyArray) -> Array:
         batch = batch._replace(x=add_noise(batch.x, self.noise, key))
         key_map = jax.random.fold_in(key, 1) if model.inexactness else None
         if key_map is None or self.n_samples == 1:
@@ -59,7 +59,7 @@ class NegativeLogLikelihood(eqx.Module):
         return weighted_mean(-bounds, batch.weight)
 
 
-def _importance_weighted(model: Pushforward, batch: Batch, key: PRNGKeyArray, n_samples: int) -> Array:
+def _importance_weighted(model: AbstractDistribution, batch: Batch, key: PRNGKeyArray, n_samples: int) -> Array:
     """The log of the mean weight of several draws for each row, shape (n,), with its whole gradient.
 
     In a logarithm the score of q(u|x), which a bound of one draw leaves out, has a part to play.

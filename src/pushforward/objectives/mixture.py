@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import MixtureOfFlows
-from pushforward.distributions.mixture import bound
+from pushforward.distributions.mixture import evidence_bound
 from pushforward.objectives.agreement import agreement
 from pushforward.objectives.batch import Batch, add_noise
 from pushforward.objectives.likelihood import weighted_mean
@@ -55,13 +55,13 @@ class MixtureBound(eqx.Module):
         target = self._target(batch)
         if self.n_likely is None or self.n_likely >= model.n_components:
             key_maps = jax.random.fold_in(key, 2) if model.inexactness else None
-            _, joint, logits = model.calibrate(x, batch.condition, batch.weight, key_maps)
+            _, joint, logits = model.calibrate_jointly(x, batch.condition, batch.weight, key_maps)
             ranked = logits
         else:
             joint, logits = model.likely_joint_and_logits(x, batch.condition, self.n_likely, target)
             ranked = jnp.where(jnp.isneginf(joint), -jnp.inf, logits)
         left = jnp.clip(1 - (batch.epoch - self.start_epochs) / jnp.maximum(self.anneal_epochs, 1), 0, 1)
-        unlabelled = -bound(joint, ranked / self.temperature**left)
+        unlabelled = -evidence_bound(joint, ranked / self.temperature**left)
         disagreement = self._disagreement(model, batch, logits, key_partner)
         if target is None:
             return weighted_mean(unlabelled, batch.weight) + disagreement
@@ -134,6 +134,7 @@ class PosteriorFit(eqx.Module):
     """
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
-        _, joint, logits = model.calibrate(batch.x, batch.condition, batch.weight, key if model.inexactness else None)
+        key_maps = key if model.inexactness else None
+        _, joint, logits = model.calibrate_jointly(batch.x, batch.condition, batch.weight, key_maps)
         exact = jax.lax.stop_gradient(jax.nn.softmax(joint))
         return weighted_mean(-(exact * jax.nn.log_softmax(logits)).sum(-1), batch.weight)

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import Pushforward
+from pushforward.distributions.base import log_mean_exp
 from pushforward.objectives.batch import Batch
 from pushforward.objectives.likelihood import weighted_mean
 
@@ -14,7 +15,7 @@ from pushforward.objectives.likelihood import weighted_mean
 class SequenceBound(eqx.Module):
     """The mean over a batch of −bound(f⁻¹(x)) − log|det Df⁻¹(x)| (Marino et al. 2020).
 
-    The model is a `Pushforward` whose base has a `bound` in the place of a log-density; the map may be the identity.
+    The model is a `Pushforward` whose base has estimates in the place of log-densities; the map may be the identity.
 
     Arguments:
         n_samples: draws of the latent variables for each series; with more than one, the bound is importance weighted.
@@ -42,7 +43,7 @@ def sequence_bounds(model: Pushforward, x: Array, key: PRNGKeyArray, n_samples: 
     """A lower bound on the log-density of each series under a map and the latent-variable model behind it.
 
     Arguments:
-        model: a `Pushforward` whose base has a `bound`.
+        model: a `Pushforward` whose base has estimates in the place of log-densities.
         x: shape (n, T, D).
         key: a JAX random key.
         n_samples: draws of the latent variables for each series.
@@ -53,7 +54,7 @@ def sequence_bounds(model: Pushforward, x: Array, key: PRNGKeyArray, n_samples: 
 
     def one(x: Array, key: PRNGKeyArray) -> Array:
         y, log_det = model.bijection.inverse_and_log_det(x)
-        bound: Array = model.base.bound(y, key=key, n_samples=n_samples)  # type: ignore[attr-defined]
-        return bound + log_det
+        weights = jax.vmap(lambda key: model.base.log_weight(y, key))(jax.random.split(key, n_samples))
+        return log_mean_exp(weights) + log_det
 
     return jax.vmap(one)(x, jax.random.split(key, len(x)))
