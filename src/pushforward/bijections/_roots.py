@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from pushforward.bijections._implicit import along, implicit
 from pushforward.checks import limits
 
 State: TypeAlias = tuple[Array, Array, Array, Array, Array]  # steps, root, bracket, last step
@@ -18,7 +20,8 @@ State: TypeAlias = tuple[Array, Array, Array, Array, Array]  # steps, root, brac
 def increasing_root(function: Callable[[Array], Array], y: Array, low: Array, high: Array) -> Array:
     """The a with function(a) = y, entry by entry, by Newton steps that a shrinking bracket keeps safe.
 
-    Gradients follow from the implicit function theorem, at the cost of one division.
+    Derivatives, forward and reverse and of any order, follow from the implicit function theorem, at the cost of one
+    division.
 
     Arguments:
         function: increasing in each entry, which depends on the same entry alone.
@@ -29,12 +32,7 @@ def increasing_root(function: Callable[[Array], Array], y: Array, low: Array, hi
         The roots; NaN where the function neither comes close to y nor passes it within a few units in the last place,
         so that nothing goes on from a wrong point.
     """
-    root: Array = lax.custom_root(
-        lambda a: function(a) - y,
-        (low + high) / 2,
-        lambda residual, guess: _newton(residual, guess, low, high),
-        lambda slope, right: right / slope(jnp.ones_like(right)),
-    )
+    root: Array = _root(eqx.filter_closure_convert(function, y), y, low, high)
     eps, here, y = limits(y.dtype).eps, lax.stop_gradient(root), lax.stop_gradient(y)
     width = 16 * eps * jnp.abs(here)
     below, at, above = jax.vmap(lambda a: lax.stop_gradient(function(a)))(jnp.stack([here - width, here, here + width]))
@@ -67,3 +65,19 @@ def _newton(residual: Callable[[Array], Array], guess: Array, low: Array, high: 
     start = (jnp.zeros((), jnp.int32), guess, low, high, 2 * (high - low))
     root: Array = lax.while_loop(unfinished, body, start)[1]
     return root
+
+
+def _solve(function: Callable[[Array], Array], y: Array, low: Array, high: Array) -> Array:
+    return _newton(lambda a: function(a) - y, (low + high) / 2, low, high)
+
+
+def _derivative(root: Array, arguments: Any, tangents: Any) -> Array:
+    """The implicit derivative of f(a, θ) = y: ∂f/∂a da = dy − ∂f/∂θ dθ."""
+    function, (function_dot, y_dot, *_) = arguments[0], tangents
+    slope = jax.jvp(function, (root,), (jnp.ones_like(root),))[1]
+    moves = along(lambda function: function(root), (function,), (function_dot,))
+    moved: Array = (-moves if y_dot is None else y_dot - moves) / slope
+    return moved
+
+
+_root = implicit(_solve, _derivative)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import abc
+from functools import partial
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array
 
+from pushforward.bijections._implicit import along, implicit
 from pushforward.bijections.base import AbstractBijection
 
 
@@ -17,8 +19,8 @@ class AbstractSequential(AbstractBijection):
     """A map whose pass from data to noise has a triangular Jacobian.
 
     A subclass has a network, and says how the pass runs, how it is undone, and how its transposed Jacobian is solved
-    for. Noise to data then has an implicit gradient: one reverse sweep and one VJP of the pass, so its memory is that
-    of one pass.
+    for. Noise to data then has implicit derivatives, forward and reverse and of any order: one triangular solve and
+    one derivative of the pass, so their memory is that of one pass.
     """
 
     forward_is_sequential: ClassVar[bool] = True
@@ -43,44 +45,51 @@ class AbstractSequential(AbstractBijection):
 
     @abc.abstractmethod
     def transposed_solve(self, x: Array, condition: Array | None, g: Array) -> Array:
-        """λ with Jᵀλ = g, where J is the Jacobian of the pass at x."""
+        """λ with Jᵀλ = g, where J is the Jacobian of the pass at x; linear in g."""
 
 
 def sequential(layer: AbstractSequential, z: Array, condition: Array | None) -> tuple[Array, Array]:
     """z to x, with the log-determinant."""
-    passed: tuple[Array, Array] = _sequential((layer, z, condition))
+    passed: tuple[Array, Array] = _sequential(layer, z, condition)
     return passed
 
 
-@eqx.filter_custom_vjp
-def _sequential(arguments: tuple[AbstractSequential, Array, Array | None]) -> tuple[Array, Array]:
-    layer, z, condition = arguments
+def _forward(layer: AbstractSequential, z: Array, condition: Array | None) -> tuple[Array, Array]:
     x = layer.solve(z, condition)
     return x, -layer.parallel(x, condition)[1]
 
 
-@_sequential.def_fwd  # type: ignore[untyped-decorator]
-def _forward(perturbed: Any, arguments: Any) -> tuple[tuple[Array, Array], Array]:
-    x, log_det = _sequential(arguments)
-    return (x, log_det), x
+def _derivative(value: tuple[Array, Array], arguments: Any, tangents: Any) -> tuple[Array, Array]:
+    """The implicit derivative of F(x, θ) = z: J dx = dz − ∂F/∂θ dθ.
 
-
-@_sequential.def_bwd  # type: ignore[untyped-decorator]
-def _backward(x: Array, cotangents: Any, perturbed: Any, arguments: Any) -> Any:
-    """Implicit gradient of F(x, θ) = z: λ solves Jᵀλ = g, then one VJP of the pass."""
+    The pass is run again where its derivative is needed, so nothing but x is kept for reverse mode.
+    """
     layer, _, condition = arguments
-    x_bar = jnp.zeros_like(x) if cotangents[0] is None else cotangents[0]
-    log_det_bar = jnp.zeros((), x.dtype) if cotangents[1] is None else cotangents[1]
-    trainable, rest = eqx.partition((layer, condition), eqx.is_inexact_array)
+    moved: tuple[Array, Array] = eqx.filter_checkpoint(_tangents, prevent_cse=False)(
+        value[0], (layer, condition), tangents
+    )
+    return moved
 
-    def parallel(trainable: Any, x: Array) -> tuple[Array, Array]:
-        layer, condition = eqx.combine(trainable, rest)
-        passed: tuple[Array, Array] = layer.parallel(x, condition)
-        return passed
 
-    _, vjp = jax.vjp(parallel, trainable, x)
-    # the forward log-determinant is minus the inverse's, as a function of x and the parameters
-    g = x_bar + vjp((jnp.zeros_like(x), -log_det_bar))[1]
-    solved = layer.transposed_solve(x, condition, g)
-    layer_bar, condition_bar = vjp((-solved, -log_det_bar))[0]
-    return layer_bar, solved, condition_bar
+def _tangents(x: Array, given: Any, tangents: Any) -> tuple[Array, Array]:
+    """The tangents of x and of the log-determinant."""
+    layer, condition = given
+    layer_dot, z_dot, condition_dot = tangents
+
+    def transposed_solve(_: Any, g: Array) -> Array:
+        solved: Array = layer.transposed_solve(x, condition, g)
+        return solved
+
+    def solve(_: Any, g: Array) -> Array:
+        solved: Array = jax.linear_transpose(partial(transposed_solve, None), g)(g)[0]
+        return solved
+
+    z_moves, log_det_moves = along(lambda *given: given[0].parallel(x, given[1]), given, (layer_dot, condition_dot))
+    _, push = jax.linearize(lambda x: layer.parallel(x, condition), x)
+    right = -z_moves if z_dot is None else z_dot - z_moves
+    x_dot = lax.custom_linear_solve(lambda v: push(v)[0], right, solve, transposed_solve)
+    # the log-determinant is minus the pass's, as a function of x and the parameters
+    return x_dot, -log_det_moves - push(x_dot)[1]
+
+
+_sequential = implicit(_forward, _derivative)
