@@ -23,7 +23,7 @@ from sklearn.neighbors import KernelDensity
 
 from pushforward import FlowDensity, trees
 from pushforward.data.columns import Columns
-from pushforward.estimators.density import unbounded
+from pushforward.estimators.preparing import unbounded
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "maf": {"n_layers": 6, "hidden_sizes": (64, 64)},

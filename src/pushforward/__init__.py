@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pushforward import (
         bijections,
+        clustering,
         data,
         distributions,
         flows,
@@ -34,6 +35,7 @@ __all__ = [
     "ModelFileError",
     "PosteriorWarning",
     "bijections",
+    "clustering",
     "data",
     "distributions",
     "fit_posterior",

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import pushforward as pf
+from pushforward.clustering import embedding
 from pushforward.data import read_table
-from pushforward.estimators import embedding
 from tests.cli.helpers import QUICK, columns, invoke, refused, run, snapshot, write
 
 
@@ -102,7 +102,7 @@ def test_defaults_are_those_of_the_estimators(work, monkeypatch, kind):
         made.append(self.get_params())
         raise ValueError("seen")
 
-    monkeypatch.setattr(estimator, "_fit", keep)
+    monkeypatch.setattr(estimator, "fit", keep)
     assert "seen" in refused("fit", "table.parquet", "--out", "t", "--columns", "x,y", "--kind", kind)
     expected = estimator().get_params()
     assert {name: value for name, value in made[0].items() if value != expected[name]} == {
@@ -203,7 +203,7 @@ def test_arrays_name_their_columns_by_place(work):
 
 def test_images_are_declared(work, monkeypatch):
     found = []
-    monkeypatch.setattr("pushforward.estimators.FlowMixture._fit", lambda self, *_, **__: found.append(self) or 1 / 0)
+    monkeypatch.setattr("pushforward.estimators.FlowMixture.fit", lambda self, *_, **__: found.append(self) or 1 / 0)
     np.save("pictures.npy", np.random.default_rng(0).uniform(0, 1, (60, 12)))
     invoke("fit", "pictures.npy", "--out", "seen", "--image", "2x2x3", "--components", 2)
     assert found[0].image_shape == (2, 2, 3)

@@ -51,4 +51,4 @@ def test_components_of_few_rows_have_two_layers_unless_layers_are_asked_for(
 
 
 def test_components_of_many_rows_have_six() -> None:
-    assert FlowSpec.choose("auto", 2, None, None, None, alone=False).n_layers == 6
+    assert FlowSpec.choose("auto", 2, alone=False).n_layers == 6

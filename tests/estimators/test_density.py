@@ -15,6 +15,7 @@ import pushforward as pf
 from pushforward import trees
 from pushforward.bijections import Scan, SolveError
 from pushforward.estimators.defaults import default_settings
+from pushforward.estimators.preparing import split_rows, training_settings
 from tests.compilations import compilations
 from tests.estimators.small import blobs, density
 
@@ -126,7 +127,7 @@ def test_one_far_cell_does_not_decide_when_training_ends() -> None:
 @pytest.mark.long
 def test_patience_follows_the_epochs_that_are_asked_for() -> None:
     model = density(max_epochs=300, patience=None, validation_fraction=0.2).fit(X)
-    assert model._training_settings(72, default_settings(72)).patience == 100
+    assert training_settings(model, default_settings(72)).patience == 100
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +158,9 @@ def test_noise_and_back(fitted: pf.FlowDensity) -> None:
 
 
 def test_many_rows_are_scored_in_parts(monkeypatch: pytest.MonkeyPatch, fitted: pf.FlowDensity) -> None:
-    from pushforward.estimators import base
+    from pushforward.estimators import scoring
 
-    monkeypatch.setattr(base, "SCORE_ROWS", 40)
+    monkeypatch.setattr(scoring, "SCORE_ROWS", 40)
     parts = fitted.score_samples(X)
     monkeypatch.undo()
     np.testing.assert_allclose(parts, fitted.score_samples(X), rtol=1e-5)
@@ -253,10 +254,10 @@ def test_held_out_rows_are_a_share_and_small_tables_have_none() -> None:
     model = density(validation_fraction=0.2, max_epochs=4)
     few = model.fit(X[:40])
     assert all(entry["validation_loss"] is None for entry in few.history_)
-    train, held_out = model._split(X, None, 0)
+    train, held_out = split_rows(X, 0.2, 0)
     assert len(held_out) == 18 and sorted([*train, *held_out]) == list(range(90))
     keep = np.arange(90) < 30
-    train, held_out = model._split(X, keep, 0)
+    train, held_out = split_rows(X, 0.2, 0, keep)
     assert len(held_out) == 12 and not keep[held_out].any()
 
 

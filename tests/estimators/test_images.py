@@ -10,8 +10,8 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
 import pushforward as pf
+from pushforward.clustering import embedding
 from pushforward.data.columns import learn_columns
-from pushforward.estimators import embedding
 from pushforward.estimators.images import check_image, image_bounds, pixels
 from pushforward.training import engine
 

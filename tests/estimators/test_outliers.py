@@ -70,16 +70,16 @@ def test_a_single_column_goes_through_a_spline() -> None:
     rows = np.random.default_rng(0).normal(size=(100, 1))
     rows[0] = 30
     found = pf.FlowOutlierDetector(contamination=0.01, max_epochs=3, random_state=0).fit(rows)
-    assert found._spec(1).flow == "spline_coupling" and np.flatnonzero(found.predict(rows) == -1).tolist() == [0]
+    assert found.spec_.flow == "spline_coupling" and np.flatnonzero(found.predict(rows) == -1).tolist() == [0]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"contamination": 0.0}, r'contamination must be a number in \(0, 0.5\] or "auto"; got 0.0'),
+        ({"contamination": 0.0}, r'contamination must be in \(0, 0.5\] or "auto"; got 0.0'),
         ({"contamination": 0.6}, "contamination must be"),
         ({"contamination": "some"}, "contamination must be"),
-        ({"support_fraction": 0.0}, r"support_fraction must be a number in \(0, 1\]; got 0.0"),
+        ({"support_fraction": 0.0}, r"support_fraction must be in \(0, 1\]; got 0.0"),
         ({"support_fraction": 1.5}, "support_fraction must be"),
         ({"support_fraction": float("nan")}, "support_fraction must be"),
     ],

@@ -8,8 +8,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from pushforward import FlowMixture
-from pushforward.estimators import embedding
-from pushforward.estimators.embedding import nearest_rows
+from pushforward.clustering import embedding, nearest_neighbours
 from pushforward.objectives import agreement
 
 
@@ -59,7 +58,7 @@ def test_restarts_of_an_embedded_start() -> None:
 @pytest.mark.long
 def test_consistency_keeps_neighbours_together() -> None:
     X, _ = blobs(400, 2, 0.5, 3.0)
-    near = nearest_rows(X, 0)[:, 0]
+    near = nearest_neighbours(X, 0)[:, 0]
 
     def agreeing(consistency: float) -> float:
         logits = jnp.log(small(2, consistency=consistency, init="spectral").fit(X).predict_proba(X))
@@ -71,10 +70,10 @@ def test_consistency_keeps_neighbours_together() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"consistency": -1.0}, "consistency must be a number, finite, and at least 0; got -1.0"),
-        ({"consistency": float("nan")}, "consistency must be a number, finite, and at least 0; got nan"),
-        ({"consistency": float("inf")}, "consistency must be a number, finite, and at least 0; got inf"),
-        ({"balance": 2.0}, "balance must be a number, at least 0 and at most 1; got 2.0"),
+        ({"consistency": -1.0}, "consistency must be finite and at least 0; got -1.0"),
+        ({"consistency": float("nan")}, "consistency must be finite and at least 0; got nan"),
+        ({"consistency": float("inf")}, "consistency must be finite and at least 0; got inf"),
+        ({"balance": 2.0}, "balance must be at least 0 and at most 1; got 2.0"),
         ({"image_shape": (3, 3)}, r"image_shape \(3, 3\) makes 9 pixels, and a row has 2 columns"),
     ],
 )

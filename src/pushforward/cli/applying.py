@@ -156,15 +156,14 @@ def _scores(estimator: Any, x: Any, condition: Any) -> dict[str, Any]:
 def _clusters(estimator: Any, x: Any, condition: Any) -> dict[str, Any]:
     import pyarrow as pa
 
-    joint, q = estimator._joint_and_posterior(x, condition)  # one pass gives both; the public methods would take two
-    component = q.argmax(axis=1)
+    component, q, log_density = estimator.assign(x, condition)
     columns: dict[str, Any] = {"component": component}
-    if hasattr(estimator, "label_column_"):
+    if estimator.label_column_ is not None:
         names = dict(enumerate(estimator.label_names_))
         predicted = pa.array([names.get(k) for k in component.tolist()], pa.string())
         columns[f"predicted_{estimator.label_column_}"] = predicted
-    columns |= {f"p_{k}": estimator._result(q[:, k]) for k in range(q.shape[1])}
-    return columns | {"log_density": estimator._result(np.logaddexp.reduce(joint, axis=1))}
+    columns |= {f"p_{k}": q[:, k] for k in range(q.shape[1])}
+    return columns | {"log_density": log_density}
 
 
 def _condition(estimator: Any, text: str | None) -> np.ndarray | None:
@@ -200,7 +199,7 @@ def _refuse_clash(estimator: Any, model: Path) -> None:
     if not hasattr(estimator, "n_components"):
         return
     given = () if estimator.condition_columns_ is None else estimator.condition_columns_.names
-    label = [estimator.label_column_] if hasattr(estimator, "label_column_") else []
+    label = [] if estimator.label_column_ is None else [estimator.label_column_]
     taken = [*estimator.columns_.names, *given]
     if clash := [name for name in ["component", *label] if name in taken] or ["component"] * ("component" in label):
         raise ValueError(
@@ -222,11 +221,11 @@ def _draw(
     columns = estimator.columns_
     chosen = None
     if hasattr(estimator, "n_components"):
-        repeated = None if condition is None else np.repeat(condition, n, axis=0)
-        rows, chosen = estimator.sample(n, component=component, random_state=seed, condition=repeated)
+        rows, chosen = estimator.sample(n, component=component, random_state=seed, condition=condition)
+        chosen = chosen.reshape(n)
     else:
         rows = estimator.sample(n, condition=condition, random_state=seed)
-        rows = rows.reshape(n, columns.n)  # one condition: an axis of length 1
+    rows = rows.reshape(n, columns.n)  # one condition: an axis of length 1
     drawn: dict[str, Any] = {name: rows[:, i] for i, name in enumerate(columns.names)}
     for name in integers:
         if not ((drawn[name] >= -INT64_END) & (drawn[name] < INT64_END)).all():
@@ -237,7 +236,7 @@ def _draw(
             drawn[name] = np.full(n, value)
     if chosen is not None:
         drawn["component"] = chosen
-        if hasattr(estimator, "label_column_"):
+        if estimator.label_column_ is not None:
             names = dict(enumerate(estimator.label_names_))
             drawn[estimator.label_column_] = pa.array([names.get(k) for k in chosen.tolist()], pa.string())
     return pa.RecordBatch.from_pydict(drawn)

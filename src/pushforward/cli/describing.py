@@ -72,9 +72,9 @@ def _facts(estimator: Any, x: Any, condition: Any) -> dict[str, str]:
     if hasattr(estimator, "n_components"):
         shares = ", ".join(f"{share:.0%}" for share in estimator.weights_)
         facts["components"] = f"{estimator.n_components_} of shares {shares}"
-    if hasattr(estimator, "label_column_"):
+    if estimator.label_column_ is not None:
         facts["labels"] = f"{estimator.label_column_}: {', '.join(estimator.label_names_)}"
-    chosen = estimator._spec(columns.n).flow
+    chosen = estimator.spec_.flow
     facts["flow"] = f"{chosen}, chosen by the number of columns" if estimator.flow == "auto" else chosen
     if estimator.exactness_ != "exact":
         facts["log-density"] = f"known through estimates ({estimator.exactness_})"
@@ -118,7 +118,7 @@ def print_components(estimator: Any) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    labels = getattr(estimator, "label_names_", ())
+    labels = estimator.label_names_ or ()
     table = Table(title="components", title_justify="left", box=None, pad_edge=False)
     table.add_column("number", justify="right")
     table.add_column("share", justify="right")

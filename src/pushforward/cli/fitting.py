@@ -294,7 +294,7 @@ def _train(
         )
     estimator = FlowMixture(**options) if kind is Kind.mixture else FlowDensity(**options)
     try:
-        estimator._fit(as_frame(inputs.x, inputs.names), inputs.label, condition=inputs.condition, checkpoint=keep)
+        estimator.fit(as_frame(inputs.x, inputs.names), inputs.label, condition=inputs.condition, checkpoint=keep)
     except ValueError as error:
         raise DataError(f"{inputs.source}: {_in_options(str(error))}") from error
     _name_columns(estimator, inputs, label_column)

@@ -222,9 +222,19 @@ class MixtureOfFlows(AbstractDistribution):
         self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1
     ) -> Array:
         """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
-        return jax.nn.softmax(
-            self._somewhere(self.joint_and_logits(x, condition, key=key, n_samples=n_samples)[0]), axis=-1
-        )
+        joint, _ = self.joint_and_logits(x, condition, key=key, n_samples=n_samples)
+        return jnp.exp(self.log_responsibilities(joint))
+
+    def log_responsibilities(self, joint: Array) -> Array:
+        """log p(k|x) of points whose log p(x, k) is known up to a constant of each, shape (n, K).
+
+        It is log π where no component has any density: there a point tells nothing of k.
+
+        Arguments:
+            joint: log p(x, k), shape (n, K), as `joint_and_logits` gives it.
+        """
+        nowhere = (joint == -jnp.inf).all(axis=-1, keepdims=True)
+        return jax.nn.log_softmax(jnp.where(nowhere, self.log_weights, joint))
 
     def elbo(self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1) -> Array:
         """The bound Σ_k q(k|x) [log p(x, k) − log q(k|x)] of each point, shape (n,)."""
@@ -235,12 +245,7 @@ class MixtureOfFlows(AbstractDistribution):
     ) -> Array:
         """KL(q(k|x) ‖ p(k|x)) = log p(x) − ELBO(x) of each point, shape (n,), in nats."""
         joint, logits = self.joint_and_logits(x, condition, key=key, n_samples=n_samples)
-        joint = self._somewhere(joint)
-        return jnp.maximum(safe_logsumexp(joint) - evidence_bound(joint, logits), 0)
-
-    def _somewhere(self, joint: Array) -> Array:
-        """`joint`, with log π where no component has any density: there a point tells nothing of k."""
-        return jnp.where((joint == -jnp.inf).all(axis=-1, keepdims=True), self.log_weights, joint)
+        return divergence(logits, self.log_responsibilities(joint))
 
     def calibrate(
         self,
@@ -345,6 +350,16 @@ def evidence_bound(joint: Array, logits: Array) -> Array:
     log_q = jax.nn.log_softmax(logits)
     q = jnp.exp(log_q)
     return (q * jnp.where(q > 0, joint - log_q, 0)).sum(-1)
+
+
+def divergence(logits: Array, log_p: Array) -> Array:
+    """KL(q ‖ p) = Σ_k q_k (log q_k − log p_k) over the last axis, in nats, with 0·∞ = 0.
+
+    Arguments:
+        logits: of q, shape (n, K).
+        log_p: normalised, shape (n, K).
+    """
+    return jnp.maximum(-bound(log_p, logits), 0)
 
 
 def _group(components: Sequence[Pushforward] | Pushforward) -> tuple[tuple[Pushforward, ...], tuple[int, ...]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -14,17 +14,30 @@ from jaxtyping import Array
 
 from pushforward import flows, trees
 from pushforward.bijections import AbstractBijection, AbstractMap, Affine, Identity, Triangular
-from pushforward.checks import check_sizes, is_whole
+from pushforward.checks import check_sizes, check_whole, is_whole
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
-from pushforward.networks import MLP, Convolutional
+from pushforward.networks import row_network
 
-DENSE_UP_TO = 128  # columns up to which clusters start from full covariances; diagonal beyond
+MOST_NARROW = 128  # columns up to which the networks of flow="auto" are narrow
+NARROW, WIDE = 64, 256
+UNNAMED = "<"  # how the text for a flow that has no name begins
+Recipe: TypeAlias = Callable[..., Pushforward]
+Flow: TypeAlias = str | Recipe | Pushforward
 
 
 class FlowSpec(NamedTuple):
-    """What a recipe needs, hashable so that like models share one compiled construction."""
+    """The recipe of a flow and its sizes.
 
-    flow: str
+    Arguments:
+        flow: a recipe's name, a recipe of one's own, or a built flow; of a loaded model that was fitted with one of
+            the latter, what it was called.
+        dim: columns.
+        cond_dim: conditioning columns, or None.
+        n_layers, hidden_sizes: None for the recipe's own.
+        options: what else the recipe takes, sorted by name.
+    """
+
+    flow: Flow
     dim: int
     cond_dim: int | None
     n_layers: int | None
@@ -34,11 +47,13 @@ class FlowSpec(NamedTuple):
     @classmethod
     def choose(
         cls,
-        flow: str,
+        flow: Flow,
         dim: int,
-        cond_dim: int | None,
-        n_layers: int | None,
-        hidden_sizes: Sequence[int] | None,
+        cond_dim: int | None = None,
+        *,
+        n_layers: int | None = None,
+        hidden_sizes: Sequence[int] | None = None,
+        options: Mapping[str, Any] | None = None,
         alone: bool,
         few_rows: bool = False,
     ) -> FlowSpec:
@@ -48,58 +63,115 @@ class FlowSpec(NamedTuple):
         one cluster to bend, goes through RealNVP, whose smooth small networks need fewer rows; but a single column,
         which couplings can only shift and scale, through a spline. Of few rows, few layers: components that bend
         more than rows can tell take each other's.
+
+        Raises:
+            ValueError: there is no such flow, it does not take what is asked for, or a size is no whole number.
         """
-        if flow == "auto":
+        if isinstance(flow, str) and flow == "auto":
             smooth = dim > 1 and not alone
             flow = "real_nvp" if smooth else "spline_coupling"
             chosen = (2 if few_rows else 6) if smooth else 1 if dim == 1 else 4
             n_layers = chosen if n_layers is None else n_layers
             least = 32 if alone and dim > 1 else 0
-            width = 256 if dim > DENSE_UP_TO else min(64, max(least, 4 * dim))
+            width = WIDE if dim > MOST_NARROW else min(NARROW, max(least, 4 * dim))
             hidden_sizes = (width,) if hidden_sizes is None else hidden_sizes
-        if n_layers is not None and not is_whole(n_layers, 1):
-            raise ValueError(f"n_layers must be a whole number of at least 1; got {n_layers!r}")
+        n_layers = None if n_layers is None else check_whole("n_layers", n_layers, 1)
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
-        return cls(flow, dim, cond_dim, n_layers, hidden)
+        fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in (options or {}).items()}
+        spec = cls(flow, dim, cond_dim, n_layers, hidden, tuple(sorted(fixed.items())))
+        _check_flow(spec)
+        return spec
 
-    def with_options(self, given: Mapping[str, Any] | None) -> FlowSpec:
-        """The same, with what else the recipe takes, by name.
-
-        Raises:
-            ValueError: the recipe takes no such option.
-        """
-        known = flows.options_of(self.flow)
-        unknown = sorted(set(given or {}) - known)
-        if unknown:
-            raise ValueError(f"flow_options has {unknown}, which {self.flow!r} does not take; it takes {sorted(known)}")
-        fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in (given or {}).items()}
-        return self._replace(options=tuple(sorted(fixed.items())))
-
-    def split(self, n_shared: int | str) -> tuple[FlowSpec | None, FlowSpec]:
+    def split(self, n_shared: Any) -> tuple[FlowSpec | None, FlowSpec]:
         """The recipe of a stack of `n_shared` layers, or None for none, and that of the layers left over.
 
         Raises:
             ValueError: there are not as many layers.
         """
-        default = inspect.signature(flows.recipe(self.flow)).parameters["n_layers"].default
-        n_layers = default if self.n_layers is None else self.n_layers
+        if is_whole(n_shared, 0) and n_shared == 0:
+            return None, self
+        takes = {} if isinstance(self.flow, Pushforward) else inspect.signature(_recipe(self.flow)).parameters
+        if "n_layers" not in takes:
+            raise ValueError(f"shared_layers must be 0 with flow={flow_text(self.flow)}, which takes no n_layers")
+        n_layers = takes["n_layers"].default if self.n_layers is None else self.n_layers
         n = n_layers if n_shared == "all" else n_shared
         if not is_whole(n, 0) or int(n) > n_layers:
             raise ValueError(f'shared_layers must be a whole number in 0..{n_layers}, or "all"; got {n_shared!r}')
-        if n == 0:
-            return None, self
         return self._replace(n_layers=int(n)), self._replace(n_layers=int(n_layers) - int(n))
 
     def draw(self, key: Array) -> Pushforward:
-        """Draw the flow; of no layers, a standard normal."""
+        """Draw the flow; of no layers, a standard normal; a built one is as it was built."""
         if self.n_layers == 0:
             return Pushforward(Normal.standard((self.dim,)), Identity((self.dim,)))
-        options: dict[str, Any] = {"cond_dim": self.cond_dim, **dict(self.options)}
+        if isinstance(self.flow, Pushforward):
+            return self.flow
+        options: dict[str, Any] = dict(self.options)
+        if isinstance(self.flow, str) or _takes(self.flow, "cond_dim"):
+            options["cond_dim"] = self.cond_dim
         if self.n_layers is not None:
             options["n_layers"] = self.n_layers
         if self.hidden_sizes is not None:
             options["hidden_sizes"] = self.hidden_sizes
-        return flows.recipe(self.flow)(key, self.dim, **options)
+        flow = _recipe(self.flow)(key, self.dim, **options)
+        if not isinstance(self.flow, str):
+            _check_built(flow, self)
+        return flow
+
+
+def flow_text(flow: Flow) -> str:
+    """How a flow is called: its name, or for one that has none what it is, in angle brackets."""
+    if isinstance(flow, str):
+        return flow
+    return f"{UNNAMED}{flow.__name__ if isinstance(flow, FunctionType) else type(flow).__name__}>"
+
+
+def _recipe(flow: str | Recipe) -> Recipe:
+    return flows.recipe(flow) if isinstance(flow, str) else flow
+
+
+def _takes(recipe: Recipe, option: str) -> bool:
+    """Whether a recipe of one's own takes an option of that name."""
+    parameters = inspect.signature(recipe).parameters
+    return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _check_flow(spec: FlowSpec) -> None:
+    """Refuse a flow that there is not, and options that it does not take."""
+    flow, options = spec.flow, dict(spec.options)
+    if isinstance(flow, str):
+        if flow.startswith(UNNAMED):
+            raise ValueError(
+                f"this model was fitted with flow={flow}, which model files do not keep; give it again with "
+                "set_params(flow=...) before fitting anew"
+            )
+        known = flows.options_of(flow)
+        if unknown := sorted(set(options) - known):
+            raise ValueError(f"flow_options has {unknown}, which {flow!r} does not take; it takes {sorted(known)}")
+        return
+    if not isinstance(flow, Pushforward) and not callable(flow):
+        raise ValueError(f"flow must be a recipe's name, a callable (key, dim, ...) or a Pushforward; got {flow!r}")
+    asked = {"n_layers": spec.n_layers, "hidden_sizes": spec.hidden_sizes, "cond_dim": spec.cond_dim}
+    wanted = [name for name, value in asked.items() if value is not None] + sorted(options)
+    if isinstance(flow, Pushforward):
+        _check_built(flow, spec)
+        wanted = [name for name in wanted if name != "cond_dim"]
+        untaken = wanted
+    else:
+        untaken = [name for name in wanted if not _takes(flow, name)]
+    if untaken:
+        raise ValueError(f"flow={flow_text(flow)} does not take {', '.join(untaken)}; leave it out")
+
+
+def _check_built(flow: Any, spec: FlowSpec) -> None:
+    """Refuse what is no flow of so many columns and conditioning columns."""
+    if not isinstance(flow, Pushforward):
+        raise ValueError(f"flow={flow_text(spec.flow)} must give a Pushforward; it gave a {type(flow).__name__}")
+    cond_shape = None if spec.cond_dim is None else (spec.cond_dim,)
+    if flow.shape != (spec.dim,) or flow.cond_shape != cond_shape:
+        raise ValueError(
+            f"flow={flow_text(spec.flow)} has shape {flow.shape} and cond_shape {flow.cond_shape}; the table asks for "
+            f"{(spec.dim,)} and {cond_shape}"
+        )
 
 
 def _place(location: Array, factor: Array) -> AbstractBijection:
@@ -107,7 +179,7 @@ def _place(location: Array, factor: Array) -> AbstractBijection:
     return Triangular(factor, location) if factor.ndim == 2 else Affine(location, factor)
 
 
-@partial(jax.jit, static_argnames=("spec",))
+@eqx.filter_jit
 def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pushforward:
     """One flow, started at a location and scale.
 
@@ -120,7 +192,7 @@ def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pu
     return spec.draw(key).then(_place(location, factor))
 
 
-@partial(jax.jit, static_argnames=("spec",))
+@eqx.filter_jit
 def build_stacks(keys: Array, spec: FlowSpec) -> AbstractMap:
     """The layers under all components of R mixtures, with a restart axis.
 
@@ -136,36 +208,11 @@ def build_stacks(keys: Array, spec: FlowSpec) -> AbstractMap:
 def noise_side(stacks: AbstractMap, z: Array, condition: Array | None) -> Array:
     """Rows (n, D) as each of R stacks hands them to the components, shape (R, n, D)."""
     axes = (0, None if condition is None else 0)
-    found: Array = eqx.filter_vmap(
-        lambda stack: jax.vmap(stack.inverse, in_axes=axes)(z, condition),
-    )(stacks)
-    return found
+    inner: Array = eqx.filter_vmap(lambda stack: jax.vmap(stack.inverse, in_axes=axes)(z, condition))(stacks)
+    return inner
 
 
-def read_network(
-    key: Array,
-    n_in: int,
-    n_out: int,
-    hidden_sizes: tuple[int, ...],
-    image_shape: tuple[int, ...] | None,
-    n_given: int = 0,
-) -> MLP | Convolutional:
-    """A network that reads rows: convolutional where they are images.
-
-    Arguments:
-        key: a JAX random key.
-        n_in: columns.
-        n_out: outputs.
-        hidden_sizes: of the perceptron, which of images comes after the convolutions.
-        image_shape: of rows that are images; None for a table.
-        n_given: numbers that follow a row.
-    """
-    if image_shape is None:
-        return MLP.init(key, n_in + n_given, n_out, hidden_sizes, "silu")
-    return Convolutional.init(key, image_shape, n_out, n_given, hidden_sizes=hidden_sizes)
-
-
-@partial(jax.jit, static_argnames=("spec", "posterior_hidden_sizes", "learn_weights", "image_shape"))
+@eqx.filter_jit
 def build_mixtures(
     keys: Array,
     spec: FlowSpec,
@@ -195,7 +242,7 @@ def build_mixtures(
         components = eqx.filter_vmap(lambda key, at, by: spec.draw(key).then(_place(at, by)))(
             jnp.stack(keys), locations, factors
         )
-        posterior = read_network(
+        posterior = row_network(
             posterior_key, spec.dim, k, posterior_hidden_sizes, image_shape, n_given=spec.cond_dim or 0
         )
         return MixtureOfFlows(components, posterior, log_weights, learn_weights=learn_weights)

@@ -7,21 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from pushforward.estimators.build import DENSE_UP_TO
-
+MOST_DENSE = 128  # columns up to which flows start from full covariances; diagonal beyond
+MOST_FAST = 128  # columns up to which mixtures train at the larger learning rate
+FAST, SLOW = 1e-2, 1e-3
+MOST_REFINED = 128  # columns up to which the posterior network is refined on draws
+MOST_ALL = 128  # columns up to which every component is evaluated at each row, if they are few
+MANY, FEW = 32, 8  # from so many components on, so few are evaluated at each row
+FEW_COLUMNS = 8  # up to which components of neighbours agree a little, and parts are spectral before embedded
+FEW_COLUMNS_AGREE, COLUMNS_AGREE = 0.1, 0.3  # consistency up to so many columns, and beyond
 PRIOR_PRECISION = 2.5  # of few columns
 STEPS = 4000  # of training, about
 FEW_ROWS = 5  # for each column of each component
 
 
-def starting_scale(dim: int) -> bool:
-    """Whether components start from full covariances."""
-    return dim <= DENSE_UP_TO
+def starts_dense(dim: int) -> bool:
+    """Whether flows of so many columns start from full covariances."""
+    return dim <= MOST_DENSE
 
 
 def few_rows(n: int, dim: int, k: int) -> bool:
     """Whether n rows are few for k components that start from full covariances."""
-    return starting_scale(dim) and n < FEW_ROWS * dim * k
+    return starts_dense(dim) and n < FEW_ROWS * dim * k
 
 
 def default_settings(
@@ -50,7 +56,7 @@ def mixture_precision(n: int, dim: int) -> float:
     It grows with the columns, of which many tend to hold noise alone, and with the columns in few rows: each component
     sees but a part of them. Chosen on the six tables of `experiments/tables.py`.
     """
-    if not starting_scale(dim):  # flows start diagonal, and have less to overfit
+    if not starts_dense(dim):  # flows start diagonal, and have less to overfit
         return 10 * PRIOR_PRECISION
     return PRIOR_PRECISION * min(max(1.0, (dim / 16) ** 4, 150 * dim / n), 30.0)
 
@@ -58,3 +64,15 @@ def mixture_precision(n: int, dim: int) -> float:
 def default_epochs(n: int, batch_size: int, steps: int, least: int) -> int:
     """Epochs that make about `steps` steps, but at least `least`."""
     return max(least, math.ceil(steps / math.ceil(n / batch_size)))
+
+
+def default_consistency(dim: int) -> float:
+    """Nats for each column; in few columns much agreement can leave a component without rows."""
+    return FEW_COLUMNS_AGREE if dim <= FEW_COLUMNS else COLUMNS_AGREE
+
+
+def default_n_likely(dim: int, k: int) -> int | None:
+    """How many of k components are evaluated at each row; None for all."""
+    if dim > MOST_ALL:
+        return 1
+    return None if k < MANY else FEW

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.base import DensityMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from pushforward.bijections.base import NOISY
-from pushforward.data import content_hash
-from pushforward.data.columns import Bounds, Columns, as_float
+from pushforward.checks import check_whole
+from pushforward.data.columns import Bounds, FloatArray, as_float
 from pushforward.distributions import Pushforward
 from pushforward.distributions.estimates import each_row
-from pushforward.estimators.base import ESTIMATE_DRAWS, FloatArray, FlowEstimator, bind, check_weights
-from pushforward.estimators.build import FlowSpec, build_flow
-from pushforward.estimators.defaults import default_settings, starting_scale
-from pushforward.estimators.partition import moments
+from pushforward.estimators.build import Flow, FlowSpec
+from pushforward.estimators.defaults import default_settings
+from pushforward.estimators.draws import draw_key
+from pushforward.estimators.preparing import (
+    Table,
+    bind,
+    device_rows,
+    draw_seed,
+    learn_table,
+    read_table,
+    split_rows,
+    standard,
+    standard_condition,
+    training_settings,
+)
+from pushforward.estimators.scoring import ESTIMATE_DRAWS, fitted_rows, for_each_draw, in_batches, in_precision
+from pushforward.estimators.starting import start_flow
+from pushforward.estimators.state import FlowEstimator, unchanged_on_error
+from pushforward.estimators.validation import check_draws, check_inside, check_known_condition, require_solved
 from pushforward.objectives import NegativeLogLikelihood
-from pushforward.training import Checkpoint, Rows, train
+from pushforward.training import Checkpoint, Fit, train
 
 FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
@@ -35,7 +51,10 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
 
     Parameters:
         flow: "auto" chooses by the number of columns; or a recipe's name, such as "spline_coupling", "maf" or
-            "residual" (all are in `flows.RECIPES`), with "indexed_" before it for its continuously-indexed flow.
+            "residual" (all are in `flows.RECIPES`), with "indexed_" before it for its continuously-indexed flow; or a
+            recipe of one's own, a callable `(key, dim, *, cond_dim=None, n_layers=..., hidden_sizes=...)` to a
+            `Pushforward` that is given those of the options that it takes; or a built `Pushforward`, which training
+            goes on from.
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         flow_options: what else the recipe takes, by name, such as n_bins of a spline or index of an indexed flow.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
@@ -55,6 +74,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
     Attributes:
         model_: the fitted distribution, in the data's units.
         columns_: what each column was taken to be.
+        spec_: the recipe and the sizes that were chosen.
+        label_column_, label_names_: None, as there are no labels.
         history_: training and validation loss of every epoch.
         n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time.
 
@@ -66,11 +87,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         (300,)
     """
 
-    _alone = True
-
     def __init__(
         self,
-        flow: str = "auto",
+        flow: Flow = "auto",
         *,
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
@@ -107,29 +126,18 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None) -> Self:
-        """Fit the density of the rows of a table.
+    def _recipe(self, dim: int, cond_dim: int | None, few_rows: bool = False) -> FlowSpec:
+        return FlowSpec.choose(
+            self.flow,
+            dim,
+            cond_dim,
+            n_layers=self.n_layers,
+            hidden_sizes=self.hidden_sizes,
+            options=self.flow_options,
+            alone=True,
+        )
 
-        Parameters:
-            X: numbers, shape (n, D); NumPy, pandas or polars.
-            y: ignored.
-            sample_weight: non-negative, shape (n,).
-            condition: numbers that the density is conditioned on, shape (n, C).
-
-        Returns:
-            The fitted estimator.
-
-        Raises:
-            ValueError: cells that are not finite numbers, constant continuous columns, values beyond bounds.
-            TrainingError: training diverged.
-        """
-        with self._unchanged_on_error():
-            return self._fit(X, y, sample_weight, condition)
-
-    def _spec(self, dim: int, few_rows: bool = False) -> FlowSpec:
-        return super()._spec(dim, few_rows).with_options(self.flow_options)
-
-    def _fit(
+    def fit(
         self,
         X: Any,
         y: Any = None,
@@ -137,69 +145,35 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         condition: Any = None,
         checkpoint: Checkpoint | None = None,
     ) -> Self:
-        going_on = self.warm_start and hasattr(self, "_flow")
-        x = self._check_rows(X, reset=not going_on)
-        table = self._check_condition(condition, len(x), fitting=not going_on)
-        weight = check_weights(sample_weight, x)
-        if weight is not None:
-            kept = weight > 0
-            x, weight, table = x[kept], weight[kept], None if table is None else table[kept]
-        if going_on:
-            self._check_like_before(x)
-        else:
-            self._learn(x, condition, table, bounds=self.bounds)
-        seed = self._seed()
-        train_index, validation_index = self._split_rows(x, table, weight, seed)
+        """Fit the density of the rows of a table.
 
-        def table_of(index: Any) -> Rows:
-            return self._rows(x, table, index, weight=None if weight is None else weight[index])
+        Parameters:
+            X: numbers, shape (n, D); NumPy, pandas or polars.
+            y: ignored.
+            sample_weight: non-negative, shape (n,).
+            condition: numbers that the density is conditioned on, shape (n, C).
+            checkpoint: where and how often to keep the state of training; see `pushforward.training.Checkpoint`.
 
-        rows = table_of(train_index)
-        settings = self._training_settings(len(train_index), self._defaults(len(train_index)))
-        n_init = 1 if going_on else self._count("n_init")
-        model = self._flow if going_on else self._start(rows, seed, n_init)
-        noise = self.columns_.noise
-        fit = train(
-            model,
-            NegativeLogLikelihood(None if noise is None else as_float(noise)),
-            rows,
-            key=jax.random.key(seed),
-            settings=settings,
-            validation=table_of(validation_index) if len(validation_index) else None,
-            n_restarts=n_init,
-            checkpoint=bind(checkpoint, self, content_hash(x, None, weight, table)),
-            show_progress=bool(self.verbose),
-        )
-        self._keep(fit, fit.model)
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            ValueError: cells that are not finite numbers, constant continuous columns, values beyond bounds.
+            TrainingError: training diverged.
+            CheckpointError: resuming from a checkpoint that does not fit.
+        """
+        with unchanged_on_error(self):
+            going_on = self.warm_start and self.__sklearn_is_fitted__()
+            table = read_table(self, X, sample_weight, condition, going_on).weighing()
+            learn_table(self, table, condition, going_on, bounds=self.bounds)
+            seed = draw_seed(self.random_state)
+            split = split_rows(table.x, self.validation_fraction, seed)
+            start = self._flow if going_on else None
+            spec = self.spec_ if going_on else self._recipe(self.columns_.n, cond_dim(table))
+            fit = fit_flow(self, spec, table, split, start, default_settings(len(split[0])), seed, checkpoint)
+            self.spec_ = spec
+            self._keep(fit, fit.model)
         return self
-
-    def _split_rows(self, x: np.ndarray, table: np.ndarray | None, weight: np.ndarray | None, seed: int) -> Any:
-        """Rows to train on and rows to validate on."""
-        return self._split(x, None, seed)
-
-    def _defaults(self, n: int) -> dict[str, Any]:
-        """Training settings for n rows where the user says nothing."""
-        return default_settings(n)
-
-    def _start(self, rows: Rows, seed: int, n_init: int) -> Pushforward:
-        """The untrained flow, or several with a restart axis, placed where the rows are."""
-        n, dim = int(rows.n), rows.x.shape[1]
-        z = unbounded(self.columns_, np.asarray(rows.x)[:n])
-        location, factor, _ = moments(z, np.zeros(n, dtype=int), 1, starting_scale(dim), np.asarray(rows.weight)[:n])
-        keys = jax.random.split(jax.random.key(seed), n_init)
-        spec, at, by = self._spec(dim), as_float(location[0]), as_float(factor[0])
-        flow: Pushforward
-        if n_init == 1:
-            flow = build_flow(keys[0], spec, at, by)
-        else:
-            flow = eqx.filter_vmap(lambda key: build_flow(key, spec, at, by))(keys)
-        if not self.columns_.bounded:
-            return flow
-        bounds = self.columns_.bounds_map()
-        if n_init == 1:
-            return flow.then(bounds)
-        bounded: Pushforward = eqx.filter_vmap(lambda flow: flow.then(bounds))(flow)
-        return bounded
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -228,11 +202,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         Returns:
             Shape (n,); -inf outside declared bounds.
         """
-        draws = self._score_in_batches(_log_prob, X, condition)
-        stacked = np.stack([draw[0] for draw in draws])
-        if len(draws[0]) > 1:
-            _warn_of_few_draws(stacked.max(axis=0), np.max([draw[1] for draw in draws], axis=0))
-        return self._result(logsumexp(stacked, axis=0) - np.log(len(stacked)) - self.columns_.log_scale, X)
+        check_is_fitted(self)
+        return in_precision(log_density(self, self._flow, X, condition), X)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""
@@ -250,8 +221,12 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             Shape (n, D), or (n, m, D) with a condition.
         """
         check_is_fitted(self)
-        key, given = sampling_inputs(self, n, condition, random_state)
-        return self._restored(self._flow.sample(key, (n,), given))
+        n = check_draws(n)
+        key = draw_key(random_state, self.random_state)
+        given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
+        drawn = np.asarray(self._flow.sample(key, (n,), None if given is None else as_float(given)))
+        require_solved(drawn)
+        return self.columns_.restore(drawn)
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
@@ -261,14 +236,11 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         Returns:
             Shape (n, D); standard normal (or the recipe's base) if the model fits.
         """
-        check_is_fitted(self)
-        x = self._check_rows(X, reset=False)
-        self._refuse_beyond(x)
-        table = self._check_condition(condition, len(x), fitting=False)
+        x, c = fitted_rows(self, X, condition)
+        check_inside(x, self.columns_)
         middle = np.where(self.columns_.whole, 0.5, 0) / self.columns_.scale
-        c = self._standard_condition(table)
-        parts = list(self._batches(_to_noise, self.columns_.standardize(x) + middle, c))
-        return self._result(np.concatenate([part[0] for part in parts]), X)
+        (z,) = in_batches(partial(_to_noise, self._flow), self.columns_.standardize(x) + middle, c)
+        return in_precision(z, X)
 
     def inverse_transform(self, Z: Any, condition: Any = None) -> np.ndarray:
         """Noise to rows, the inverse of `transform`; not so of a continuously-indexed flow, which draws indices anew.
@@ -280,30 +252,74 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         z = check_array(Z, dtype=np.float64, input_name="Z")
         if z.shape[1] != self.columns_.n:
             raise ValueError(f"Z has {z.shape[1]} columns; the model has {self.columns_.n}")
-        table = self._check_condition(condition, len(z), fitting=False)
-        c = self._standard_condition(table)
-        parts = list(self._batches(_from_noise, z, c))
-        return self._restored(np.concatenate([part[0] for part in parts]))
+        known = self.condition_columns_
+        c = standard_condition(check_known_condition(condition, known, len(z)), known)
+        (s,) = in_batches(partial(_from_noise, self._flow), z, c)
+        require_solved(s)
+        return self.columns_.restore(s)
 
 
-def unbounded(columns: Columns, s: np.ndarray) -> np.ndarray:
-    """Training rows in standard units, noise added and bounds mapped away, for looking at where they are."""
-    s = np.asarray(s, dtype=np.float64)
-    if columns.noise is not None:
-        s = s + columns.noise * np.random.default_rng(0).uniform(size=s.shape)
-    if not columns.bounded:
-        return s
-    return np.asarray(jax.vmap(columns.bounds_map().inverse)(as_float(s)), dtype=np.float64)
+def cond_dim(table: Table) -> int | None:
+    """Conditioning columns, or None."""
+    return None if table.condition is None else table.condition.shape[1]
 
 
-def sampling_inputs(estimator: Any, n: int, condition: Any, random_state: Any) -> tuple[Array, Array | None]:
-    """A key, and the condition in standard units on the device."""
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n must be a whole number of at least 1; got {n!r}")
-    seed = estimator.random_state if random_state is None else random_state
-    key = jax.random.key(int(check_random_state(seed).randint(np.iinfo(np.int32).max)))
-    table = estimator._check_condition(condition, 0 if condition is None else len(condition), fitting=False)
-    return key, None if table is None else as_float(estimator.condition_columns_.standardize(table))
+def fit_flow(
+    estimator: FlowDensity,
+    spec: FlowSpec,
+    table: Table,
+    split: tuple[NDArray[np.intp], NDArray[np.intp]],
+    start: Pushforward | None,
+    defaults: dict[str, Any],
+    seed: int,
+    checkpoint: Checkpoint | None,
+) -> Fit[Pushforward]:
+    """Train one flow on some rows of a table.
+
+    Arguments:
+        estimator: whose parameters say how, and whose columns the table has.
+        spec: the recipe of the flow.
+        table: in the data's units.
+        split: numbers of rows to train on and to validate on.
+        start: the flow to go on from; None for a new one.
+        defaults: training settings where the user says nothing.
+        seed: of everything random.
+        checkpoint: where to keep the state of training, or None.
+    """
+    columns = estimator.columns_
+    rows = standard(table, columns, estimator.condition_columns_)
+    training, held_out = (rows.take(part) for part in split)
+    settings = training_settings(estimator, defaults)
+    n_init = 1 if start is not None else check_whole("n_init", estimator.n_init, 1)
+    model = start_flow(spec, columns, training, seed, n_init) if start is None else start
+    return train(
+        model,
+        NegativeLogLikelihood(None if columns.noise is None else as_float(columns.noise)),
+        device_rows(training),
+        key=jax.random.key(seed),
+        settings=settings,
+        validation=device_rows(held_out) if len(held_out.x) else None,
+        n_restarts=n_init,
+        checkpoint=bind(checkpoint, estimator, table),
+        show_progress=bool(estimator.verbose),
+    )
+
+
+def log_density(estimator: FlowDensity, flow: Pushforward, X: Any, condition: Any) -> FloatArray:
+    """Log-density of every row under a flow in standard units, in nats per unit volume of the data's units, float64.
+
+    Arguments:
+        estimator: that knows the columns.
+        flow: in standard units.
+        X: shape (n, D).
+        condition: shape (n, C), or None.
+    """
+    draws = for_each_draw(partial(_log_prob, flow), estimator, X, condition)
+    stacked = np.stack([draw[0] for draw in draws])
+    if len(draws[0]) > 1:
+        _warn_of_few_draws(stacked.max(axis=0), np.max([draw[1] for draw in draws], axis=0))
+    values: FloatArray = logsumexp(stacked, axis=0) - np.log(len(stacked)) - estimator.columns_.log_scale
+    return values
 
 
 @eqx.filter_jit
@@ -327,7 +343,7 @@ def _warn_of_few_draws(values: FloatArray, effective_draws: FloatArray) -> None:
         warnings.warn(
             f"log-densities of {few} of {len(values)} rows rest on less than {FEW_DRAWS} effective draws of "
             f"{ESTIMATE_DRAWS}, so they may be far too low; rows far from all that the model has seen are such",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -335,13 +351,13 @@ def _warn_of_few_draws(values: FloatArray, effective_draws: FloatArray) -> None:
 def _to_noise(flow: Pushforward, s: Array, c: Array | None) -> Array:
     if not flow.inexactness:
         return flow.bijection.inverse_batch(s, None, c)[0]
-    found: Array = each_row(lambda s, c, key: flow.bijection.inverse_and_log_weight(s, key, c)[0], s, c)
-    return found
+    noise: Array = each_row(lambda s, c, key: flow.bijection.inverse_and_log_weight(s, key, c)[0], s, c)
+    return noise
 
 
 @eqx.filter_jit
 def _from_noise(flow: Pushforward, z: Array, c: Array | None) -> Array:
     if not flow.inexactness:
         return flow.bijection.forward_batch(z, None, c)[0]
-    found: Array = each_row(lambda z, c, key: flow.bijection.forward_and_log_weight(z, key, c)[0], z, c)
-    return found
+    rows: Array = each_row(lambda z, c, key: flow.bijection.forward_and_log_weight(z, key, c)[0], z, c)
+    return rows

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.bijections import Affine
-from pushforward.data.columns import Bounds, Columns, as_float
+from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
 from pushforward.networks import image_sides
 
 
@@ -25,7 +25,7 @@ def check_image(image_shape: Any, n_columns: int) -> tuple[int, int, int]:
     return sides
 
 
-def image_bounds(x: NDArray[np.float64]) -> Bounds | None:
+def image_bounds(x: FloatArray) -> Bounds | None:
     """What pixels keep to where nobody says: 0 to 255 if they are bytes, 0 to 1 if they are shares, else nothing."""
     low, high = x.min(), x.max()
     if low >= 0 and high <= 1:

@@ -3,31 +3,93 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from functools import partial
+from typing import Any, NamedTuple, Self
 
+import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Array
+from scipy.special import logsumexp, softmax
+from sklearn.base import ClusterMixin, DensityMixin
+from sklearn.utils.validation import check_is_fitted
 
-from pushforward.checks import is_whole
-from pushforward.data import content_hash
-from pushforward.data.columns import Bounds, as_float
-from pushforward.estimators.base import FloatArray, bind, check_components, check_weights
-from pushforward.estimators.build import DENSE_UP_TO
-from pushforward.estimators.count import count_clusters
-from pushforward.estimators.defaults import default_settings, mixture_precision
-from pushforward.estimators.density import unbounded
-from pushforward.estimators.draws import refine_posterior
+from pushforward import trees
+from pushforward.bijections import Chain
+from pushforward.checks import check_choice, check_number, check_sizes, check_whole
+from pushforward.clustering import count_clusters
+from pushforward.data.columns import Bounds, FloatArray, as_float
+from pushforward.distributions import MixtureOfFlows
+from pushforward.distributions.estimates import each_row
+from pushforward.distributions.mixture import divergence
+from pushforward.estimators.build import Flow, FlowSpec
+from pushforward.estimators.defaults import (
+    FAST,
+    MOST_FAST,
+    MOST_REFINED,
+    SLOW,
+    default_consistency,
+    default_n_likely,
+    default_settings,
+    few_rows,
+    mixture_precision,
+)
+from pushforward.estimators.draws import draw_key, draw_rows, refine_posterior
 from pushforward.estimators.images import check_image, image_bounds
-from pushforward.estimators.labels import check_labels
-from pushforward.estimators.starting import StartedMixture
+from pushforward.estimators.preparing import (
+    Table,
+    bind,
+    device_rows,
+    draw_seed,
+    learn_table,
+    read_table,
+    split_rows,
+    standard,
+    standard_condition,
+    training_settings,
+    unbounded,
+)
+from pushforward.estimators.scoring import ESTIMATE_DRAWS, for_each_draw, in_batches, in_precision
+from pushforward.estimators.starting import (
+    INITS,
+    Plan,
+    find_neighbours,
+    seen_rows,
+    start_mixture,
+    with_partners,
+)
+from pushforward.estimators.state import FlowEstimator, unchanged_on_error
+from pushforward.estimators.validation import (
+    check_component,
+    check_components,
+    check_draws,
+    check_known_condition,
+    check_labels,
+    check_n_components,
+    require_solved,
+)
 from pushforward.objectives import MixtureBound
-from pushforward.training import Checkpoint, Rows, Settings, train
+from pushforward.training import Checkpoint, Fit, train
+from pushforward.trees import Frozen
 
-MANY, FEW = 32, 8  # from so many components on, so few are evaluated at each row
+
+class Assignment(NamedTuple):
+    """Rows assigned to components.
+
+    Arguments:
+        component: the one that the posterior network ranks first, shape (n,).
+        probabilities: the posterior network's q(k|x), shape (n, K).
+        log_density: in nats per unit volume of the data's units, shape (n,).
+    """
+
+    component: np.ndarray
+    probabilities: np.ndarray
+    log_density: np.ndarray
 
 
-class FlowMixture(StartedMixture):
+class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     """A variational mixture of normalizing flows: clusters, classifies with few labels, estimates density.
 
     Every component is a flow of its own; a network gives the posterior over components, trained together
@@ -37,7 +99,8 @@ class FlowMixture(StartedMixture):
     Parameters:
         n_components: K; or "auto", as many as there are clusters that overlap little (`count_clusters`).
         flow: the components' recipe: "auto" chooses by the number of columns; or "spline_coupling", "real_nvp", "maf",
-            "iaf", "nice", "spline_autoregressive".
+            "iaf", "nice", "spline_autoregressive"; or a recipe of one's own or a built `Pushforward`, as for
+            `FlowDensity`: of a built one, every component starts as a copy placed at its part of the rows.
         n_layers, hidden_sizes: of the recipe; None for a choice by the size of the table.
         shared_layers: how many of the layers lie in one stack under all components; "all" makes the components
             Gaussians under one flow (FlowGMM, Izmailov et al. 2020).
@@ -84,6 +147,9 @@ class FlowMixture(StartedMixture):
         classes_: the labels that components 0, 1, … stand for, if there were any; else None.
         labels_: the component of every row fitted on.
         columns_: what each column was taken to be.
+        spec_: the recipe and the sizes that were chosen, shared layers among them.
+        label_column_, label_names_: the column of labels of a table that was read from a file, and what they stand for;
+            else None.
         history_: training and validation loss of every epoch.
         n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time.
 
@@ -100,7 +166,7 @@ class FlowMixture(StartedMixture):
         self,
         n_components: int | str = 5,
         *,
-        flow: str = "auto",
+        flow: Flow = "auto",
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
         shared_layers: int | str = 0,
@@ -157,7 +223,25 @@ class FlowMixture(StartedMixture):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None) -> Self:
+    def _recipe(self, dim: int, cond_dim: int | None, few_rows: bool = False) -> FlowSpec:
+        return FlowSpec.choose(
+            self.flow,
+            dim,
+            cond_dim,
+            n_layers=self.n_layers,
+            hidden_sizes=self.hidden_sizes,
+            alone=False,
+            few_rows=few_rows,
+        )
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        condition: Any = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:
         """Fit the mixture to the rows of a table.
 
         Parameters:
@@ -165,6 +249,7 @@ class FlowMixture(StartedMixture):
             y: labels of some rows, shape (n,): whole numbers, -1 where unlabelled; None for none at all.
             sample_weight: non-negative, shape (n,).
             condition: numbers that densities and posterior are conditioned on, shape (n, C).
+            checkpoint: where and how often to keep the state of training; see `pushforward.training.Checkpoint`.
 
         Returns:
             The fitted estimator.
@@ -173,50 +258,33 @@ class FlowMixture(StartedMixture):
             ValueError: cells that are not finite numbers, constant continuous columns, values beyond
                 bounds, fewer rows than components, labels out of range.
             TrainingError: training diverged.
+            CheckpointError: resuming from a checkpoint that does not fit.
         """
-        with self._unchanged_on_error():
-            return self._fit(X, y, sample_weight, condition)
-
-    def _fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        condition: Any = None,
-        checkpoint: Checkpoint | None = None,
-    ) -> Self:
-        going_on = self.warm_start and hasattr(self, "_flow")
-        x = self._check_rows(X, reset=not going_on)
-        table = self._check_condition(condition, len(x), fitting=not going_on)
-        weight = check_weights(sample_weight, x)
-        asked = None if self.n_components == "auto" else self._count("n_components")
-        classes, label = check_labels(y, len(x), asked)
-        if weight is not None:
-            kept = weight > 0
-            x, weight, label = x[kept], weight[kept], None if label is None else label[kept]
-            table = None if table is None else table[kept]
-        before = self._flow.n_components if going_on else None
-        check_components(asked or before or 1, len(x), before)
-        if going_on:
-            self._check_like_before(x)
-        else:
-            self._learn(x, condition, table, bounds=self._image_bounds(x), alike=self.image_shape is not None)
-            self.n_components_, self.confusion_ = self._n_components(x, asked, classes)
-        self.classes_ = classes
-        fit = self._train(x, table, label, weight, going_on, checkpoint)
-        flow = fit.model
-        refines = self.columns_.n <= DENSE_UP_TO if self.refine_posterior is None else self.refine_posterior
-        if refines and not fit.interrupted and self.n_components_ > 1:
-            refined = refine_posterior(flow, len(x), self._standard_condition(table), self._seed(), self.max_epochs)
-            fit, flow = dataclasses.replace(fit, interrupted=refined.interrupted), refined.model
-        self._keep(fit, flow)
-        self.labels_ = self.predict(X, condition=condition)
+        with unchanged_on_error(self):
+            going_on = self.warm_start and self.__sklearn_is_fitted__()
+            table = read_table(self, X, sample_weight, condition, going_on)
+            asked = check_n_components(self.n_components)
+            classes, label = check_labels(y, len(table.x), asked)
+            table = table._replace(label=label).weighing()
+            before = self._flow.n_components if going_on else None
+            check_components(asked or before or 1, len(table.x), before)
+            image = None if self.image_shape is None else check_image(self.image_shape, table.x.shape[1])
+            bounds = image_bounds(table.x) if image is not None and self.bounds is None else self.bounds
+            learn_table(self, table, condition, going_on, bounds=bounds, alike=image is not None)
+            if not going_on:
+                self.n_components_, self.confusion_ = self._n_components(table.x, asked, classes)
+            self.classes_ = classes
+            fit = self._train(table, going_on, checkpoint)
+            flow = fit.model
+            refines = self.columns_.n <= MOST_REFINED if self.refine_posterior is None else self.refine_posterior
+            if refines and not fit.interrupted and self.n_components_ > 1:
+                given = standard_condition(table.condition, self.condition_columns_)
+                seed = draw_seed(self.random_state)
+                refined = refine_posterior(flow, len(table.x), given, seed, self.max_epochs)
+                fit, flow = dataclasses.replace(fit, interrupted=refined.interrupted), refined.model
+            self._keep(fit, flow)
+            self.labels_ = self.predict(X, condition=condition)
         return self
-
-    def _image_bounds(self, x: FloatArray) -> Bounds | None:
-        if self.image_shape is not None:
-            check_image(self.image_shape, x.shape[1])
-        return image_bounds(x) if self.image_shape is not None and self.bounds is None else self.bounds
 
     def _n_components(
         self, x: FloatArray, asked: int | None, classes: np.ndarray | None
@@ -225,86 +293,250 @@ class FlowMixture(StartedMixture):
         if asked is not None:
             return asked, None
         z = unbounded(self.columns_, self.columns_.standardize(x, training=True))
-        found, confusion = count_clusters(z, self._seed())
-        return (found if classes is None else max(found, int(classes.max()) + 1)), confusion
+        k, confusion = count_clusters(z, draw_seed(self.random_state))
+        return (k if classes is None else max(k, int(classes.max()) + 1)), confusion
 
-    def _train(
-        self, x: FloatArray, table: Any, label: np.ndarray | None, weight: Any, going_on: bool, checkpoint: Any
-    ) -> Any:
+    def _train(self, table: Table, going_on: bool, checkpoint: Checkpoint | None) -> Fit[MixtureOfFlows]:
         """Split, start and train."""
-        seed = self._seed()
-        labelled = None if label is None or (label >= 0).mean() >= 0.5 else label >= 0
-        train_index, validation_index = self._split(x, labelled, seed)
+        seed = draw_seed(self.random_state)
+        labelled = None if table.label is None or (table.label >= 0).mean() >= 0.5 else table.label >= 0
+        train_index, held_index = split_rows(table.x, self.validation_fraction, seed, labelled)
         n_leading = 0
         if labelled is not None:  # where labels are few their rows lead: batches of them, then of the others
             train_index = train_index[np.argsort(~labelled[train_index], kind="stable")]
             n_leading = int(labelled.sum())
+        every = standard(table, self.columns_, self.condition_columns_)
+        rows, held_out = every.take(train_index), every.take(held_index)
 
-        def rows(index: Any, n_leading: int = 0) -> Rows:
-            return self._rows(
-                x,
-                table,
-                index,
-                label=None if label is None else label[index],
-                weight=None if weight is None else weight[index],
-                n_leading=n_leading,
-            )
+        plan = self._plan(rows, seed, going_on)  # whatever the user asked for is checked before any work
+        dim, n = self.columns_.n, len(rows.x)
+        rate = SLOW if dim > MOST_FAST else FAST
+        defaults = default_settings(n, learning_rate=rate, precision=mixture_precision(n, dim))
+        max_epochs = training_settings(self, defaults).max_epochs
+        start_epochs = 0 if going_on else self._start_epochs(max_epochs, table.label)
+        leading_epochs = start_epochs if plan.init == "random" and n_leading else 0
+        settings = training_settings(self, defaults, start_epochs=start_epochs, leading_epochs=leading_epochs)
+        loss = self._loss(plan, max_epochs, start_epochs)
 
-        settings, loss = self._plan(len(train_index), label, n_leading, going_on)
-        n_init = 1 if going_on else self._count("n_init")
-        training = rows(train_index, n_leading)
-        seen = self._seen(training)
-        training = self._paired(training, seen, seed)
-        model, start = self._flow if going_on else None, None
-        if model is None:
-            labels = None if label is None else label[train_index]
-            model, start = self._start(training, seen, labels, seed, n_init)
-        return train(
+        seen = seen_rows(plan, rows)
+        neighbours = find_neighbours(plan, seen)
+        training = with_partners(device_rows(rows, n_leading), neighbours)
+        model, start = (self._flow, None) if going_on else start_mixture(plan, rows, seen, neighbours, training)
+        fit: Fit[MixtureOfFlows] = train(
             model,
             loss,
             training,
             key=jax.random.key(seed),
             settings=settings,
-            validation=rows(validation_index) if len(validation_index) else None,
+            validation=device_rows(held_out) if len(held_out.x) else None,
             start=start,
-            n_restarts=n_init,
-            checkpoint=bind(checkpoint, self, content_hash(x, label, weight, table)),
+            n_restarts=plan.n_init,
+            checkpoint=bind(checkpoint, self, table),
             show_progress=bool(self.verbose),
         )
+        return fit
 
-    def _plan(self, n: int, label: Any, n_leading: int, going_on: bool) -> tuple[Settings, MixtureBound]:
-        """How to train on n rows, and the loss; whatever the user asked for is checked before any work."""
-        rate = 1e-3 if self.columns_.n > DENSE_UP_TO else 1e-2
-        defaults = default_settings(n, learning_rate=rate, precision=mixture_precision(n, self.columns_.n))
-        max_epochs = self._training_settings(n, defaults).max_epochs
-        start = 0 if going_on else self._start_epochs(max_epochs, label)
-        leading = start if self.init == "random" and n_leading else 0
-        settings = self._training_settings(n, defaults, start_epochs=start, leading_epochs=leading)
-        return settings, self._loss(max_epochs, start)
+    def _plan(self, rows: Table, seed: int, going_on: bool) -> Plan:
+        """What the start follows from; sets `spec_`."""
+        n, dim, k = len(rows.x), self.columns_.n, self.n_components_
+        if not going_on:
+            given = None if rows.condition is None else rows.condition.shape[1]
+            few = self.shared_layers == 0 and few_rows(n, dim, k)
+            self.spec_ = self._recipe(dim, given, few)
+        shared, spec = (None, self.spec_) if going_on else self.spec_.split(self.shared_layers)
+        chosen = default_consistency(dim) if self.consistency is None else self.consistency
+        return Plan(
+            spec=spec,
+            shared=shared,
+            columns=self.columns_,
+            n_rows=n,
+            n_components=k,
+            init=check_choice("init", self.init, INITS),
+            image_shape=None if self.image_shape is None else check_image(self.image_shape, dim),
+            posterior_hidden_sizes=check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes),
+            learn_weights=bool(self.learn_weights),
+            consistency=check_number("consistency", chosen, "finite and at least 0", lambda v: 0 <= v < math.inf),
+            n_init=1 if going_on else check_whole("n_init", self.n_init, 1),
+            seed=seed,
+        )
 
     def _start_epochs(self, max_epochs: int, label: np.ndarray | None) -> int:
         if self.start_epochs is not None:
-            if not is_whole(self.start_epochs, 0):
-                raise ValueError(f"start_epochs must be a whole number of at least 0; got {self.start_epochs!r}")
-            return min(int(self.start_epochs), max_epochs - 1)
+            return min(check_whole("start_epochs", self.start_epochs, 0), max_epochs - 1)
         return max_epochs // 10 if self.init != "random" or label is not None else 0
 
-    def _n_likely(self) -> int | None:
-        if self.n_likely is not None:
-            return self._count("n_likely")
-        if self.columns_.n > DENSE_UP_TO:
-            return 1
-        return None if self.n_components_ < MANY else FEW
-
-    def _loss(self, max_epochs: int, start_epochs: int) -> MixtureBound:
-        strength = self._consistency()
+    def _loss(self, plan: Plan, max_epochs: int, start_epochs: int) -> MixtureBound:
+        temperature = check_number(
+            "temperature", self.temperature, "finite and at least 1", lambda v: 1 <= v < math.inf
+        )
+        balance = check_number("balance", self.balance, "at least 0 and at most 1", lambda v: 0 <= v <= 1)
+        if self.n_likely is None:
+            n_likely = default_n_likely(plan.columns.n, plan.n_components)
+        else:
+            n_likely = check_whole("n_likely", self.n_likely, 1)
         return MixtureBound(
-            temperature=as_float(self._within("temperature", 1.0, np.inf)),
+            temperature=as_float(temperature),
             anneal_epochs=as_float((max_epochs - start_epochs) // 2),
             start_epochs=as_float(start_epochs),
-            noise=self._noise(),
-            n_likely=self._n_likely(),
-            consistency=as_float(strength * self.columns_.n) if strength > 0 else None,
-            views=self._views(),
-            balance=as_float(self._within("balance", 0.0, 1.0)),
+            noise=plan.noise,
+            n_likely=n_likely,
+            consistency=as_float(plan.consistency * plan.columns.n) if plan.consistency > 0 else None,
+            views=plan.views,
+            balance=as_float(balance),
         )
+
+    @property
+    def model_(self) -> MixtureOfFlows:
+        """The fitted distribution, in the data's units (a condition in standard units)."""
+        check_is_fitted(self)
+        units = self.columns_.units_map()
+        model: MixtureOfFlows = eqx.tree_at(lambda m: m.shared, self._flow, Chain([self._flow.shared, units]))
+        if model.view is not None:
+            model = eqx.tree_at(lambda m: m.view, model, Frozen(Chain([model.view.value, units])))
+        return model
+
+    @property
+    def weights_(self) -> np.ndarray:
+        """π, shape (K,)."""
+        check_is_fitted(self)
+        return np.exp(np.asarray(self._flow.log_weights, dtype=np.float64))
+
+    def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
+        """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
+        check_is_fitted(self)
+        draws = for_each_draw(partial(_joint_and_logits, self._flow), self, X, condition)
+        joint = logsumexp(np.stack([d[0] for d in draws]), axis=0) - np.log(len(draws)) - self.columns_.log_scale
+        return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
+
+    def _log_responsibilities(self, joint: FloatArray) -> FloatArray:
+        """log p(k|x) of log p(x, k), shape (n, K)."""
+        peak = joint.max(axis=1, keepdims=True)  # which single precision could not hold the differences from
+        near = joint - np.where(np.isfinite(peak), peak, 0)
+        (log_p,) = in_batches(partial(_log_responsibilities, self._flow), near)
+        return log_p
+
+    def assign(self, X: Any, condition: Any = None) -> Assignment:
+        """The component of every row, how sure that is, and the row's log-density, in one pass.
+
+        Parameters:
+            X: shape (n, D).
+            condition: shape (n, C), if the model was fitted with one.
+
+        Returns:
+            What `predict`, `predict_proba` and `score_samples` give, each of n rows.
+        """
+        joint, q = self._joint_and_posterior(X, condition)
+        return Assignment(q.argmax(axis=1), in_precision(q, X), in_precision(logsumexp(joint, axis=1), X))
+
+    def predict(self, X: Any, condition: Any = None) -> np.ndarray:
+        """The component that the posterior network ranks first, shape (n,)."""
+        component: np.ndarray = np.argmax(self.predict_proba(X, condition), axis=1)
+        return component
+
+    def predict_proba(self, X: Any, condition: Any = None) -> np.ndarray:
+        """The posterior network's q(k|x), shape (n, K)."""
+        check_is_fitted(self)
+        draws = for_each_draw(partial(_logits, self._flow), self, X, condition)
+        return in_precision(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0), X)
+
+    def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:
+        """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
+        joint, _ = self._joint_and_posterior(X, condition)
+        return in_precision(np.exp(self._log_responsibilities(joint)), X)
+
+    def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
+        """Log-density of every row, in nats per unit volume of the data's units, shape (n,).
+
+        Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
+        density of the others given them) from a few fixed draws within each unit step.
+        """
+        return in_precision(logsumexp(self._joint_and_posterior(X, condition)[0], axis=1), X)
+
+    def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
+        """The mean log-density of the rows; y is ignored."""
+        return float(np.mean(self.score_samples(X, condition)))
+
+    def elbo_samples(self, X: Any, condition: Any = None) -> np.ndarray:
+        """The bound that is trained, Σ_k q(k|x) [log p(x, k) − log q(k|x)], of every row, shape (n,)."""
+        joint, q = self._joint_and_posterior(X, condition)
+        return in_precision(logsumexp(joint, axis=1) - self._gap(joint, q), X)
+
+    def posterior_gap(self, X: Any, condition: Any = None) -> np.ndarray:
+        """KL(q(k|x) ‖ p(k|x)) of every row in nats, shape (n,): how far the network is from the exact posterior."""
+        return in_precision(self._gap(*self._joint_and_posterior(X, condition)), X)
+
+    def _gap(self, joint: FloatArray, q: FloatArray) -> FloatArray:
+        with np.errstate(divide="ignore"):
+            (gap,) = in_batches(_divergence, np.log(q), self._log_responsibilities(joint))
+        return gap
+
+    def n_parameters(self) -> int:
+        """Trainable numbers of the generative part: components, shared layers, weights, not the posterior network's."""
+        check_is_fitted(self)
+        return trees.n_parameters((self._flow.groups, self._flow.shared, self._flow.raw_weights)) - int(
+            bool(self.learn_weights)
+        )
+
+    def bic(self, X: Any, condition: Any = None) -> float:
+        """Bayesian information criterion −2 Σ log p(x) + p log n; the lower the better."""
+        log_density = self.score_samples(X, condition)
+        return float(-2 * log_density.sum() + self.n_parameters() * np.log(len(log_density)))
+
+    def aic(self, X: Any, condition: Any = None) -> float:
+        """Akaike information criterion −2 Σ log p(x) + 2p; the lower the better."""
+        return float(-2 * self.score_samples(X, condition).sum() + 2 * self.n_parameters())
+
+    def sample(
+        self, n: int = 1, component: int | None = None, random_state: Any = None, condition: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """New rows and the components they come from.
+
+        Parameters:
+            n: how many (for each row of `condition`, if there is one).
+            component: draw from this one alone; from all by their weights if None.
+            random_state: seed; the estimator's own if None.
+            condition: shape (m, C), if the model was fitted with one.
+
+        Returns:
+            Rows in the data's units, shape (n, D), and components, shape (n,); or (n, m, D) and (n, m) with a
+            condition.
+        """
+        check_is_fitted(self)
+        n, component = check_draws(n), check_component(component, self._flow.n_components)
+        key = draw_key(random_state, self.random_state)
+        given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
+        shape = (n,) if given is None else (n, len(given))
+        repeated = None if given is None else np.tile(given, (n, 1))
+        drawn, chosen = draw_rows(self._flow, key, math.prod(shape), component, repeated)
+        require_solved(drawn)
+        return self.columns_.restore(drawn).reshape(*shape, -1), chosen.reshape(shape)
+
+
+@eqx.filter_jit
+def _logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> Array:
+    return mixture.logits(s, c)
+
+
+@eqx.filter_jit
+def _joint_and_logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tuple[Array, Array]:
+    if not mixture.inexactness:
+        return mixture.joint_and_logits(s, c)
+
+    def estimate(s: Array, c: Array | None, key: Array) -> tuple[Array, Array]:
+        joint, logits = mixture.joint_and_logits(
+            s[None], None if c is None else c[None], key=key, n_samples=ESTIMATE_DRAWS
+        )
+        return joint[0], logits[0]
+
+    estimates: tuple[Array, Array] = each_row(estimate, s, c)
+    return estimates
+
+
+@eqx.filter_jit
+def _log_responsibilities(mixture: MixtureOfFlows, joint: Array, _: None) -> Array:
+    return mixture.log_responsibilities(joint)
+
+
+@eqx.filter_jit
+def _divergence(logits: Array, log_p: Array) -> Array:
+    return divergence(logits, log_p)

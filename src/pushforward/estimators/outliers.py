@@ -8,15 +8,17 @@ from typing import Any, Self
 import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.base import OutlierMixin
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from pushforward.data.columns import Bounds
-from pushforward.estimators.base import FloatArray, require_solved
-from pushforward.estimators.build import FlowSpec
-from pushforward.estimators.defaults import default_settings, starting_scale
-from pushforward.estimators.density import FlowDensity, unbounded
-from pushforward.estimators.partition import moments
+from pushforward.checks import check_number
+from pushforward.clustering import moments
+from pushforward.data.columns import Bounds, FloatArray
+from pushforward.estimators.build import Flow, FlowSpec
+from pushforward.estimators.defaults import default_settings, starts_dense
+from pushforward.estimators.density import FlowDensity, cond_dim, fit_flow, log_density
+from pushforward.estimators.preparing import draw_seed, learn_table, read_table, split_rows, unbounded
+from pushforward.estimators.state import unchanged_on_error
+from pushforward.estimators.validation import require_solved
 from pushforward.training import Checkpoint
 
 CONCENTRATIONS = 30  # most tables stop moving in ten
@@ -39,7 +41,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         contamination: share of outliers in the table given to `fit`, above 0 and at most 0.5, which places the
             threshold; "auto" places it three interquartile ranges below the lower quartile of the scores.
         support_fraction: share of the rows that the flow trains on, above 0 and at most 1.
-        flow: "auto" is a small RealNVP (a spline, of one column); or a recipe's name, as for `FlowDensity`.
+        flow: "auto" is a small RealNVP (a spline, of one column); or a recipe or a built flow, as for
+            `FlowDensity`.
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training, as for `FlowDensity`; by default
             fewer steps, and a hundred times the weight decay.
@@ -75,7 +78,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         contamination: float | str = "auto",
         *,
         support_fraction: float = 0.7,
-        flow: str = "auto",
+        flow: Flow = "auto",
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
         max_epochs: int | None = None,
@@ -113,7 +116,18 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             verbose=verbose,
         )
 
-    def _fit(
+    def _recipe(self, dim: int, cond_dim: int | None, few_rows: bool = False) -> FlowSpec:
+        small = isinstance(self.flow, str) and self.flow == "auto" and dim > 1
+        return FlowSpec.choose(
+            RECIPE if small else self.flow,
+            dim,
+            cond_dim,
+            n_layers=N_LAYERS if small and self.n_layers is None else self.n_layers,
+            hidden_sizes=HIDDEN_SIZES if small and self.hidden_sizes is None else self.hidden_sizes,
+            alone=True,
+        )
+
+    def fit(
         self,
         X: Any,
         y: Any = None,
@@ -121,45 +135,71 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         condition: Any = None,
         checkpoint: Checkpoint | None = None,
     ) -> Self:
-        share = _share("contamination", self.contamination, 0.5) if self.contamination != "auto" else None
-        _share("support_fraction", self.support_fraction, 1.0)
-        super()._fit(X, y, sample_weight, condition, checkpoint)
-        # one weight for all says nothing, and what rows of no weight are like is no matter
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        weight = weight if weight is not None and weight.ndim > 0 else None
-        if weight is not None:
-            used, whole = np.flatnonzero(weight > 0), np.zeros(len(weight), dtype=bool)
-            X, weight = _rows(X, used), weight[used]
-            condition = None if condition is None else _rows(condition, used)
-            whole[used] = self.support_
-            self.support_ = whole
-        scores = self.score_samples(X, condition)
-        if share is None:
-            low, high = (_quantile(scores, at, weight) for at in (0.25, 0.75))
-            self.offset_ = low - FENCE * (high - low)
-        else:
-            self.offset_ = _quantile(scores, share, weight)
+        """Find the rows most alike, and fit the density of these.
+
+        Parameters:
+            X: numbers, shape (n, D); NumPy, pandas or polars.
+            y: ignored.
+            sample_weight: non-negative, shape (n,).
+            condition: numbers that the density is conditioned on, shape (n, C).
+            checkpoint: where and how often to keep the state of training; see `pushforward.training.Checkpoint`.
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            ValueError: cells that are not finite numbers, constant continuous columns, values beyond bounds.
+            TrainingError: training diverged.
+            CheckpointError: resuming from a checkpoint that does not fit.
+        """
+        fraction = check_number("support_fraction", self.support_fraction, "in (0, 1]", lambda v: 0 < v <= 1)
+        share = None
+        if not (isinstance(self.contamination, str) and self.contamination == "auto"):
+            share = check_number("contamination", self.contamination, 'in (0, 0.5] or "auto"', lambda v: 0 < v <= 0.5)
+        with unchanged_on_error(self):
+            going_on = self.warm_start and self.__sklearn_is_fitted__()
+            given = read_table(self, X, sample_weight, condition, going_on)
+            table = given.weighing()
+            learn_table(self, table, condition, going_on, bounds=self.bounds)
+            seed = draw_seed(self.random_state)
+            z = unbounded(self.columns_, self.columns_.standardize(table.x, training=True))
+            known = self.condition_columns_
+            c = None if table.condition is None or known is None else known.standardize(table.condition)
+            kept = concentrated(z, fraction, c, table.weight)
+            support = np.flatnonzero(kept)
+            train, held_out = split_rows(table.x[support], self.validation_fraction, seed)
+            split = support[train], support[held_out]
+            start = self._flow if going_on else None
+            spec = self.spec_ if going_on else self._recipe(self.columns_.n, cond_dim(table))
+            defaults = default_settings(len(train), precision=PRECISION, steps=STEPS)
+            fit = fit_flow(self, spec, table, split, start, defaults, seed, checkpoint)
+            self.spec_ = spec
+            self._keep(fit, fit.model)
+            self.support_ = np.zeros(len(given.x), dtype=bool)
+            self.support_[kept if given.weight is None else np.flatnonzero(given.weight > 0)[kept]] = True
+            # one weight for all says nothing, and what rows of no weight are like is no matter
+            weight = table.weight if np.ndim(sample_weight) > 0 else None
+            self.offset_ = _threshold(self._scores(table.x, table.condition), share, weight)
         return self
 
-    def _defaults(self, n: int) -> dict[str, Any]:
-        return default_settings(n, precision=PRECISION, steps=STEPS)
+    def _scores(self, X: Any, condition: Any) -> FloatArray:
+        """Log-densities in double precision, as scikit-learn wants scores of outlier detectors."""
+        values = log_density(self, self._flow, X, condition)
+        require_solved(values)
+        return values
 
-    def _spec(self, dim: int, few_rows: bool = False) -> FlowSpec:
-        chosen = super()._spec(dim, few_rows)
-        if self.flow != "auto" or dim == 1:
-            return chosen
-        n_layers = N_LAYERS if self.n_layers is None else chosen.n_layers
-        hidden_sizes = HIDDEN_SIZES if self.hidden_sizes is None else chosen.hidden_sizes
-        return chosen._replace(flow=RECIPE, n_layers=n_layers, hidden_sizes=hidden_sizes)
+    def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
+        """Log-density of every row, in nats per unit volume of the data's units, as of `FlowDensity`.
 
-    def _split_rows(self, x: np.ndarray, table: np.ndarray | None, weight: np.ndarray | None, seed: int) -> Any:
-        """Rows of the support to train on and to validate on."""
-        z = unbounded(self.columns_, self.columns_.standardize(x, training=True))
-        given = self._standard_condition(table)
-        self.support_ = concentrated(z, float(self.support_fraction), given, weight)
-        support = np.flatnonzero(self.support_)
-        train, validation = self._split(x[support], None, seed)
-        return support[train], support[validation]
+        Parameters:
+            X: shape (n, D).
+            condition: shape (n, C), if the model was fitted with one.
+
+        Returns:
+            Shape (n,), float64; -inf outside declared bounds.
+        """
+        check_is_fitted(self)
+        return self._scores(X, condition)
 
     def fit_predict(self, X: Any, y: Any = None, **given: Any) -> np.ndarray:
         """Fit, and say which rows belong.
@@ -173,10 +213,6 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             1 for rows that belong and -1 for outliers, shape (n,).
         """
         return self.fit(X, y, **given).predict(X, given.get("condition"))
-
-    def _result(self, values: FloatArray, X: Any = None) -> np.ndarray:
-        require_solved(values)
-        return values  # scikit-learn wants scores of outlier detectors in double precision
 
     def decision_function(self, X: Any, condition: Any = None) -> np.ndarray:
         """How far the log-density of each row is above the threshold.
@@ -227,7 +263,7 @@ def concentrated(
         root = np.sqrt(weight[kept])[:, None]
         residual = z - design @ np.linalg.lstsq(root * design[kept], root * z[kept], rcond=None)[0]
         (location,), (factor,), _ = moments(
-            residual[kept], np.zeros(kept.sum(), dtype=int), 1, starting_scale(dim), weight[kept]
+            residual[kept], np.zeros(kept.sum(), dtype=int), 1, dense=starts_dense(dim), weight=weight[kept]
         )
         centred = (residual - location).T
         white = solve_triangular(factor, centred, lower=True) if factor.ndim == 2 else centred / factor[:, None]
@@ -241,20 +277,15 @@ def concentrated(
     return kept
 
 
-def _rows(table: Any, which: np.ndarray) -> Any:
-    """Some rows of a table, as the kind of table that it is."""
-    return _safe_indexing(table if hasattr(table, "columns") else np.asarray(table), which)
+def _threshold(scores: FloatArray, share: float | None, weight: FloatArray | None) -> float:
+    """The score below which rows are outliers: that of a share of them, or far below most if there is none."""
+    if share is not None:
+        return _quantile(scores, share, weight)
+    low, high = (_quantile(scores, at, weight) for at in (0.25, 0.75))
+    return low - FENCE * (high - low)
 
 
 def _quantile(values: np.ndarray, share: float, weight: np.ndarray | None) -> float:
     if weight is None:
         return float(np.quantile(values, share))
     return float(np.quantile(values, share, weights=weight, method="inverted_cdf"))
-
-
-def _share(name: str, value: Any, most: float) -> float:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not 0 < value <= most:
-        auto = ' or "auto"' if name == "contamination" else ""
-        raise ValueError(f"{name} must be a number in (0, {most:g}]{auto}; got {value!r}")
-    return float(value)

@@ -1,10 +1,8 @@
-"""How a mixture of flows starts: rows looked at, parted, and a model placed on the parts."""
+"""How flows and mixtures start: rows looked at, parted, and a model placed where they are."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
 import operator
 from typing import Any
 
@@ -12,184 +10,259 @@ import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import NDArray
 
 from pushforward import trees
 from pushforward.bijections import AbstractMap, Chain
-from pushforward.checks import check_sizes
-from pushforward.data.columns import as_float
-from pushforward.estimators.base import FloatArray
-from pushforward.estimators.build import FlowSpec, build_mixtures, build_stacks, noise_side
-from pushforward.estimators.defaults import default_epochs, few_rows, starting_scale
-from pushforward.estimators.density import unbounded
-from pushforward.estimators.embedding import embed, nearest_rows
-from pushforward.estimators.fitted_mixture import FittedMixture
-from pushforward.estimators.graph import FEWEST_ROWS
-from pushforward.estimators.images import check_image, pixels
-from pushforward.estimators.partition import conductance, gaussian_partition, moments, partition_rows
+from pushforward.clustering import (
+    choose_partition,
+    embed,
+    gaussian_partition,
+    moments,
+    nearest_neighbours,
+    paired,
+    partition_rows,
+)
+from pushforward.clustering.spectral import FEWEST_ROWS
+from pushforward.data.columns import Columns, FloatArray, as_float
+from pushforward.distributions import MixtureOfFlows, Pushforward
+from pushforward.estimators.build import FlowSpec, build_flow, build_mixtures, build_stacks, flow_text, noise_side
+from pushforward.estimators.defaults import FEW_COLUMNS, default_epochs, starts_dense
+from pushforward.estimators.images import pixels
+from pushforward.estimators.preparing import Table, unbounded
 from pushforward.objectives import ImageViews, PosteriorStart
-from pushforward.training import Rows, Settings, train, with_neighbours
+from pushforward.training import Rows, Settings, train
 from pushforward.trees import Frozen
 
 INITS = ("auto", "spectral", "embedding", "random")
-MOST_SPECTRAL = 8  # columns up to which parts are found by spectral clustering; embedding first beyond
-FEW_COLUMNS_AGREE, COLUMNS_AGREE = 0.1, 0.3  # consistency up to so many columns, and beyond
-SLACK = 1.5  # how much more than spectral parts those of Gaussians may cut through neighbours
-CLEAR = 2 / 3  # how much of what embedded parts cut through spectral ones may, to be preferred
 STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
 STEPS = 300  # of the posterior network on the parts
 
 
-class StartedMixture(FittedMixture):
-    """The methods of `FlowMixture` that make a mixture to train."""
+def start_flow(spec: FlowSpec, columns: Columns, rows: Table, seed: int, n_init: int) -> Pushforward:
+    """The untrained flow, or several with a restart axis, placed where the rows are.
 
-    def _within(self, name: str, least: float, most: float) -> float:
-        value = getattr(self, name)
-        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not number or not least <= float(value) <= most or math.isinf(value):
-            limit = (
-                f"finite, and at least {least:g}" if math.isinf(most) else f"at least {least:g} and at most {most:g}"
-            )
-            raise ValueError(f"{name} must be a number, {limit}; got {value!r}")
-        return float(value)
+    Arguments:
+        spec: the recipe.
+        columns: of the table.
+        rows: in standard units.
+        seed: of everything random.
+        n_init: restarts.
+    """
+    z = unbounded(columns, rows.x)
+    part = np.zeros(len(z), dtype=int)
+    location, factor, _ = moments(z, part, 1, dense=starts_dense(spec.dim), weight=rows.weight)
+    at, by = as_float(location[0]), as_float(factor[0])
+    bounds = columns.bounds_map() if columns.bounded else None
 
-    def _consistency(self) -> float:
-        """Nats for each column; in few columns much agreement can leave a component without rows."""
-        if self.consistency is None:
-            return FEW_COLUMNS_AGREE if self.columns_.n <= MOST_SPECTRAL else COLUMNS_AGREE
-        return self._within("consistency", 0.0, np.inf)
+    def one(key: Array) -> Pushforward:
+        flow = build_flow(key, spec, at, by)
+        return flow if bounds is None else flow.then(bounds)
 
-    def _noise(self) -> Array | None:
-        noise = self.columns_.noise
-        return None if noise is None else as_float(noise)
+    keys = jax.random.split(jax.random.key(seed), n_init)
+    if n_init == 1:
+        return one(keys[0])
+    flows: Pushforward = eqx.filter_vmap(one)(keys)
+    return flows
 
-    def _image(self) -> tuple[int, ...] | None:
-        return None if self.image_shape is None else check_image(self.image_shape, self.columns_.n)
 
-    def _views(self) -> ImageViews | None:
-        image = self._image()
-        return None if image is None else ImageViews(image)
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that the start of a mixture follows from, beside the rows.
 
-    def _embeds(self, n: int) -> bool:
-        """Whether the rows are embedded before they are parted."""
-        if self.init not in INITS:
-            raise ValueError(f"init must be one of {INITS}; got {self.init!r}")
-        wide = self.image_shape is not None or self.columns_.n > MOST_SPECTRAL
+    Arguments:
+        spec: the recipe of every component.
+        shared: the recipe of the stack under all components, or None.
+        columns: of the table.
+        n_rows: that are trained on.
+        n_components: K.
+        init: one of `INITS`.
+        image_shape: of rows that are images; None for a table.
+        posterior_hidden_sizes: hidden layers of the posterior network.
+        learn_weights: whether the components' weights train.
+        consistency: how much components of neighbours have to agree.
+        n_init: restarts.
+        seed: of everything random.
+    """
+
+    spec: FlowSpec
+    shared: FlowSpec | None
+    columns: Columns
+    n_rows: int
+    n_components: int
+    init: str
+    image_shape: tuple[int, int, int] | None
+    posterior_hidden_sizes: tuple[int, ...]
+    learn_weights: bool
+    consistency: float
+    n_init: int
+    seed: int
+
+    @property
+    def embeds(self) -> bool:
+        """Whether rows are embedded before they are parted."""
+        wide = self.image_shape is not None or self.columns.n > FEW_COLUMNS
         wanted = self.init == "embedding" or (self.init == "auto" and wide)
-        return wanted and self.n_components_ > 1 and n >= FEWEST_ROWS
+        return wanted and self.n_components > 1 and self.n_rows >= FEWEST_ROWS
 
-    def _seen(self, rows: Rows) -> FloatArray:
-        """The rows as the posterior network reads them: pixels, or unbounded standard units."""
-        x = np.asarray(rows.x)[: int(rows.n)]
-        if self.image_shape is None:
-            return unbounded(self.columns_, x)
-        return np.asarray(jax.vmap(pixels(self.columns_, x).inverse)(as_float(x)), dtype=np.float64)
+    @property
+    def pairs(self) -> bool:
+        """Whether anything asks for neighbours."""
+        several = self.n_components > 1 and self.n_rows >= FEWEST_ROWS
+        return several and (self.embeds or self.consistency > 0)
 
-    def _paired(self, rows: Rows, seen: FloatArray, seed: int) -> Rows:
-        """The rows with their neighbours, where anything asks for them."""
-        n = int(rows.n)
-        wanted = self._embeds(n) or self._consistency() > 0
-        if not wanted or self.n_components_ == 1 or n < FEWEST_ROWS:
-            return rows
-        return with_neighbours(rows, nearest_rows(seen, seed))
+    @property
+    def noise(self) -> Array | None:
+        """Width of the training noise in standard units, or None."""
+        return None if self.columns.noise is None else as_float(self.columns.noise)
 
-    def _start(
-        self, rows: Rows, seen: FloatArray, label: np.ndarray | None, seed: int, n_init: int
-    ) -> tuple[Any, Array | None]:
-        """The untrained mixture (with a restart axis if there are several), and the part that each row starts."""
-        n = int(rows.n)
-        z = seen if self.image_shape is None else unbounded(self.columns_, np.asarray(rows.x)[:n])
-        seeds = np.random.default_rng(seed).integers(np.iinfo(np.int32).max, size=n_init)
-        parts = np.stack([self._part(int(s), z, seen, rows, label) for s in seeds])
-        model = self._placed(parts, z, rows, seed)
-        if self.init == "random" and label is None:
-            return model, None
-        padded = np.pad(parts, ((0, 0), (0, len(rows.x) - n)), constant_values=-1).astype(np.int32)
-        start = jax.device_put(padded[0] if n_init == 1 else padded)
-        if not self._embeds(n):
-            return model, start
-        if n_init == 1:
-            return self._start_posterior(model, rows, start, seed), start
-        each = [self._start_posterior(trees.unstack(model, i), rows, start[i], seed + i) for i in range(n_init)]
-        return trees.stack(each), start
+    @property
+    def views(self) -> ImageViews | None:
+        """Random moves of rows that are images."""
+        return None if self.image_shape is None else ImageViews(self.image_shape)
 
-    def _part(self, seed: int, z: FloatArray, seen: FloatArray, rows: Rows, label: np.ndarray | None) -> np.ndarray:
-        """The component that each row starts, -1 for none."""
-        if self.init == "random":
-            return np.full(len(z), -1) if label is None else label
-        k, embeds, chooses = self.n_components_, self._embeds(len(z)), label is None and self.init == "auto"
-        gaussian = gaussian_partition(z, k, seed) if chooses and self.image_shape is None else None
-        if not embeds:
-            return partition_rows(z, k, label, seed) if gaussian is None else gaussian
-        neighbours = np.asarray(rows.neighbours)[: len(z)]
-        spectral, cut = None, np.inf
-        if chooses and self.image_shape is None:
-            spectral = partition_rows(z, k, None, seed)
-            cut = conductance(spectral, neighbours)
-        if gaussian is not None and conductance(gaussian, neighbours) <= SLACK * cut:
-            return gaussian
-        sizes = check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes)
-        embedded = embed(seen, neighbours, sizes, self._image(), seed)
-        found = partition_rows(embedded, k, label, seed, True)
-        return found if spectral is None or cut > CLEAR * conductance(found, neighbours) else spectral
 
-    def _placed(self, parts: np.ndarray, z: FloatArray, rows: Rows, seed: int) -> Any:
-        """Mixtures whose components lie where the parts are, or all in one place."""
-        n_init, n = parts.shape
-        key, dim, k = jax.random.key(seed), z.shape[1], self.n_components_
-        few = self.shared_layers == 0 and few_rows(n, dim, k)
-        shared_spec, spec = self._spec(dim, few).split(self.shared_layers)
-        shared, inner = self._shared(shared_spec, jax.random.fold_in(key, 1), rows, z, n_init)
-        parted = np.full_like(parts, -1) if self.init == "random" else parts
-        dense, weight = starting_scale(dim), np.asarray(rows.weight)[:n]
-        where = [moments(z, part, k, dense, weight) for z, part in zip(inner, parted, strict=True)]
-        locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
-        model = build_mixtures(
-            jax.random.split(key, n_init),
-            spec,
-            as_float(locations),
-            as_float(factors),
-            as_float(np.log(shares)),
-            check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes),
-            bool(self.learn_weights),
-            self._image(),
+def seen_rows(plan: Plan, rows: Table) -> FloatArray:
+    """The rows as the posterior network reads them: pixels, or unbounded standard units."""
+    if plan.image_shape is None:
+        return unbounded(plan.columns, rows.x)
+    inverse = pixels(plan.columns, rows.x).inverse
+    return np.asarray(jax.vmap(inverse)(as_float(rows.x)), dtype=np.float64)
+
+
+def find_neighbours(plan: Plan, seen: FloatArray) -> NDArray[np.int32] | None:
+    """The neighbours of each row, where anything asks for them."""
+    return nearest_neighbours(seen, plan.seed) if plan.pairs else None
+
+
+def with_partners(rows: Rows, neighbours: NDArray[np.int32] | None) -> Rows:
+    """Rows for the engine, with their neighbours if there are any."""
+    return rows if neighbours is None else paired(rows, neighbours)
+
+
+def start_mixture(
+    plan: Plan, rows: Table, seen: FloatArray, neighbours: NDArray[np.int32] | None, training: Rows
+) -> tuple[Any, Array | None]:
+    """The untrained mixture (with a restart axis if there are several), and the part that each row starts.
+
+    Arguments:
+        plan: what all follows from.
+        rows: in standard units.
+        seen: the rows as the posterior network reads them.
+        neighbours: of each row, or None.
+        training: the same rows as the engine takes them.
+    """
+    z = seen if plan.image_shape is None else unbounded(plan.columns, rows.x)
+    seeds = np.random.default_rng(plan.seed).integers(np.iinfo(np.int32).max, size=plan.n_init)
+    parts = np.stack([start_parts(plan, int(seed), z, seen, rows.label, neighbours) for seed in seeds])
+    model = place(plan, parts, z, rows)
+    if plan.init == "random" and rows.label is None:
+        return model, None
+    start = _padded(parts if plan.n_init > 1 else parts[0], training)
+    if not plan.embeds:
+        return model, start
+    if plan.n_init == 1:
+        return start_posterior(plan, model, training, start, plan.seed), start
+    restarts = range(plan.n_init)
+    each = [start_posterior(plan, trees.unstack(model, i), training, start[i], plan.seed + i) for i in restarts]
+    return trees.stack(each), start
+
+
+def start_parts(
+    plan: Plan,
+    seed: int,
+    z: FloatArray,
+    seen: FloatArray,
+    label: np.ndarray | None,
+    neighbours: NDArray[np.int32] | None,
+) -> np.ndarray:
+    """The component that each row starts, -1 for none, shape (n,)."""
+    k = plan.n_components
+    if plan.init == "random":
+        return np.full(len(z), -1) if label is None else label
+    chooses = label is None and plan.init == "auto" and plan.image_shape is None
+    if not plan.embeds or neighbours is None:
+        gaussian = gaussian_partition(z, k, seed) if chooses else None
+        return partition_rows(z, k, label, seed) if gaussian is None else gaussian
+    sizes = plan.posterior_hidden_sizes
+    if chooses:
+        return choose_partition(z, k, seed, neighbours=neighbours, hidden_sizes=sizes)
+    return partition_rows(embed(seen, neighbours, sizes, plan.image_shape, seed), k, label, seed, round_clusters=True)
+
+
+def place(plan: Plan, parts: np.ndarray, z: FloatArray, rows: Table) -> Any:
+    """Mixtures whose components lie where the parts are, or all in one place.
+
+    Arguments:
+        plan: what all follows from.
+        parts: of each row, for each restart, shape (R, n).
+        z: the rows, unbounded, shape (n, D).
+        rows: in standard units.
+
+    Returns:
+        A mixture, with a restart axis if R > 1.
+    """
+    key, k = jax.random.key(plan.seed), plan.n_components
+    shared, inner = _shared(plan, jax.random.fold_in(key, 1), z, rows.condition)
+    parted = np.full_like(parts, -1) if plan.init == "random" else parts
+    dense = starts_dense(plan.columns.n)
+    where = [moments(z, part, k, dense=dense, weight=rows.weight) for z, part in zip(inner, parted, strict=True)]
+    locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
+    model: MixtureOfFlows = build_mixtures(
+        jax.random.split(key, plan.n_init),
+        plan.spec,
+        as_float(locations),
+        as_float(factors),
+        as_float(np.log(shares)),
+        plan.posterior_hidden_sizes,
+        plan.learn_weights,
+        plan.image_shape,
+    )
+    if shared is not None:
+        model = eqx.tree_at(lambda m: m.shared, model, shared)
+    if plan.image_shape is None:
+        return model
+    view = pixels(plan.columns, rows.x)
+    view = trees.repeat(view, plan.n_init) if plan.n_init > 1 else view
+    return eqx.tree_at(lambda m: m.view, model, Frozen(view), is_leaf=lambda leaf: leaf is None)
+
+
+def start_posterior(plan: Plan, model: Any, training: Rows, start: Array, seed: int) -> Any:
+    """The mixture with its posterior network fitted to the parts."""
+    epochs = default_epochs(plan.n_rows, STARTING.batch_size, steps=STEPS, least=3)
+    return train(
+        model,
+        PosteriorStart(plan.noise, plan.views),
+        training,
+        key=jax.random.key(seed),
+        settings=dataclasses.replace(STARTING, max_epochs=epochs),
+        start=start,
+        where=operator.attrgetter("posterior"),
+    ).whole()
+
+
+def _padded(parts: np.ndarray, training: Rows) -> Array:
+    """Parts of rows on the device, -1 for padding; the last axis is of rows."""
+    room = len(training.x) - parts.shape[-1]
+    widths = [(0, 0)] * (parts.ndim - 1) + [(0, room)]
+    padded: Array = jax.device_put(np.pad(parts, widths, constant_values=-1).astype(np.int32))
+    return padded
+
+
+def _shared(plan: Plan, key: Array, z: FloatArray, condition: np.ndarray | None) -> tuple[AbstractMap | None, Any]:
+    """The map under all components (with a restart axis if there are several), and the rows on its noise side."""
+    bounds = plan.columns.bounds_map() if plan.columns.bounded else None
+    if bounds is not None and plan.n_init > 1:
+        bounds = trees.repeat(bounds, plan.n_init)
+    if plan.shared is None:
+        return bounds, [z] * plan.n_init
+    stacks = build_stacks(jax.random.split(key, plan.n_init), plan.shared)
+    if stacks.inexactness:
+        raise ValueError(
+            f"shared_layers must be 0 with flow={flow_text(plan.shared.flow)!r}: layers under all components need "
+            f"exact densities, and its are estimates ({stacks.exactness})"
         )
-        if shared is not None:
-            model = eqx.tree_at(lambda m: m.shared, model, shared)
-        if self.image_shape is None:
-            return model
-        view = pixels(self.columns_, np.asarray(rows.x)[:n])
-        view = trees.repeat(view, n_init) if n_init > 1 else view
-        return eqx.tree_at(lambda m: m.view, model, Frozen(view), is_leaf=lambda leaf: leaf is None)
-
-    def _start_posterior(self, model: Any, rows: Rows, start: Array, seed: int) -> Any:
-        """The mixture with its posterior network fitted to the parts."""
-        epochs = default_epochs(int(rows.n), STARTING.batch_size, steps=STEPS, least=3)
-        return train(
-            model,
-            PosteriorStart(self._noise(), self._views()),
-            rows,
-            key=jax.random.key(seed),
-            settings=dataclasses.replace(STARTING, max_epochs=epochs),
-            start=start,
-            where=operator.attrgetter("posterior"),
-        ).whole()
-
-    def _shared(
-        self, spec: FlowSpec | None, key: Array, rows: Rows, z: FloatArray, n_init: int
-    ) -> tuple[AbstractMap | None, Any]:
-        """The map under all components (with a restart axis if there are several), and the rows on its noise side."""
-        bounds = self.columns_.bounds_map() if self.columns_.bounded else None
-        if bounds is not None and n_init > 1:
-            bounds = trees.repeat(bounds, n_init)
-        if spec is None:
-            return bounds, [z] * n_init
-        stacks = build_stacks(jax.random.split(key, n_init), spec)
-        if stacks.inexactness:
-            raise ValueError(
-                f"shared_layers must be 0 with flow={self.flow!r}: layers under all components need exact densities, "
-                f"and its are estimates ({stacks.exactness})"
-            )
-        condition = None if rows.condition is None else rows.condition[: len(z)]
-        inner = np.asarray(noise_side(stacks, as_float(z), condition), dtype=np.float64)
-        stack = trees.unstack(stacks, 0) if n_init == 1 else stacks
-        return (stack if bounds is None else Chain([stack, bounds])), inner
+    given = None if condition is None else as_float(condition)
+    inner = np.asarray(noise_side(stacks, as_float(z), given), dtype=np.float64)
+    stack = trees.unstack(stacks, 0) if plan.n_init == 1 else stacks
+    return (stack if bounds is None else Chain([stack, bounds])), inner

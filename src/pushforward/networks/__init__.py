@@ -7,6 +7,7 @@ from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.lipschitz import Lipschitz, norm_bound
 from pushforward.networks.made import MADE
 from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear, Trunk
+from pushforward.networks.rows import row_network
 
 __all__ = [
     "ACTIVATIONS",
@@ -23,4 +24,5 @@ __all__ = [
     "Trunk",
     "image_sides",
     "norm_bound",
+    "row_network",
 ]

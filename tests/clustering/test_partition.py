@@ -6,8 +6,7 @@ from scipy.stats import multivariate_normal
 from sklearn.datasets import make_circles
 from sklearn.metrics import accuracy_score, adjusted_rand_score
 
-from pushforward.estimators import partition
-from pushforward.estimators.partition import conductance, gaussian_partition, moments, partition_rows
+from pushforward.clustering import conductance, gaussian_partition, moments, partition, partition_rows
 from tests.estimators.small import CENTRES, blobs
 
 X, Y = blobs(300)
@@ -66,7 +65,7 @@ def test_one_seed_gives_one_partition() -> None:
 
 def test_moments_of_large_parts_are_theirs() -> None:
     z, y = blobs(30_000)
-    locations, factors, shares = moments(z, y, 3, True, np.ones(len(z)))
+    locations, factors, shares = moments(z, y, 3, dense=True)
     np.testing.assert_allclose(locations, CENTRES, atol=0.02)
     np.testing.assert_allclose(factors @ factors.swapaxes(1, 2), np.tile(0.25 * np.eye(2), (3, 1, 1)), atol=0.01)
     assert (np.triu(factors, 1) == 0).all()
@@ -78,7 +77,7 @@ def test_small_and_empty_parts_start_wide_enough(dense: bool) -> None:
     part = np.array([0] * 297 + [1, 3, 3])  # one row, none, and two that are equal
     z = X.copy()
     z[-1] = z[-2]
-    locations, factors, shares = moments(z, part, 4, dense, np.ones(len(z)))
+    locations, factors, shares = moments(z, part, 4, dense=dense)
     assert shares.sum() == pytest.approx(1) and (shares > 0).all()
     np.testing.assert_allclose(locations[1], z[297])
     np.testing.assert_allclose(locations[2], z.mean(axis=0))
@@ -91,8 +90,8 @@ def test_moments_of_weighted_rows_are_those_of_repeated_ones() -> None:
     weight = np.where(Y == 0, 3.0, 1.0)
     repeated = np.repeat(np.arange(300), weight.astype(int))
     for dense in (True, False):
-        weighted = moments(X, Y, 3, dense, weight)
-        plain = moments(X[repeated], Y[repeated], 3, dense, np.ones(len(repeated)))
+        weighted = moments(X, Y, 3, dense=dense, weight=weight)
+        plain = moments(X[repeated], Y[repeated], 3, dense=dense)
         for a, b in zip(weighted, plain, strict=True):
             np.testing.assert_allclose(a, b, atol=0.02)
     assert weighted[2][0] == pytest.approx(0.6, abs=0.01)
@@ -103,7 +102,7 @@ def test_covariances_of_few_rows_in_many_columns_shrink_to_their_diagonal() -> N
     turn = np.linalg.qr(rng.normal(size=(60, 60)))[0] * np.sqrt(np.geomspace(0.1, 10, 60))
     for n, at_least in ((80, 40), (20_000, 0)):
         z, fresh = rng.normal(size=(n, 60)) @ turn.T, rng.normal(size=(500, 60)) @ turn.T
-        locations, factors, _ = moments(z, np.zeros(n, int), 1, True, np.ones(n))
+        locations, factors, _ = moments(z, np.zeros(n, int), 1, dense=True)
         score = multivariate_normal(locations[0], factors[0] @ factors[0].T).logpdf(fresh).mean()
         bare = multivariate_normal(z.mean(axis=0), np.cov(z.T)).logpdf(fresh).mean()
         assert score > bare + at_least - 0.5

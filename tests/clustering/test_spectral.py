@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from pushforward.clustering import spectral_partition
 from pushforward.data.toy import pinwheel, two_circles
-from pushforward.estimators.graph import spectral_partition
 
 
 @pytest.mark.parametrize("seed", range(3))

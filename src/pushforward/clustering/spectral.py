@@ -9,7 +9,7 @@ FEWEST_ROWS = 50  # below, a graph of neighbours says little
 REGULARISATION = 0.1  # of the mean degree, spread over all pairs of rows
 
 
-def spectral_partition(z: np.ndarray, k: int, seed: int) -> np.ndarray:
+def spectral_partition(z: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
     """Regularised spectral clustering: k parts with few neighbours in each other (Amini et al. 2013).
 
     A part may have any shape, a ring or an arm as well as a ball. The regularisation, a faint link between all rows,
@@ -22,6 +22,15 @@ def spectral_partition(z: np.ndarray, k: int, seed: int) -> np.ndarray:
 
     Returns:
         Parts, shape (n,).
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.clustering import spectral_partition
+        >>> from pushforward.data import two_circles
+        >>> X, circle = two_circles(400, seed=0)
+        >>> part = spectral_partition(X, 2)
+        >>> bool((part == circle).all() or (part != circle).all())
+        True
     """
     from scipy.sparse import csr_array
     from scipy.sparse.linalg import LinearOperator, eigsh
@@ -37,11 +46,11 @@ def spectral_partition(z: np.ndarray, k: int, seed: int) -> np.ndarray:
 
     def product(v: np.ndarray) -> np.ndarray:
         v = scale * v.reshape(-1)
-        found: np.ndarray = scale * (graph @ v + link * v.mean())
-        return found
+        linked: np.ndarray = scale * (graph @ v + link * v.mean())
+        return linked
 
     start = np.random.default_rng(seed).uniform(-1, 1, n)
     vectors = eigsh(LinearOperator((n, n), matvec=product, dtype=float), k, which="LA", v0=start, tol=1e-6)[1]
     rows = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    found: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit_predict(rows)
-    return found
+    part: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit_predict(rows)
+    return part

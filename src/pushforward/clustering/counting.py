@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from pushforward.estimators.partition import MOST_COLUMNS, MOST_FITTED, fitted_gaussians
+from pushforward.clustering.gaussians import MOST_COLUMNS, MOST_FITTED, fitted_gaussians
+from pushforward.clustering.neighbours import subsample
 
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40)
 CONFUSED = 0.025  # two clusters are one if so large a share of either is taken for the other (Hennig 2010)
 
 
-def count_clusters(z: np.ndarray, seed: int) -> tuple[int, np.ndarray]:
+def count_clusters(z: np.ndarray, seed: int = 0) -> tuple[int, np.ndarray]:
     """The number of clusters, by covering the rows with Gaussians and merging those that overlap.
 
     As many Gaussians as BIC supports follow clusters of any shape in pieces. Two pieces of one cluster overlap: a good
@@ -24,11 +25,17 @@ def count_clusters(z: np.ndarray, seed: int) -> tuple[int, np.ndarray]:
     Returns:
         How many, and the evidence: for 2, 3, … clusters up to the number of Gaussians, the share of the most confused
         pair of them, that has to be below `CONFUSED`.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.clustering import count_clusters
+        >>> z = np.random.default_rng(0).normal(size=(300, 2)) + 9 * (np.arange(300) % 3)[:, None]
+        >>> count_clusters(z)[0]
+        3
     """
     from sklearn.decomposition import PCA
 
-    rng = np.random.default_rng(seed)
-    rows = z if len(z) <= MOST_FITTED else z[rng.choice(len(z), MOST_FITTED, replace=False)]
+    rows = z[subsample(len(z), MOST_FITTED, np.random.default_rng(seed))]
     if rows.shape[1] > MOST_COLUMNS:
         rows = PCA(min(MOST_COLUMNS, len(rows)), random_state=seed).fit_transform(rows)
     shares = _cover(rows, seed)
@@ -53,8 +60,8 @@ def _cover(rows: np.ndarray, seed: int) -> np.ndarray:
             bic = mixture.bic(rows)
             if bic < lowest:
                 best, lowest = mixture, bic
-    found: np.ndarray = np.ones((len(rows), 1)) if best is None else best.predict_proba(rows)
-    return found
+    shares: np.ndarray = np.ones((len(rows), 1)) if best is None else best.predict_proba(rows)
+    return shares
 
 
 def _confusion(shares: np.ndarray) -> np.ndarray:

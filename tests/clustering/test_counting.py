@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from pushforward.clustering import count_clusters, counting
+from pushforward.clustering.counting import CONFUSED
 from pushforward.data.toy import pinwheel
-from pushforward.estimators import count
-from pushforward.estimators.count import CONFUSED, count_clusters
 from tests.estimators.small import blobs
 
 
@@ -26,7 +26,7 @@ def test_bent_wings_are_each_one(seed: int) -> None:
 
 
 def test_many_columns_and_rows_are_looked_at_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(count, "MOST_FITTED", 200)
+    monkeypatch.setattr(counting, "MOST_FITTED", 200)
     rng = np.random.default_rng(0)
     y = np.arange(1000) % 4
     X = 8 * rng.normal(size=(4, 30))[y] + rng.normal(size=(1000, 30))

@@ -1,0 +1,23 @@
+"""Clusters of rows, by functions on arrays that need no flow and no estimator."""
+
+from pushforward.clustering.counting import count_clusters
+from pushforward.clustering.embedding import embed
+from pushforward.clustering.gaussians import fitted_gaussians, gaussian_partition, moments
+from pushforward.clustering.neighbours import nearest_neighbours, paired, subsample
+from pushforward.clustering.partition import choose_partition, conductance, partition_rows
+from pushforward.clustering.spectral import spectral_partition
+
+__all__ = [
+    "choose_partition",
+    "conductance",
+    "count_clusters",
+    "embed",
+    "fitted_gaussians",
+    "gaussian_partition",
+    "moments",
+    "nearest_neighbours",
+    "paired",
+    "partition_rows",
+    "spectral_partition",
+    "subsample",
+]

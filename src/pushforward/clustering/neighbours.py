@@ -1,0 +1,81 @@
+"""Nearest neighbours of rows, and some rows in place of many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pushforward.data.columns import FloatArray
+from pushforward.training import Rows, with_neighbours
+
+NEIGHBOURS = 10  # of each row
+MOST_COLUMNS = 40  # more are projected onto so many principal components before neighbours are looked for
+MOST_ROWS = 60_000  # that are given neighbours; others are their own
+
+
+def subsample(n: int, most: int, rng: np.random.Generator) -> NDArray[np.integer[Any]]:
+    """Row numbers to look at: all n of them in order, or so many at random.
+
+    Arguments:
+        n: rows.
+        most: that may be looked at.
+        rng: a NumPy generator.
+
+    Returns:
+        Shape (min(n, most),), each number once.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.clustering import subsample
+        >>> subsample(3, 10, np.random.default_rng(0)).tolist()
+        [0, 1, 2]
+        >>> len(subsample(100, 10, np.random.default_rng(0)))
+        10
+    """
+    return np.arange(n) if n <= most else rng.choice(n, most, replace=False)
+
+
+def nearest_neighbours(z: FloatArray, seed: int = 0) -> NDArray[np.int32]:
+    """The numbers of each row's nearest others.
+
+    Of many columns the leading principal components are compared; of very many rows, those beyond `MOST_ROWS` are
+    their own neighbours.
+
+    Arguments:
+        z: rows in comparable units, shape (n, D).
+        seed: of everything random.
+
+    Returns:
+        Shape (n, m), with m = 10, fewer where there are few rows.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.clustering import nearest_neighbours
+        >>> nearest_neighbours(np.array([[0.0], [0.1], [5.0], [5.1]])).tolist()
+        [[1], [0], [3], [2]]
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import NearestNeighbors
+
+    n = len(z)
+    looked = np.sort(subsample(n, MOST_ROWS, np.random.default_rng(seed)))
+    rows = z[looked].astype(np.float32)
+    if rows.shape[1] > MOST_COLUMNS and len(looked) > MOST_COLUMNS:
+        rows = PCA(MOST_COLUMNS, svd_solver="covariance_eigh").fit_transform(rows)
+    m = max(1, min(NEIGHBOURS, (len(looked) - 1) // 3))
+    nearest = NearestNeighbors(n_neighbors=m).fit(rows).kneighbors(return_distance=False)
+    neighbours = np.repeat(np.arange(n, dtype=np.int32)[:, None], m, axis=1)
+    neighbours[looked] = looked[nearest]
+    return neighbours
+
+
+def paired(rows: Rows, neighbours: NDArray[np.int32]) -> Rows:
+    """Training rows whose batches bring, with each row, one of its neighbours as its partner.
+
+    Arguments:
+        rows: to train on, n of them.
+        neighbours: of each row, shape (n, m).
+    """
+    return with_neighbours(rows, neighbours)

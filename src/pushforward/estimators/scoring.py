@@ -1,0 +1,77 @@
+"""Rows through a fitted model, a few padded sizes at a time, so that tables of any size share compiled programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from pushforward.data.columns import FloatArray, as_float
+from pushforward.estimators.preparing import standard_condition
+from pushforward.estimators.validation import (
+    check_known_condition,
+    check_rows,
+    check_whole_columns,
+    require_solved,
+)
+from pushforward.training.rows import bucket
+
+SCORE_ROWS = 4096  # rows of one call
+ESTIMATE_DRAWS = 64  # of a log-density that has no closed form
+
+
+def in_batches(function: Callable[..., Any], rows: Any, other: Any = None) -> list[FloatArray]:
+    """Run a compiled function on rows, and give its outputs back in float64.
+
+    Arguments:
+        function: of rows, and of another table or None; to arrays with a row axis.
+        rows: shape (n, ...).
+        other: what goes with them, such as their conditions, shape (n, ...); or None.
+    """
+    parts = []
+    for start in range(0, len(rows), SCORE_ROWS):
+        part = slice(start, start + SCORE_ROWS)
+        n = len(rows[part])
+        outputs = function(_padded(rows[part], bucket(n)), None if other is None else _padded(other[part], bucket(n)))
+        parts.append([np.asarray(out, dtype=np.float64)[:n] for out in jax.tree.leaves(outputs)])
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def _padded(a: Any, size: int) -> Any:
+    return as_float(np.concatenate([a, np.broadcast_to(a[:1], (size - len(a), a.shape[1]))]))
+
+
+def fitted_rows(estimator: Any, X: Any, condition: Any) -> tuple[FloatArray, Any]:
+    """Checked rows in the data's units, and their conditions in standard units, for a fitted estimator."""
+    check_is_fitted(estimator)
+    x = check_rows(estimator, X, fitting=False)
+    table = check_known_condition(condition, estimator.condition_columns_, len(x))
+    return x, standard_condition(table, estimator.condition_columns_)
+
+
+def for_each_draw(function: Callable[..., Any], estimator: Any, X: Any, condition: Any) -> list[list[FloatArray]]:
+    """Run a compiled function of rows and conditions in standard units, for each fixed draw of whole-number columns.
+
+    Returns:
+        For each draw, the outputs as arrays of n rows.
+    """
+    x, c = fitted_rows(estimator, X, condition)
+    columns = estimator.columns_
+    check_whole_columns(x, columns)
+    s = columns.standardize(x)
+    return [in_batches(function, s + draw, c) for draw in columns.draws()]
+
+
+def in_precision(values: FloatArray, X: Any = None) -> np.ndarray:
+    """Results in JAX's dtype, or in single precision where the rows are.
+
+    Raises:
+        SolveError: there are rows that a map gave up on.
+    """
+    require_solved(values)
+    single = isinstance(X, np.ndarray | jax.Array) and X.dtype == np.float32
+    return values.astype(np.float32 if single else np.dtype(jnp.result_type(float)), copy=False)

@@ -1,0 +1,109 @@
+"""What scikit-learn and model files ask of every estimator: parameters and fitted attributes, in memory and on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from pushforward.data.columns import Columns
+from pushforward.estimators.build import FlowSpec, flow_text
+from pushforward.training import Fit
+
+# of models saved before there were these
+MISSING: dict[str, Any] = {"label_column_": None, "label_names_": None}
+
+
+class FlowEstimator(BaseEstimator):
+    """Base of the estimators: what a fit leaves, and how it is saved."""
+
+    flow: Any
+    n_layers: int | None
+    random_state: Any
+    columns_: Columns
+    condition_columns_: Columns | None
+    settings_: dict[str, str]
+    spec_: FlowSpec
+    label_column_: str | None
+    label_names_: tuple[str, ...] | None
+
+    @abstractmethod
+    def _recipe(self, dim: int, cond_dim: int | None, few_rows: bool = False) -> FlowSpec:
+        """The recipe and sizes that the parameters ask for."""
+
+    def _keep(self, fit: Fit[Any], flow: Any) -> None:
+        """Set the attributes that a fit leaves."""
+        self._flow = flow
+        self.history_ = fit.history
+        self.n_iter_ = len(fit.history)
+        self.best_epoch_ = fit.best_epoch
+        self.interrupted_ = fit.interrupted
+        self.seconds_ = fit.seconds
+        self.label_column_ = self.label_names_ = None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_flow" in vars(self)
+
+    @property
+    def exactness_(self) -> str:
+        """What log-densities of the fitted flow are: "exact", "unbiased", "lower bound" or "approximate"."""
+        check_is_fitted(self)
+        exactness: str = self._flow.exactness
+        return exactness
+
+    def to_state(self) -> dict[str, Any]:
+        """Parameters and fitted attributes, for a model file; of a flow that is no name, only how it is called."""
+        check_is_fitted(self)
+        fitted = {k: v for k, v in vars(self).items() if (k.endswith("_") and not k.startswith("_")) or k == "_flow"}
+        for name in ("columns_", "condition_columns_"):
+            fitted[name] = None if fitted[name] is None else fitted[name].to_state()
+        fitted["spec_"] = self.spec_._replace(flow=flow_text(self.spec_.flow))._asdict()
+        params = self.get_params(deep=False)
+        seed = params["random_state"]
+        params["random_state"] = int(seed) if isinstance(seed, int | np.integer) else None
+        params["flow"] = flow_text(params["flow"])
+        if isinstance(params["bounds"], Mapping):
+            params["bounds"] = [[name, *ends] for name, ends in params["bounds"].items()]
+        return {"params": params, "fitted": fitted}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `to_state`."""
+        params = dict(state["params"])
+        bounds = params["bounds"]
+        if bounds is not None and all(isinstance(entry, list | tuple) for entry in bounds):  # else a pair for all
+            params["bounds"] = {name: (low, high) for name, low, high in bounds}
+        estimator = cls(**params)
+        for name, value in (MISSING | state["fitted"]).items():
+            if name in ("columns_", "condition_columns_") and value is not None:
+                value = Columns.from_state(value)
+            setattr(estimator, name, FlowSpec(**value) if name == "spec_" else value)
+        if "spec_" not in state["fitted"]:
+            given = estimator.condition_columns_
+            chosen = estimator._recipe(estimator.columns_.n, None if given is None else given.n)
+            estimator.spec_ = chosen._replace(n_layers=estimator.n_layers)  # how many were chosen is not told
+        return estimator
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted model to a folder; see `pushforward.save`."""
+        from pushforward.serialization import save
+
+        save(self, path, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def unchanged_on_error(estimator: FlowEstimator) -> Iterator[None]:
+    """A fit that fails leaves the last one as it was."""
+    before = estimator.__dict__.copy()
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
