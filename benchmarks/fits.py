@@ -42,13 +42,13 @@ def pushforward_fit(
     """The training engine on the first rows, the rest held out: validation after every epoch, best weights kept."""
     import jax
 
-    from pushforward.objectives import NegativeLogLikelihood
-    from pushforward.training import Settings, make_rows, train
+    from pushforward.objectives import NegativeLogLikelihood, Rows
+    from pushforward.training import Resident, Settings, train
 
     settings = Settings(epochs, batch_size=batch_size, learning_rate=learning_rate)
 
     def block(i: int) -> dict[str, float]:
-        rows, held_out = make_rows(data[:n_train]), make_rows(data[n_train:])
+        rows, held_out = Resident.of(Rows(data[:n_train])), Resident.of(Rows(data[n_train:]))
         key = jax.random.key(i)
         fit = train(flow, NegativeLogLikelihood(), rows, key=key, settings=settings, validation=held_out)
         return {"validation loss": fit.history[-1]["validation_loss"]}

@@ -19,8 +19,8 @@ from pushforward import bijections as b
 from pushforward import trees
 from pushforward.distributions import Normal, Pushforward
 from pushforward.networks import MADE, MLP, BlockTriangular, Lipschitz
-from pushforward.objectives import NegativeLogLikelihood
-from pushforward.training import Settings, make_rows, train
+from pushforward.objectives import NegativeLogLikelihood, Rows
+from pushforward.training import Resident, Settings, train
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE / "images" / "maps"
@@ -239,7 +239,7 @@ def draw_banana(file: Path) -> float:
     n = 4  # many starts end in a poor place
     flows = eqx.filter_vmap(draw_flow)(jax.random.split(jax.random.key(0), n))
     settings = Settings(max_epochs=150, batch_size=512, learning_rate=5e-3, schedule="cosine", clip_norm=10.0)
-    rows = make_rows(banana(8000))
+    rows = Resident.of(Rows(banana(8000)))
     fit = train(flows, NegativeLogLikelihood(), rows, key=jax.random.key(1), settings=settings, n_restarts=n)
     given, new = banana(2000), np.asarray(fit.model.sample(jax.random.key(2), (2000,)))
     figure, axes = plt.subplots(1, 2, figsize=(6, 3), layout="constrained", sharex=True, sharey=True)

@@ -23,9 +23,9 @@ from pushforward import trees
 from pushforward.bijections import AbstractMap, Chain, ConditionalCoupling, Indexed, Scan
 from pushforward.data import shape
 from pushforward.distributions import Pushforward
-from pushforward.objectives import NegativeLogLikelihood
+from pushforward.objectives import NegativeLogLikelihood, Rows
 from pushforward.plots.marks import figure_of
-from pushforward.training import Settings, make_rows, train
+from pushforward.training import Resident, Settings, train
 
 TARGET, CHUNKS, EPOCHS, N_POINTS, N_DRAWS, N_SCORED = "circles", 8, 10, 4000, 40, 2000
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -96,7 +96,7 @@ def measured(flow: Pushforward, test: Any, mean: Any, scale: float) -> tuple[flo
 def followed(name: str, seeds: int, chunks: int) -> np.ndarray:
     """What each seed lacks and its constant after every chunk of epochs, shape (chunks, seeds, 2)."""
     points, mean, scale = standard(TARGET)
-    rows, test = make_rows(points), shape(TARGET).sample(N_POINTS, 2)
+    rows, test = Resident.of(Rows(points)), shape(TARGET).sample(N_POINTS, 2)
     settings = Settings(EPOCHS, batch_size=BATCH, learning_rate=LR / 2, clip_norm=10.0)
     models, found = drawn(name, OPTIONS[name], seeds), []
     for chunk in range(chunks):

@@ -26,7 +26,7 @@ from pushforward.bijections import Bounded
 from pushforward.distributions import Pushforward
 from pushforward.objectives import ReverseKL
 from pushforward.plots.marks import figure_of
-from pushforward.training import Fit, Settings, no_rows, train
+from pushforward.training import Fit, Settings, Steps, train
 
 END, HEIGHT = 4.0, 8.0  # of |z₁|, and beyond which |z₂| holds nothing
 STARTS, STEPS_PER_EPOCH, EPOCHS, DRAWS = 4, 100, 50, 256
@@ -116,7 +116,7 @@ def fitted(flow: Pushforward, log_density: LogDensity, epochs: int) -> Fit[Pushf
     """The best of several starts."""
     loss = ReverseKL(log_density, DRAWS, path=False, anneal_epochs=jnp.asarray(epochs / 2))
     settings = Settings(epochs, batch_size=1, learning_rate=5e-3, schedule="cosine", clip_norm=10.0, averaging=0.99)
-    rows = no_rows(STEPS_PER_EPOCH)
+    rows = Steps(STEPS_PER_EPOCH)
     return train(flow, loss, rows, key=jax.random.key(1), settings=settings, n_restarts=STARTS)
 
 

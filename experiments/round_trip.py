@@ -18,8 +18,8 @@ import numpy as np
 from common import arguments, data_folder, write_table
 
 from pushforward import flows
-from pushforward.objectives import NegativeLogLikelihood
-from pushforward.training import Settings, make_rows, train
+from pushforward.objectives import NegativeLogLikelihood, Rows
+from pushforward.training import Resident, Settings, train
 
 STEPS, BATCH, N_ROWS = 1500, 256, 10_000
 DRAWS = 20  # of a log-density that is known through estimates
@@ -52,7 +52,9 @@ def fitted(name: str, rows: Any, epochs: int | None) -> Any:
     n = BATCH * (len(rows) // BATCH)
     epochs = epochs or max(1, STEPS // (n // BATCH))
     settings = Settings(epochs, batch_size=BATCH, learning_rate=2e-3, schedule="cosine", clip_norm=10.0)
-    return train(flow, NegativeLogLikelihood(), make_rows(rows[:n]), key=jax.random.key(1), settings=settings).model
+    return train(
+        flow, NegativeLogLikelihood(), Resident.of(Rows(rows[:n])), key=jax.random.key(1), settings=settings
+    ).model
 
 
 def main() -> None:

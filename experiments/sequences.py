@@ -32,9 +32,9 @@ from jaxtyping import Array
 from pushforward import trees
 from pushforward.bijections import Identity, TemporalAutoregressive
 from pushforward.distributions import Normal, Pushforward, SequentialLatent
-from pushforward.objectives import NegativeLogLikelihood, SequenceBound, sequence_bounds
+from pushforward.objectives import NegativeLogLikelihood, Rows, SequenceBound, sequence_bounds
 from pushforward.plots.marks import COLOURS, figure_of, tidy
-from pushforward.training import Fit, Settings, make_rows, train
+from pushforward.training import Fit, Resident, Settings, train
 
 STEPS, COLUMNS, WINDOW, LATENT, DRAWS = 20, 16, 2, 16, 100
 SHAPE = (STEPS, COLUMNS)
@@ -87,7 +87,7 @@ def fitted(name: str, seed: int, parts: list[np.ndarray], epochs: int) -> Pushfo
     """A trained model: of several strengths of weight decay, the one that does best on the validation frames."""
     model = eqx.filter_jit(MODELS[name])(jax.random.key(seed))
     loss = NegativeLogLikelihood() if name == "flow" else SequenceBound()
-    rows, kept = make_rows(windows(parts[0], 1)), make_rows(windows(parts[1], 2))
+    rows, kept = Resident.of(Rows(windows(parts[0], 1))), Resident.of(Rows(windows(parts[1], 2)))
 
     def one(decay: float) -> Fit[Pushforward]:
         settings = Settings(epochs, 64, 2e-3, weight_decay=decay, decay_form="decoupled", **SETTINGS)

@@ -37,9 +37,9 @@ from pushforward import flows, trees
 from pushforward.bijections import Indexed
 from pushforward.data import SHAPES, shape
 from pushforward.distributions import Pushforward
-from pushforward.objectives import NegativeLogLikelihood
+from pushforward.objectives import NegativeLogLikelihood, Rows
 from pushforward.plots.marks import figure_of
-from pushforward.training import Settings, make_rows, train
+from pushforward.training import Resident, Settings, train
 
 N_TRAIN, N_VALIDATION, N_TEST, N_SCORED = 20_000, 2_000, 20_000, 4_000
 DRAWS = 100  # of an index, to score a point
@@ -108,11 +108,11 @@ def fitted(target: str, name: str, seeds: int, epochs: int) -> tuple[list[Any], 
     """A line of the table, and the trained flow that is its median."""
     began = time.monotonic()
     density, (points, mean, scale) = shape(target), standard(target)
-    held_out = make_rows((density.sample(N_VALIDATION, 1) - mean) / scale)
+    held_out = Resident.of(Rows((density.sample(N_VALIDATION, 1) - mean) / scale))
     fit = train(
         drawn(name, {**FLOWS[name], **(INDEX if name.startswith("indexed") else {})}, seeds),
         NegativeLogLikelihood(n_samples=N_DRAWS),
-        make_rows(points),
+        Resident.of(Rows(points)),
         key=jax.random.key(1),
         settings=settings(epochs),
         validation=held_out,

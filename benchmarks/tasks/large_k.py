@@ -21,8 +21,8 @@ def _side(n_components: int, n_likely: int | None) -> Callable[[bool], Work]:
         from pushforward import flows
         from pushforward.distributions import MixtureOfFlows
         from pushforward.networks import MLP
-        from pushforward.objectives import MixtureBound
-        from pushforward.training import Settings, make_rows, train
+        from pushforward.objectives import MixtureBound, Rows
+        from pushforward.training import Resident, Settings, train
 
         @eqx.filter_jit
         def draw(key: Any) -> Any:
@@ -33,7 +33,7 @@ def _side(n_components: int, n_likely: int | None) -> Callable[[bool], Work]:
             return MixtureOfFlows(eqx.filter_vmap(recipe)(keys), network)
 
         steps = 2 if quick else STEPS
-        mixture, rows = draw(jax.random.key(0)), make_rows(normals(steps * BATCH, DIM))
+        mixture, rows = draw(jax.random.key(0)), Resident.of(Rows(normals(steps * BATCH, DIM)))
         zero = jnp.asarray(0)
         loss = MixtureBound(jnp.asarray(1.0), anneal_epochs=zero, start_epochs=zero, n_likely=n_likely)
         settings = Settings(max_epochs=1, batch_size=BATCH, learning_rate=LEARNING_RATE)

@@ -55,8 +55,8 @@ def _pushforward(quick: bool) -> Work:
     from pushforward import flows
     from pushforward.distributions import MixtureOfFlows
     from pushforward.networks import MLP
-    from pushforward.objectives import MixtureBound
-    from pushforward.training import Settings, make_rows, train
+    from pushforward.objectives import MixtureBound, Rows
+    from pushforward.training import Resident, Settings, train
 
     @eqx.filter_jit
     def draw(key: Any) -> Any:
@@ -66,7 +66,7 @@ def _pushforward(quick: bool) -> Work:
 
     key = jax.random.key(0)
     steps = 4 if quick else STEPS
-    mixture, rows = draw(key), make_rows(normals(ROWS, DIM)[: steps * BATCH])
+    mixture, rows = draw(key), Resident.of(Rows(normals(ROWS, DIM)[: steps * BATCH]))
     loss = MixtureBound(temperature=jnp.asarray(1.0), anneal_epochs=jnp.asarray(0), start_epochs=jnp.asarray(0))
     settings = Settings(max_epochs=1, batch_size=BATCH, learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
 

@@ -141,8 +141,8 @@ def _pushforward(quick: bool) -> Work:
     from pushforward import flows
     from pushforward.distributions import MixtureOfFlows
     from pushforward.networks import MLP
-    from pushforward.objectives import MixtureBound
-    from pushforward.training import Settings, make_rows, train
+    from pushforward.objectives import MixtureBound, Rows
+    from pushforward.training import Resident, Settings, train
 
     data = pinwheel(POINTS)
     loss = MixtureBound(temperature=jnp.asarray(1.0), anneal_epochs=jnp.asarray(0), start_epochs=jnp.asarray(0))
@@ -156,7 +156,7 @@ def _pushforward(quick: bool) -> Work:
 
     def block(i: int) -> dict[str, float]:
         key = jax.random.key(i)
-        fit = train(draw(key), loss, make_rows(data), key=key, settings=settings)
+        fit = train(draw(key), loss, Resident.of(Rows(data)), key=key, settings=settings)
         return {"final ELBO (nats)": float(fit.model.elbo(data).mean())}
 
     return Work(block, 1)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pushforward.clustering.neighbours import paired
 from pushforward.data.columns import FloatArray, as_float
 from pushforward.networks import row_network
-from pushforward.objectives import Contrast, Embedding, ImageViews
-from pushforward.training import Settings, make_rows, train
-from pushforward.training.rows import bucket
+from pushforward.objectives import Contrast, Embedding, ImageViews, Rows
+from pushforward.training import Settings, train
+from pushforward.training.feeds import bucket
 
 SIZE = 32  # dimensions of the embedding
 BATCH, STEPS = 512, 700
@@ -48,8 +48,8 @@ def embed(
     steps = -(-len(seen) // BATCH)
     settings = Settings(max_epochs=-(-STEPS // steps), batch_size=BATCH, learning_rate=1e-3, schedule="cosine")
     loss = Contrast(None if image_shape is None else ImageViews(image_shape))
-    rows = paired(make_rows(seen), neighbours)
-    model = train(Embedding(network), loss, rows, key=key_train, settings=settings).whole()
+    rows = paired(Rows(seen), neighbours)
+    model = train(Embedding(network), loss, rows, key=key_train, settings=settings).completed()
     padded = np.concatenate([seen, np.broadcast_to(seen[:1], (bucket(len(seen)) - len(seen), seen.shape[1]))])
     parts = [np.asarray(_embedded(model, as_float(padded[i : i + SCORED]))) for i in range(0, len(padded), SCORED)]
     return np.concatenate(parts)[: len(seen)].astype(np.float64)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from numpy.typing import NDArray
 
 from pushforward.data.columns import FloatArray
-from pushforward.training import Rows, with_neighbours
+from pushforward.objectives import Rows
+from pushforward.training import Resident
+from pushforward.training.feeds import bucket, pick, placed
 
 NEIGHBOURS = 10  # of each row
 MOST_COLUMNS = 40  # more are projected onto so many principal components before neighbours are looked for
@@ -71,11 +75,32 @@ def nearest_neighbours(z: FloatArray, seed: int = 0) -> NDArray[np.int32]:
     return neighbours
 
 
-def paired(rows: Rows, neighbours: NDArray[np.int32]) -> Rows:
-    """Training rows whose batches bring, with each row, one of its neighbours as its partner.
+class Paired(Resident):
+    """Rows of a table whose batches bring, with each row, one of its neighbours as its partner: another one each epoch.
+
+    `paired` makes one.
 
     Arguments:
-        rows: to train on, n of them.
-        neighbours: of each row, shape (n, m).
+        neighbours: numbers of rows near each, of padded size.
     """
-    return with_neighbours(rows, neighbours)
+
+    neighbours: Array
+
+    def batch(self, order: Array, i: Array, batch_size: int, epoch: Array) -> tuple[Rows, Array]:
+        rows, weight = super().batch(order, i, batch_size, epoch)
+        index, _ = self.places(order, i, batch_size)
+        turn = (i + jnp.where(jnp.isfinite(epoch), epoch, 0).astype(i.dtype)) % self.neighbours.shape[1]
+        return rows._replace(partner=pick(self.data.x, self.neighbours[index, turn])), weight
+
+
+def paired(rows: Rows, neighbours: Any, weight: Any = None, **more: Any) -> Paired:
+    """A feed of rows and their neighbours.
+
+    Arguments:
+        rows: of a table, n of them.
+        neighbours: numbers of some rows near each, shape (n, m).
+        weight: of each row, shape (n,); equal if None.
+        more: what else `Resident.of` takes.
+    """
+    near = np.asarray(neighbours, np.int32)
+    return Paired.of(rows, weight, neighbours=placed(near, bucket(len(near)) - len(near)), **more)

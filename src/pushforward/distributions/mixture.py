@@ -359,7 +359,7 @@ def divergence(logits: Array, log_p: Array) -> Array:
         logits: of q, shape (n, K).
         log_p: normalised, shape (n, K).
     """
-    return jnp.maximum(-bound(log_p, logits), 0)
+    return jnp.maximum(-evidence_bound(log_p, logits), 0)
 
 
 def _group(components: Sequence[Pushforward] | Pushforward) -> tuple[tuple[Pushforward, ...], tuple[int, ...]]:

@@ -26,8 +26,8 @@ from pushforward.estimators.defaults import default_settings
 from pushforward.estimators.draws import draw_key
 from pushforward.estimators.preparing import (
     Table,
+    as_feed,
     bind,
-    device_rows,
     draw_seed,
     learn_table,
     read_table,
@@ -295,10 +295,10 @@ def fit_flow(
     return train(
         model,
         NegativeLogLikelihood(None if columns.noise is None else as_float(columns.noise)),
-        device_rows(training),
+        as_feed(training),
         key=jax.random.key(seed),
         settings=settings,
-        validation=device_rows(held_out) if len(held_out.x) else None,
+        validation=as_feed(held_out) if len(held_out.x) else None,
         n_restarts=n_init,
         checkpoint=bind(checkpoint, estimator, table),
         show_progress=bool(estimator.verbose),

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array
 
 from pushforward.distributions import MixtureOfFlows
-from pushforward.estimators.preparing import Table, device_rows, draw_seed
+from pushforward.estimators.preparing import Table, as_feed, draw_seed
 from pushforward.objectives import PosteriorFit
 from pushforward.training import Fit, Settings, train
-from pushforward.training.rows import bucket
+from pushforward.training.feeds import bucket
 
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 20_000
 REFINING = Settings(max_epochs=40, batch_size=512, learning_rate=3e-3, schedule="cosine", patience=10)
@@ -76,7 +76,7 @@ def refine_posterior(
     given = None if condition is None else condition[rng.integers(len(condition), size=n_samples)]
     x, _ = draw_rows(mixture, jax.random.fold_in(key, 1), n_samples, None, given)
     parts = [slice(None, -n_samples // 10), slice(-n_samples // 10, None)]
-    rows, held_out = (device_rows(Table(x[part], None if given is None else given[part])) for part in parts)
+    rows, held_out = (as_feed(Table(x[part], None if given is None else given[part])) for part in parts)
     return train(
         mixture,
         PosteriorFit(),

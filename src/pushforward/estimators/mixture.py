@@ -40,8 +40,8 @@ from pushforward.estimators.draws import draw_key, draw_rows, refine_posterior
 from pushforward.estimators.images import check_image, image_bounds
 from pushforward.estimators.preparing import (
     Table,
+    as_feed,
     bind,
-    device_rows,
     draw_seed,
     learn_table,
     read_table,
@@ -58,7 +58,6 @@ from pushforward.estimators.starting import (
     find_neighbours,
     seen_rows,
     start_mixture,
-    with_partners,
 )
 from pushforward.estimators.state import FlowEstimator, unchanged_on_error
 from pushforward.estimators.validation import (
@@ -320,16 +319,14 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
 
         seen = seen_rows(plan, rows)
         neighbours = find_neighbours(plan, seen)
-        training = with_partners(device_rows(rows, n_leading), neighbours)
-        model, start = (self._flow, None) if going_on else start_mixture(plan, rows, seen, neighbours, training)
+        model, starts = (self._flow, None) if going_on else start_mixture(plan, rows, seen, neighbours)
         fit: Fit[MixtureOfFlows] = train(
             model,
             loss,
-            training,
+            as_feed(rows, n_leading, starts, neighbours),
             key=jax.random.key(seed),
             settings=settings,
-            validation=device_rows(held_out) if len(held_out.x) else None,
-            start=start,
+            validation=as_feed(held_out) if len(held_out.x) else None,
             n_restarts=plan.n_init,
             checkpoint=bind(checkpoint, self, table),
             show_progress=bool(self.verbose),

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from pushforward.checks import check_number
+from pushforward.clustering import paired
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float, learn_columns
 from pushforward.estimators.build import flow_text
@@ -26,7 +27,8 @@ from pushforward.estimators.validation import (
     numbered,
     row_names,
 )
-from pushforward.training import Checkpoint, Rows, Settings, make_rows
+from pushforward.objectives import Rows
+from pushforward.training import Checkpoint, Resident, Settings
 
 FEWEST_TO_VALIDATE = 50  # below, every row trains
 FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not held out
@@ -194,9 +196,23 @@ def training_settings(estimator: Any, defaults: dict[str, Any], **more: Any) -> 
     return dataclasses.replace(settings, patience=max(20, settings.max_epochs // 3))
 
 
-def device_rows(table: Table, n_leading: int = 0) -> Rows:
-    """Rows for the engine: padded, on the device; the first `n_leading` are visited first in every epoch."""
-    return make_rows(table.x, table.condition, table.label, table.weight, n_leading)
+def as_feed(
+    table: Table, n_leading: int = 0, starts: np.ndarray | None = None, neighbours: NDArray[np.int32] | None = None
+) -> Resident:
+    """Rows for the engine.
+
+    Arguments:
+        table: in standard units.
+        n_leading: how many rows, at the front, are visited first in every epoch.
+        starts: the component that each row starts, for each restart, shape (R, n); or None.
+        neighbours: of each row, whose batches bring one of them as its partner, shape (n, m); or None.
+    """
+    label = None if table.label is None else table.label.astype(np.int32)
+    rows = Rows(table.x, table.condition, label)
+    own = None if starts is None else Rows(None, start=starts.astype(np.int32))
+    if neighbours is None:
+        return Resident.of(rows, table.weight, n_leading=n_leading, own=own)
+    return paired(rows, neighbours, table.weight, n_leading=n_leading, own=own)
 
 
 def bind(checkpoint: Checkpoint | None, estimator: BaseEstimator, table: Table) -> Checkpoint | None:

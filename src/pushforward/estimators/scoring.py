@@ -18,7 +18,7 @@ from pushforward.estimators.validation import (
     check_whole_columns,
     require_solved,
 )
-from pushforward.training.rows import bucket
+from pushforward.training.feeds import bucket
 
 SCORE_ROWS = 4096  # rows of one call
 ESTIMATE_DRAWS = 64  # of a log-density that has no closed form

@@ -20,7 +20,6 @@ from pushforward.clustering import (
     gaussian_partition,
     moments,
     nearest_neighbours,
-    paired,
     partition_rows,
 )
 from pushforward.clustering.spectral import FEWEST_ROWS
@@ -29,9 +28,9 @@ from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.estimators.build import FlowSpec, build_flow, build_mixtures, build_stacks, flow_text, noise_side
 from pushforward.estimators.defaults import FEW_COLUMNS, default_epochs, starts_dense
 from pushforward.estimators.images import pixels
-from pushforward.estimators.preparing import Table, unbounded
+from pushforward.estimators.preparing import Table, as_feed, unbounded
 from pushforward.objectives import ImageViews, PosteriorStart
-from pushforward.training import Rows, Settings, train
+from pushforward.training import Settings, train
 from pushforward.trees import Frozen
 
 INITS = ("auto", "spectral", "embedding", "random")
@@ -135,22 +134,16 @@ def find_neighbours(plan: Plan, seen: FloatArray) -> NDArray[np.int32] | None:
     return nearest_neighbours(seen, plan.seed) if plan.pairs else None
 
 
-def with_partners(rows: Rows, neighbours: NDArray[np.int32] | None) -> Rows:
-    """Rows for the engine, with their neighbours if there are any."""
-    return rows if neighbours is None else paired(rows, neighbours)
-
-
 def start_mixture(
-    plan: Plan, rows: Table, seen: FloatArray, neighbours: NDArray[np.int32] | None, training: Rows
-) -> tuple[Any, Array | None]:
-    """The untrained mixture (with a restart axis if there are several), and the part that each row starts.
+    plan: Plan, rows: Table, seen: FloatArray, neighbours: NDArray[np.int32] | None
+) -> tuple[Any, np.ndarray | None]:
+    """The untrained mixture (with a restart axis if there are several), and the part that each row starts, (R, n).
 
     Arguments:
         plan: what all follows from.
         rows: in standard units.
         seen: the rows as the posterior network reads them.
         neighbours: of each row, or None.
-        training: the same rows as the engine takes them.
     """
     z = seen if plan.image_shape is None else unbounded(plan.columns, rows.x)
     seeds = np.random.default_rng(plan.seed).integers(np.iinfo(np.int32).max, size=plan.n_init)
@@ -158,14 +151,15 @@ def start_mixture(
     model = place(plan, parts, z, rows)
     if plan.init == "random" and rows.label is None:
         return model, None
-    start = _padded(parts if plan.n_init > 1 else parts[0], training)
     if not plan.embeds:
-        return model, start
+        return model, parts
     if plan.n_init == 1:
-        return start_posterior(plan, model, training, start, plan.seed), start
-    restarts = range(plan.n_init)
-    each = [start_posterior(plan, trees.unstack(model, i), training, start[i], plan.seed + i) for i in restarts]
-    return trees.stack(each), start
+        return start_posterior(plan, model, rows, parts, plan.seed), parts
+    each = [
+        start_posterior(plan, trees.unstack(model, i), rows, parts[i : i + 1], plan.seed + i)
+        for i in range(plan.n_init)
+    ]
+    return trees.stack(each), parts
 
 
 def start_parts(
@@ -227,26 +221,17 @@ def place(plan: Plan, parts: np.ndarray, z: FloatArray, rows: Table) -> Any:
     return eqx.tree_at(lambda m: m.view, model, Frozen(view), is_leaf=lambda leaf: leaf is None)
 
 
-def start_posterior(plan: Plan, model: Any, training: Rows, start: Array, seed: int) -> Any:
-    """The mixture with its posterior network fitted to the parts."""
+def start_posterior(plan: Plan, model: Any, rows: Table, parts: np.ndarray, seed: int) -> Any:
+    """The mixture with its posterior network fitted to the parts, shape (1, n)."""
     epochs = default_epochs(plan.n_rows, STARTING.batch_size, steps=STEPS, least=3)
     return train(
         model,
         PosteriorStart(plan.noise, plan.views),
-        training,
+        as_feed(rows, starts=parts),
         key=jax.random.key(seed),
         settings=dataclasses.replace(STARTING, max_epochs=epochs),
-        start=start,
         where=operator.attrgetter("posterior"),
-    ).whole()
-
-
-def _padded(parts: np.ndarray, training: Rows) -> Array:
-    """Parts of rows on the device, -1 for padding; the last axis is of rows."""
-    room = len(training.x) - parts.shape[-1]
-    widths = [(0, 0)] * (parts.ndim - 1) + [(0, room)]
-    padded: Array = jax.device_put(np.pad(parts, widths, constant_values=-1).astype(np.int32))
-    return padded
+    ).completed()
 
 
 def _shared(plan: Plan, key: Array, z: FloatArray, condition: np.ndarray | None) -> tuple[AbstractMap | None, Any]:

@@ -24,8 +24,8 @@ from pushforward.distributions import (
     Pushforward,
 )
 from pushforward.networks import MLP, Trunk
-from pushforward.objectives import NegativeELBO, ReconstructionError
-from pushforward.training import Fit, Settings, make_rows, train
+from pushforward.objectives import NegativeELBO, ReconstructionError, Rows
+from pushforward.training import Fit, Resident, Settings, train
 
 # recipe and layers of each posterior
 POSTERIORS: dict[str, tuple[Callable[..., Pushforward], int]] = {
@@ -188,17 +188,17 @@ def fit_vae(
     check_whole("n_samples", n_samples, 1)
     if anneal_steps is not None:
         check_positive("anneal_steps", anneal_steps)
-    rows = make_rows(_table("X", X, model))
-    held_out = None if validation is None else make_rows(_table("validation", validation, model))
+    feed = _feed("X", X, model)
+    held_out = None if validation is None else _feed("validation", validation, model)
     steps: Array | None = None if anneal_steps is None else jnp.asarray(anneal_steps, jnp.result_type(float))
     loss = ReconstructionError() if model.deterministic else NegativeELBO(steps, n_samples)
-    return train(model, loss, rows, key=key, settings=settings, validation=held_out, show_progress=show_progress)
+    return train(model, loss, feed, key=key, settings=settings, validation=held_out, show_progress=show_progress)
 
 
-def _table(name: str, X: Any, model: Autoencoder) -> np.ndarray:
-    """Rows of numbers that the likelihood can take."""
+def _feed(name: str, X: Any, model: Autoencoder) -> Resident:
+    """Rows of numbers that the likelihood can take, for the engine."""
     rows: np.ndarray = check_array(X, input_name=name)
     if rows.shape[1:] != model.shape:
         raise ValueError(f"{name} has shape {rows.shape}; expected (n, {model.shape[0]}), a row for each point")
     model.likelihood.check(rows, False)
-    return rows
+    return Resident.of(Rows(rows.astype(np.float64)))

@@ -19,7 +19,7 @@ from pushforward.inference.posterior import Diagnosis, FlowPosterior, PosteriorW
 from pushforward.inference.start import WIDE, Gaussian, gaussian_starts
 from pushforward.inference.target import Target, as_target
 from pushforward.objectives import ReverseKL
-from pushforward.training import Fit, Settings, TrainingError, no_rows, train
+from pushforward.training import Fit, Settings, Steps, TrainingError, train
 
 STEPS_PER_EPOCH = 25
 CLOSE = 0.005  # nats of KL(q‖p), below which no mean is off by more than a tenth of a standard deviation
@@ -237,4 +237,4 @@ def _round(
         clip_norm=10.0,
         averaging=0.98,
     )
-    return train(model, loss, no_rows(STEPS_PER_EPOCH), key=key, settings=settings, show_progress=show_progress)
+    return train(model, loss, Steps(STEPS_PER_EPOCH), key=key, settings=settings, show_progress=show_progress)

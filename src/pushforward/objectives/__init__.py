@@ -1,7 +1,7 @@
 """Pure losses: (model, batch, key) -> scalar."""
 
 from pushforward.objectives.agreement import Contrast, Embedding, agreement
-from pushforward.objectives.batch import Batch, add_noise
+from pushforward.objectives.batch import AbstractLoss, Batch, Rows, add_noise
 from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnosticLikelihood, weighted_mean
 from pushforward.objectives.mixture import MixtureBound, PosteriorFit, PosteriorStart
 from pushforward.objectives.reverse_kl import ReverseKL
@@ -10,6 +10,7 @@ from pushforward.objectives.variational import NegativeELBO, ReconstructionError
 from pushforward.objectives.views import ImageViews
 
 __all__ = [
+    "AbstractLoss",
     "Batch",
     "Contrast",
     "Embedding",
@@ -22,6 +23,7 @@ __all__ = [
     "PosteriorStart",
     "ReconstructionError",
     "ReverseKL",
+    "Rows",
     "SequenceBound",
     "add_noise",
     "agreement",

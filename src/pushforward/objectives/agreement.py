@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pushforward.objectives.batch import Batch
+from pushforward.objectives.batch import AbstractLoss, Batch
 from pushforward.objectives.likelihood import weighted_mean
 from pushforward.objectives.views import ImageViews
 from pushforward.trees import AbstractModel
@@ -29,7 +29,7 @@ class Embedding(AbstractModel):
         return found / jnp.maximum(jnp.linalg.norm(found, axis=1, keepdims=True), 1e-6)
 
 
-class Contrast(eqx.Module):
+class Contrast(AbstractLoss):
     """How hard it is to tell, in an embedding, a row's partner from all other rows (InfoNCE, van den Oord et al. 2018).
 
     Partners are near rows, moved a little where they are images (Dwibedi et al. 2021). Neighbours of
@@ -44,9 +44,9 @@ class Contrast(eqx.Module):
     temperature: float = eqx.field(static=True, default=0.5)
 
     def __call__(self, model: Embedding, batch: Batch, key: PRNGKeyArray) -> Array:
-        if batch.partner is None:
-            raise ValueError("contrast needs rows with neighbours; see `training.with_neighbours`")
-        n, rows = len(batch.x), jnp.concatenate([batch.x, batch.partner])
+        if batch.data.partner is None:
+            raise ValueError("contrast needs rows with a partner each; the batch has none")
+        n, rows = len(batch.data.x), jnp.concatenate([batch.data.x, batch.data.partner])
         found = model(rows if self.views is None else self.views(rows, key))
         real = jnp.tile(batch.weight > 0, 2)
         alike = jnp.where(real & ~jnp.eye(2 * n, dtype=bool), found @ found.T / self.temperature, -jnp.inf)

@@ -1,9 +1,11 @@
-"""What a loss is given, and noise for values that are not continuous."""
+"""What a loss is given, what it may say of models, and noise for values that are not continuous."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import abc
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
@@ -12,6 +14,23 @@ LEAST_SHARE = 0.01  # of log p, where annealing starts
 
 
 class Batch(NamedTuple):
+    """Some rows of what a model trains on.
+
+    Arguments:
+        data: any pytree of arrays with a common first axis of n rows, as the feed of training gives it; `Rows` for the
+            losses of tables.
+        weight: non-negative, zero for padding, shape (n,).
+        epoch: epochs done, a scalar; infinite when the loss is evaluated rather than trained.
+        step: steps done, a scalar; None when the loss is evaluated rather than trained.
+    """
+
+    data: Any
+    weight: Array
+    epoch: Any = jnp.inf
+    step: Array | None = None
+
+
+class Rows(NamedTuple):
     """Rows of a table as losses take them.
 
     Arguments:
@@ -19,20 +38,45 @@ class Batch(NamedTuple):
         condition: shape (n, C), or None.
         label: component of labelled rows and -1 elsewhere, shape (n,), integer; or None.
         start: component that a row helps to start, -1 for none, shape (n,), integer; or None.
-        weight: non-negative, zero for padding, shape (n,).
-        epoch: epochs done, a scalar; infinite when the loss is evaluated rather than trained.
         partner: of each row another one near it, shape (n, D); or None.
-        step: steps done, a scalar; None when the loss is evaluated rather than trained.
     """
 
-    x: Array
-    condition: Array | None
-    label: Array | None
-    start: Array | None
-    weight: Array
-    epoch: Array
-    partner: Array | None = None
-    step: Array | None = None
+    x: Any
+    condition: Any = None
+    label: Any = None
+    start: Any = None
+    partner: Any = None
+
+
+class AbstractLoss(eqx.Module):
+    """A pure loss: (model, batch, key) to a scalar.
+
+    A plain function will do as well, for models that read nothing off data.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, model: Any, batch: Any, key: PRNGKeyArray) -> Array:
+        """The loss of a batch.
+
+        Arguments:
+            model: what trains.
+            batch: a `Batch`.
+            key: a JAX random key.
+
+        Returns:
+            A scalar.
+        """
+
+    def calibrate(self, model: Any, batch: Batch, key: PRNGKeyArray) -> Any:
+        """The model with what it reads off data read off a batch, whose data are `Rows` unless a loss says otherwise.
+
+        Arguments:
+            model: with `reads_data`.
+            batch: of all rows that a model is trained on.
+            key: a JAX random key.
+        """
+        rows: Rows = batch.data
+        return model.calibrate(rows.x, rows.condition, batch.weight, key if model.inexactness else None)[0]
 
 
 def add_noise(x: Array, width: Array | None, key: PRNGKeyArray) -> Array:

@@ -11,7 +11,7 @@ from pushforward.bijections import shuffle_orders
 from pushforward.checks import check_whole
 from pushforward.distributions import AbstractDistribution, Pushforward
 from pushforward.distributions.base import log_mean_exp, weigher
-from pushforward.objectives.batch import Batch, add_noise
+from pushforward.objectives.batch import AbstractLoss, Batch, add_noise
 
 
 def weighted_mean(values: Array, weight: Array) -> Array:
@@ -20,7 +20,7 @@ def weighted_mean(values: Array, weight: Array) -> Array:
     return total / jnp.where((weight > 0).any(), weight.sum(), 1)
 
 
-class NegativeLogLikelihood(eqx.Module):
+class NegativeLogLikelihood(AbstractLoss):
     """The mean of −log p(x) over a batch; of a flow without an exact density, of a bound on it.
 
     Arguments:
@@ -36,9 +36,9 @@ class NegativeLogLikelihood(eqx.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward import flows
-        >>> from pushforward.objectives import Batch, NegativeLogLikelihood
+        >>> from pushforward.objectives import Batch, NegativeLogLikelihood, Rows
         >>> x = jnp.zeros((4, 2))
-        >>> batch = Batch(x, None, None, None, jnp.ones(4), jnp.array(0.0))
+        >>> batch = Batch(Rows(x), jnp.ones(4))
         >>> NegativeLogLikelihood()(flows.maf(jax.random.key(0), 2), batch, jax.random.key(1)).shape
         ()
     """
@@ -50,10 +50,10 @@ class NegativeLogLikelihood(eqx.Module):
         check_whole("n_samples", self.n_samples, 1)
 
     def __call__(self, model: AbstractDistribution, batch: Batch, key: PRNGKeyArray) -> Array:
-        batch = batch._replace(x=add_noise(batch.x, self.noise, key))
+        batch = batch._replace(data=batch.data._replace(x=add_noise(batch.data.x, self.noise, key)))
         key_map = jax.random.fold_in(key, 1) if model.inexactness else None
         if key_map is None or self.n_samples == 1:
-            bounds = model.calibrate(batch.x, batch.condition, batch.weight, key_map)[1]
+            bounds = model.calibrate(batch.data.x, batch.data.condition, batch.weight, key_map)[1]
         else:
             bounds = _importance_weighted(model, batch, key_map, self.n_samples)
         return weighted_mean(-bounds, batch.weight)
@@ -65,20 +65,20 @@ def _importance_weighted(model: AbstractDistribution, batch: Batch, key: PRNGKey
     In a logarithm the score of q(u|x), which a bound of one draw leaves out, has a part to play.
     """
     model.require_weights("train on one draw")
-    n = len(batch.x)
+    n = len(batch.data.x)
     keys = jax.random.split(key, n * n_samples + 1)
     if model.reads_data:
-        model = model.calibrate(batch.x, batch.condition, batch.weight, keys[-1])[0]
+        model = model.calibrate(batch.data.x, batch.data.condition, batch.weight, keys[-1])[0]
 
     def row(x: Array, condition: Array | None, keys: Array) -> Array:
         return log_mean_exp(weigher(model)((x, condition))(keys))
 
-    axes = (0, None if batch.condition is None else 0, 0)
-    found: Array = jax.vmap(row, in_axes=axes)(batch.x, batch.condition, keys[:-1].reshape(n, n_samples))
+    axes = (0, None if batch.data.condition is None else 0, 0)
+    found: Array = jax.vmap(row, in_axes=axes)(batch.data.x, batch.data.condition, keys[:-1].reshape(n, n_samples))
     return found
 
 
-class OrderAgnosticLikelihood(eqx.Module):
+class OrderAgnosticLikelihood(AbstractLoss):
     """The mean of −log p(x) with every masked autoregressive layer in a random order, drawn anew for each batch.
 
     A flow trained on it is a good density in any order of its coordinates (Germain et al. 2015, section 4.1).
@@ -89,8 +89,8 @@ class OrderAgnosticLikelihood(eqx.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward import flows
-        >>> from pushforward.objectives import Batch, OrderAgnosticLikelihood
-        >>> batch = Batch(jnp.zeros((4, 2)), None, None, None, jnp.ones(4), jnp.array(0.0))
+        >>> from pushforward.objectives import Batch, OrderAgnosticLikelihood, Rows
+        >>> batch = Batch(Rows(jnp.zeros((4, 2))), jnp.ones(4))
         >>> OrderAgnosticLikelihood()(flows.maf(jax.random.key(0), 2), batch, jax.random.key(1)).shape
         ()
     """

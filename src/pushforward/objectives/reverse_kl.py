@@ -11,10 +11,10 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.distributions import AbstractDistribution, MixtureOfFlows
-from pushforward.objectives.batch import Batch, annealed_share
+from pushforward.objectives.batch import AbstractLoss, Batch, annealed_share
 
 
-class ReverseKL(eqx.Module):
+class ReverseKL(AbstractLoss):
     """KL(q‖p) up to a constant, estimated on draws of the model q: the negative evidence lower bound.
 
     With `path`, the gradient goes through the draws alone, which takes the noise of the score out and vanishes where q
@@ -45,23 +45,23 @@ class ReverseKL(eqx.Module):
 
     def __call__(self, model: AbstractDistribution, batch: Batch | None, key: PRNGKeyArray) -> Array:
         share = self._share(batch)
-        fixed = trees.stop_gradient(model)
+        held = trees.stop_gradient(model)
 
         def excess(x: Array, log_q: Array | None = None) -> Array:
             """log q − log p of a draw; without its log q, that of the model held fixed."""
-            log_q = fixed._log_prob(x) if log_q is None else log_q
+            log_q = held.log_weight(x, None) if log_q is None else log_q
             return log_q - share * self.log_density(x)
 
         if isinstance(model, MixtureOfFlows):
             # every component is drawn from, and its weight stands in front: a choice of one has no gradient
             n = max(1, self.n_samples // model.n_components)
             x = model.draw_each(jax.random.split(key, (model.n_components, n)))
-            log_q = None if self.path else jax.vmap(jax.vmap(model._log_prob))(x)
+            log_q = None if self.path else jax.vmap(jax.vmap(lambda x: model.log_weight(x, None)))(x)
             each = jax.vmap(jax.vmap(excess))(x, log_q)
             return (jnp.exp(model.log_weights) * each.mean(axis=1)).sum()
         keys = jax.random.split(key, self.n_samples)
         if self.path:
-            return jnp.mean(jax.vmap(lambda key: excess(model._sample(key)))(keys))
+            return jnp.mean(jax.vmap(lambda key: excess(model.sample_and_log_weight(key)[0]))(keys))
         return jnp.mean(jax.vmap(excess)(*jax.vmap(model.sample_and_log_weight)(keys)))
 
     def _share(self, batch: Batch | None) -> Array | float:

@@ -8,11 +8,11 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import Pushforward
 from pushforward.distributions.base import log_mean_exp
-from pushforward.objectives.batch import Batch
+from pushforward.objectives.batch import AbstractLoss, Batch
 from pushforward.objectives.likelihood import weighted_mean
 
 
-class SequenceBound(eqx.Module):
+class SequenceBound(AbstractLoss):
     """The mean over a batch of −bound(f⁻¹(x)) − log|det Df⁻¹(x)| (Marino et al. 2020).
 
     The model is a `Pushforward` whose base has estimates in the place of log-densities; the map may be the identity.
@@ -24,10 +24,10 @@ class SequenceBound(eqx.Module):
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.bijections import TemporalAutoregressive
         >>> from pushforward.distributions import Pushforward, SequentialLatent
-        >>> from pushforward.objectives import Batch, SequenceBound
+        >>> from pushforward.objectives import Batch, Rows, SequenceBound
         >>> latent = SequentialLatent.init(jax.random.key(0), (5, 2), latent_dim=3)
         >>> model = Pushforward(latent, TemporalAutoregressive.init(jax.random.key(1), (5, 2)))
-        >>> batch = Batch(jnp.zeros((4, 5, 2)), None, None, None, jnp.ones(4), jnp.array(0.0))
+        >>> batch = Batch(Rows(jnp.zeros((4, 5, 2))), jnp.ones(4))
         >>> SequenceBound()(model, batch, jax.random.key(2)).shape
         ()
     """
@@ -35,7 +35,7 @@ class SequenceBound(eqx.Module):
     n_samples: int = eqx.field(static=True, default=1)
 
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
-        bounds = sequence_bounds(model, batch.x, key, self.n_samples)
+        bounds = sequence_bounds(model, batch.data.x, key, self.n_samples)
         return weighted_mean(-bounds, batch.weight)
 
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.distributions import Autoencoder
-from pushforward.objectives.batch import Batch, annealed_share
+from pushforward.objectives.batch import AbstractLoss, Batch, annealed_share
 from pushforward.objectives.likelihood import weighted_mean
 
 
-class NegativeELBO(eqx.Module):
+class NegativeELBO(AbstractLoss):
     """The mean free energy, E_q[log q(z|x) − β log p(x, z)], of an autoencoder over a batch.
 
     At step t of training β = min(1, 0.01 + t / anneal_steps), so that the posterior does not fall back to the prior
@@ -26,9 +26,9 @@ class NegativeELBO(eqx.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.inference import vae
-        >>> from pushforward.objectives import Batch, NegativeELBO
+        >>> from pushforward.objectives import Batch, NegativeELBO, Rows
         >>> model = vae(jax.random.key(0), 4, latent_dim=2, posterior="none", hidden_sizes=(8,))
-        >>> batch = Batch(jnp.full((3, 4), 0.5), None, None, None, jnp.ones(3), jnp.array(0.0))
+        >>> batch = Batch(Rows(jnp.full((3, 4), 0.5)), jnp.ones(3))
         >>> NegativeELBO()(model, batch, jax.random.key(1)).shape
         ()
     """
@@ -38,7 +38,7 @@ class NegativeELBO(eqx.Module):
 
     def __call__(self, model: Autoencoder, batch: Batch, key: PRNGKeyArray) -> Array:
         key_x, key_z = jax.random.split(key)
-        x = model.likelihood.observe(key_x, batch.x)
+        x = model.likelihood.observe(key_x, batch.data.x)
         keys = jax.random.split(key_z, (len(x), self.n_samples))
         terms = jax.vmap(lambda x, keys: model.terms_at(model.encoder(x), x, keys))(x, keys)
         joint = terms.log_likelihood + terms.log_prior
@@ -52,20 +52,20 @@ class NegativeELBO(eqx.Module):
         return annealed_share(batch.step / self.anneal_steps)
 
 
-class ReconstructionError(eqx.Module):
+class ReconstructionError(AbstractLoss):
     """The mean of −log p(x|z) at the code z of each row: the loss of a plain autoencoder.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.inference import vae
-        >>> from pushforward.objectives import Batch, ReconstructionError
+        >>> from pushforward.objectives import Batch, ReconstructionError, Rows
         >>> model = vae(jax.random.key(0), 4, latent_dim=2, posterior="point", hidden_sizes=(8,))
-        >>> batch = Batch(jnp.full((3, 4), 0.5), None, None, None, jnp.ones(3), jnp.array(0.0))
+        >>> batch = Batch(Rows(jnp.full((3, 4), 0.5)), jnp.ones(3))
         >>> ReconstructionError()(model, batch, jax.random.key(1)).shape
         ()
     """
 
     def __call__(self, model: Autoencoder, batch: Batch, key: PRNGKeyArray) -> Array:
-        x = model.likelihood.observe(key, batch.x)
+        x = model.likelihood.observe(key, batch.data.x)
         errors = jax.vmap(lambda x: -model.likelihood.log_prob(model.decoder(model.code(x)), x))(x)
         return weighted_mean(errors, batch.weight)

@@ -2,19 +2,18 @@
 
 from pushforward.training.checkpoint import Checkpoint, CheckpointError
 from pushforward.training.engine import Fit, TrainingWarning, train
-from pushforward.training.rows import Rows, make_rows, no_rows, with_neighbours
+from pushforward.training.feeds import AbstractFeed, Resident, Steps
 from pushforward.training.settings import Settings, TrainingError
 
 __all__ = [
+    "AbstractFeed",
     "Checkpoint",
     "CheckpointError",
     "Fit",
-    "Rows",
+    "Resident",
     "Settings",
+    "Steps",
     "TrainingError",
     "TrainingWarning",
-    "make_rows",
-    "no_rows",
     "train",
-    "with_neighbours",
 ]

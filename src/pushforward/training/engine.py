@@ -15,13 +15,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+import optax
+from jaxtyping import PRNGKeyArray
 
 from pushforward import trees
 from pushforward.training.checkpoint import Checkpoint
-from pushforward.training.epochs import CHUNK, Fixed, Loss, State, calibrated, initial_state, run_epochs
+from pushforward.training.epochs import Loss, Setup, State, calibrated, initial_state, run_epochs
+from pushforward.training.feeds import CHUNK, AbstractFeed
 from pushforward.training.progress import Progress
-from pushforward.training.rows import Rows
 from pushforward.training.settings import Settings, TrainingError, hyper
 
 M = TypeVar("M")
@@ -60,7 +61,7 @@ class Fit(Generic[M]):
     restarts: M
     seconds: float
 
-    def whole(self) -> M:
+    def completed(self) -> M:
         """The model of a fit that more is built on, which one ended early is no base for.
 
         Raises:
@@ -74,27 +75,30 @@ class Fit(Generic[M]):
 def train(
     model: M,
     loss: Loss,
-    rows: Rows,
+    feed: AbstractFeed,
     *,
     key: PRNGKeyArray,
     settings: Settings = DEFAULTS,
-    validation: Rows | None = None,
-    start: Array | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    validation: AbstractFeed | None = None,
     n_restarts: int = 1,
     checkpoint: Checkpoint | None = None,
     show_progress: bool = False,
     where: Callable[[M], Any] | None = None,
 ) -> Fit[M]:
-    """Train a model by Adam on a loss over rows, and keep its best weights.
+    """Train a model on a loss over batches, and keep its best weights.
 
     Arguments:
-        model: any module with `calibrate` and `reads_data`; with `n_restarts` > 1 its leaves carry a restart axis.
-        loss: (model, batch, key) -> scalar; a module, so that equal losses share one compiled program.
-        rows: the training table, from `make_rows`.
+        model: any equinox module; with `n_restarts` > 1 its leaves carry a restart axis. What is wrapped as
+            `trees.Frozen` does not train.
+        loss: (model, batch, key) -> scalar, of a `Batch`; an `objectives.AbstractLoss`, so that equal losses share one
+            compiled program, or a plain function, made once.
+        feed: of the rows to train on, such as `Resident.of(data)`.
         key: a JAX random key; everything random follows from it.
         settings: how to train.
+        optimizer: any gradient transformation of optax, with a step size, schedule and weight decay of its own, in the
+            place of Adam as `settings` has it. Make it once: another one compiles anew.
         validation: rows to judge by; without them the last weights are kept.
-        start: for each row a component to start, shape (n_padded,), with a restart axis if `n_restarts` > 1.
         n_restarts: models trained side by side; the best one is given back.
         checkpoint: where to keep the state while training; Ctrl-C keeps it too. One that cannot be written
             (a full disk, say) gives a `TrainingWarning`, and training goes on.
@@ -105,37 +109,45 @@ def train(
         A `Fit`.
 
     Raises:
+        ValueError: an optimizer, and settings that are for Adam alone.
+        TypeError: the model reads statistics off data, and the loss is a plain function.
         TrainingError: the loss is not finite for too many steps in a row, in every restart.
         CheckpointError: resuming from a checkpoint that does not fit.
 
     Example:
         >>> import jax, numpy as np
         >>> from pushforward import flows
-        >>> from pushforward.objectives import NegativeLogLikelihood
-        >>> from pushforward.training import Settings, make_rows, train
-        >>> rows = make_rows(np.random.default_rng(0).normal(size=(100, 2)))
+        >>> from pushforward.objectives import NegativeLogLikelihood, Rows
+        >>> from pushforward.training import Resident, Settings, train
+        >>> feed = Resident.of(Rows(np.random.default_rng(0).normal(size=(100, 2))))
         >>> flow = flows.real_nvp(jax.random.key(0), 2, n_layers=2, hidden_sizes=(8,))
-        >>> fit = train(flow, NegativeLogLikelihood(), rows, key=jax.random.key(1), settings=Settings(max_epochs=3))
+        >>> fit = train(flow, NegativeLogLikelihood(), feed, key=jax.random.key(1), settings=Settings(max_epochs=3))
         >>> len(fit.history)
         3
     """
     began = time.monotonic()
+    if optimizer is not None:
+        settings.refuse_for_adam()
     side_by_side = n_restarts > 1
-    model = _calibrated(model, rows, side_by_side)  # some maps start there
+    feed, most_epochs = feed.chunk(0)
+    model = _calibrated(model, loss, feed, side_by_side)  # some maps start there
     params, rest = trees.partition(model, where)
     keys = jax.random.split(key, n_restarts) if side_by_side else key
-    state = _start_state(params, keys, settings.averaging > 0, side_by_side)
-    batch_size = min(settings.batch_size, int(rows.x.shape[0]))
-    fixed = Fixed(rest, loss, rows, start, validation, hyper(settings))
+    state = _start_state(params, keys, settings.averaging > 0, side_by_side, optimizer)
+    batch_size = min(settings.batch_size, feed.capacity)
+    setup = Setup(rest, loss, optimizer, feed, validation, hyper(settings))
     history: list[dict[str, Any]] = []
     if checkpoint is not None and checkpoint.resume:
         state, history = checkpoint.load(state)
 
-    with Progress(settings.max_epochs, int(rows.n), show_progress) as progress, _interrupts() as interrupted:
+    with Progress(settings.max_epochs, int(feed.n_rows), show_progress) as progress, _interrupts() as interrupted:
         n_epochs, ended = 1, bool(jnp.all(state.stopped))
         while not ended:
             tick = time.monotonic()
-            state, log = run_epochs(fixed, state, jnp.asarray(n_epochs, jnp.int32), batch_size, side_by_side)
+            feed, most_epochs = setup.feed.chunk(len(history))
+            setup = setup._replace(feed=feed)
+            n = jnp.asarray(min(n_epochs, most_epochs), jnp.int32)
+            state, log = run_epochs(setup, state, n, batch_size, side_by_side)
             ran = _append(history, log, validation is not None)
             progress.update(len(history), history[-1]["train_loss"][0], _first(history[-1]["validation_loss"]))
             pressed = bool(interrupted)  # read once: whatever ends training also keeps its state
@@ -143,7 +155,7 @@ def train(
             if checkpoint is not None and (pressed or checkpoint.due(len(history))):
                 _keep(checkpoint, state, history)
             n_epochs = _next_chunk(n_epochs, ran, time.monotonic() - tick, checkpoint)
-    return _finish(state, fixed, history, settings, bool(interrupted), side_by_side, began)
+    return _finish(state, setup, history, settings, bool(interrupted), side_by_side, began)
 
 
 @contextlib.contextmanager
@@ -182,18 +194,18 @@ def _keep(checkpoint: Checkpoint, state: State, history: list[dict[str, Any]]) -
         )
 
 
-def _calibrated(model: Any, rows: Rows, side_by_side: bool) -> Any:
+def _calibrated(model: Any, loss: Loss, feed: AbstractFeed, side_by_side: bool) -> Any:
     """The model with what it reads off data read off the training rows, each restart's own."""
-    if not model.reads_data:
+    if not isinstance(model, trees.AbstractModel) or not model.reads_data:
         return model
-    start = eqx.filter_vmap(calibrated, in_axes=(eqx.if_array(0), None)) if side_by_side else calibrated
-    return eqx.filter_jit(start)(model, rows)
+    start = eqx.filter_vmap(calibrated, in_axes=(eqx.if_array(0), None, None)) if side_by_side else calibrated
+    return eqx.filter_jit(start)(model, loss, feed)
 
 
 @eqx.filter_jit
-def _start_state(params: Any, keys: Any, averaging: bool, side_by_side: bool) -> State:
+def _start_state(params: Any, keys: Any, averaging: bool, side_by_side: bool, optimizer: Any) -> State:
     def make(params: Any, key: Any) -> State:
-        return initial_state(params, key, averaging)
+        return initial_state(params, key, averaging, optimizer)
 
     state: State = (eqx.filter_vmap(make) if side_by_side else make)(params, keys)
     return state
@@ -228,7 +240,7 @@ def _next_chunk(n_epochs: int, ran: int, seconds: float, checkpoint: Checkpoint 
 
 def _finish(
     state: State,
-    fixed: Fixed,
+    setup: Setup,
     history: list[dict[str, Any]],
     settings: Settings,
     interrupted: bool,
@@ -244,7 +256,7 @@ def _finish(
             "or look for extreme values in the data"
         )
     last = np.asarray(history[-1]["train_loss"])
-    losses = np.atleast_1d(np.asarray(state.best_loss)) if fixed.validation is not None else last
+    losses = np.atleast_1d(np.asarray(state.best_loss)) if setup.validation is not None else last
     losses = np.where(np.isfinite(losses), losses, np.inf)
     losses = np.where(np.isfinite(losses) & failed, losses + 1e-6, losses)
     restart = int(np.argmin(losses))
@@ -256,7 +268,7 @@ def _finish(
             stacklevel=4,
         )
 
-    restarts = _calibrated(trees.combine(state.best, fixed.rest), fixed.rows, side_by_side)
+    restarts = _calibrated(trees.combine(state.best, setup.rest), setup.loss, setup.feed, side_by_side)
     model = trees.unstack(restarts, restart) if side_by_side else restarts
     bad_steps = int(np.atleast_1d(np.asarray(state.bad_steps))[restart])
     if bad_steps:

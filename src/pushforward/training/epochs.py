@@ -14,11 +14,11 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections.base import fix_statistics
-from pushforward.training.rows import Rows, n_batches, shuffled, take_batch
+from pushforward.objectives import AbstractLoss, Batch
+from pushforward.training.feeds import CHUNK, AbstractFeed
 from pushforward.training.settings import Hyper
 
 BETA_1, BETA_2 = 0.9, 0.999  # of Adam
-CHUNK = 64  # epochs that one call may run
 Loss = Callable[[Any, Any, Array], Array]
 
 
@@ -26,7 +26,7 @@ class State(NamedTuple):
     """Everything that changes while training; arrays only."""
 
     params: Any
-    moments: optax.ScaleByAdamState
+    optimizer: Any
     average: Any
     best: Any
     best_loss: Array
@@ -47,18 +47,27 @@ class Metrics(NamedTuple):
     ran: Array
 
 
-class Fixed(NamedTuple):
-    """What training only reads."""
+class Setup(NamedTuple):
+    """What training only reads.
+
+    Arguments:
+        rest: of the model, beside what trains.
+        loss: of a model, a batch and a key.
+        optimizer: a gradient transformation of one's own; None for Adam as the settings say.
+        feed: of rows to train on.
+        validation: of rows to judge by, or None.
+        hyper: the settings.
+    """
 
     rest: Any
     loss: Loss
-    rows: Rows
-    start: Array | None
-    validation: Rows | None
+    optimizer: optax.GradientTransformation | None
+    feed: AbstractFeed
+    validation: AbstractFeed | None
     hyper: Hyper
 
 
-def initial_state(params: Any, key: PRNGKeyArray, averaging: bool) -> State:
+def initial_state(params: Any, key: PRNGKeyArray, averaging: bool, optimizer: Any) -> State:
     """The state before the first step; every leaf has a buffer of its own, so that all can be donated."""
 
     def copy(tree: Any) -> Any:
@@ -67,7 +76,7 @@ def initial_state(params: Any, key: PRNGKeyArray, averaging: bool) -> State:
     zero = jnp.zeros((), jnp.int32)
     return State(
         params=copy(params),
-        moments=optax.scale_by_adam().init(params),
+        optimizer=copy((optax.scale_by_adam() if optimizer is None else optimizer).init(params)),
         average=copy(params) if averaging else None,
         best=copy(params),
         best_loss=jnp.asarray(jnp.inf, jnp.result_type(float)),
@@ -89,17 +98,42 @@ def learning_rate(hyper: Hyper, step: Array, steps_per_epoch: Array) -> Array:
     return hyper.learning_rate * warm * jnp.where(hyper.cosine, cosine, 1.0)
 
 
-def update(state: State, value: Array, grads: Any, hyper: Hyper, rate: Array) -> State:
-    """One Adam step, or none and a mark against it where loss or gradient is not finite."""
+def update(state: State, value: Array, grads: Any, setup: Setup, rate: Array) -> State:
+    """One step, or none and a mark against it where loss or gradient is not finite."""
+    hyper = setup.hyper
     norm = optax.tree.norm(grads)
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     scale = jnp.minimum(1.0, hyper.clip_norm / jnp.maximum(norm, 1e-12))
+    if setup.optimizer is None:
+        params, optimizer = adam(state, grads, scale, finite, hyper, rate)
+    else:
+        params, optimizer = own_step(setup.optimizer, state, grads, scale, finite)
+    # a debiased average: the first steps count in full, so it never remembers the initial weights for long
+    keep = jnp.minimum(hyper.averaging, (state.step + 1) / (state.step + 10))
+    average = None
+    if state.average is not None:
+        average = jax.tree.map(lambda a, p: (keep * a + (1 - keep) * p).astype(a.dtype), state.average, params)
+    return state._replace(
+        params=params,
+        optimizer=optimizer,
+        average=average,
+        step=state.step + 1,
+        bad_steps=state.bad_steps + ~finite,
+        bad_in_a_row=jnp.where(finite, 0, state.bad_in_a_row + 1),
+    )
+
+
+def adam(
+    state: State, grads: Any, scale: Array, finite: Array, hyper: Hyper, rate: Array
+) -> tuple[Any, optax.ScaleByAdamState]:
+    """Adam's step on gradients times `scale`, taken where `finite`."""
+    moments: optax.ScaleByAdamState = state.optimizer
     grads = jax.tree.map(lambda g, p: g * scale + hyper.l2 * p, grads, state.params)
-    count = state.moments.count + 1
-    mu = optax.tree.update_moment(grads, state.moments.mu, BETA_1, 1)
-    nu = optax.tree.update_moment_per_elem_norm(grads, state.moments.nu, BETA_2, 2)
+    count = moments.count + 1
+    mu = optax.tree.update_moment(grads, moments.mu, BETA_1, 1)
+    nu = optax.tree.update_moment_per_elem_norm(grads, moments.nu, BETA_2, 2)
     mu, nu, count = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old), (mu, nu, count), (state.moments.mu, state.moments.nu, count - 1)
+        lambda new, old: jnp.where(finite, new, old), (mu, nu, count), (moments.mu, moments.nu, count - 1)
     )
     # without the barrier XLA computes both moments again inside the kernel of the parameters, and copies all three
     mu, nu = lax.optimization_barrier((mu, nu))  # type: ignore[no-untyped-call]
@@ -108,88 +142,93 @@ def update(state: State, value: Array, grads: Any, hyper: Hyper, rate: Array) ->
     def move(p: Array, m: Array, v: Array) -> Array:
         return jnp.where(finite, p - rate * (m / (jnp.sqrt(v) + 1e-8) + hyper.decoupled * p), p).astype(p.dtype)
 
-    params = jax.tree.map(move, state.params, means, squares)
-    # a debiased average: the first steps count in full, so it never remembers the initial weights for long
-    keep = jnp.minimum(hyper.averaging, (state.step + 1) / (state.step + 10))
-    average = None
-    if state.average is not None:
-        average = jax.tree.map(lambda a, p: (keep * a + (1 - keep) * p).astype(a.dtype), state.average, params)
-    return state._replace(
-        params=params,
-        moments=state.moments._replace(count=count, mu=mu, nu=nu),
-        average=average,
-        step=state.step + 1,
-        bad_steps=state.bad_steps + ~finite,
-        bad_in_a_row=jnp.where(finite, 0, state.bad_in_a_row + 1),
+    return jax.tree.map(move, state.params, means, squares), moments._replace(count=count, mu=mu, nu=nu)
+
+
+def own_step(
+    optimizer: optax.GradientTransformation, state: State, grads: Any, scale: Array, finite: Array
+) -> tuple[Any, Any]:
+    """A step of any gradient transformation on gradients times `scale`, taken where `finite`."""
+    grads = jax.tree.map(lambda g: jnp.where(finite, g * scale, 0).astype(g.dtype), grads)
+    updates, new = optimizer.update(grads, state.optimizer, state.params)
+    moved = optax.apply_updates(state.params, updates)
+    taken: tuple[Any, Any] = jax.tree.map(
+        lambda after, before: jnp.where(finite, after, before), (moved, new), (state.params, state.optimizer)
     )
+    return taken
 
 
-def evaluate(fixed: Fixed, params: Any, rows: Rows, batch_size: int) -> Array:
-    """The mean loss over a table, with statistics read off the training rows and the same noise every time."""
-    model = calibrated(trees.combine(params, fixed.rest), fixed.rows)
-    model = fix_statistics(model)
-    size = min(4 * batch_size, rows.x.shape[0])
-    order = jnp.concatenate([jnp.arange(rows.x.shape[0]), jnp.zeros(size, jnp.int32)])
-    rows = rows._replace(n_leading=jnp.zeros_like(rows.n_leading))
+def evaluate(setup: Setup, params: Any, feed: AbstractFeed, batch_size: int) -> Array:
+    """The mean loss over a feed, with statistics read off the training rows and the same noise every time."""
+    model = fix_statistics(calibrated(trees.combine(params, setup.rest), setup.loss, setup.feed))
+    size = min(4 * batch_size, feed.capacity)
+    feed, order = feed.in_order(size)
+    epoch = jnp.asarray(jnp.inf)
 
     def body(i: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
-        batch = take_batch(rows, None, order, i, size, jnp.asarray(jnp.inf))
+        batch = Batch(*feed.batch(order, i, size, epoch), epoch)
         weight = batch.weight.sum()
-        value = fixed.loss(model, batch, jax.random.fold_in(jax.random.key(0), i))
+        value = setup.loss(model, batch, jax.random.fold_in(jax.random.key(0), i))
         return sums[0] + value * weight, sums[1] + weight
 
-    zero = jnp.zeros((), rows.x.dtype)
-    mean: Array = jnp.divide(*lax.fori_loop(0, n_batches(rows, size)[1], body, (zero, zero)))
+    zero = jnp.zeros((), jnp.result_type(float))
+    mean: Array = jnp.divide(*lax.fori_loop(0, sum(feed.n_batches(size)), body, (zero, zero)))
     return mean
 
 
-def calibrated(model: Any, rows: Rows) -> Any:
-    """The model with what it reads off data read off all training rows."""
-    if not model.reads_data:
+def calibrated(model: Any, loss: Loss, feed: AbstractFeed) -> Any:
+    """The model with what it reads off data read off the training rows, as the loss says.
+
+    Raises:
+        TypeError: the model reads data, and the loss is a plain function, which cannot say how.
+    """
+    if not isinstance(model, trees.AbstractModel) or not model.reads_data:
         return model
-    key = jax.random.key(0) if model.inexactness else None  # of estimates that are not used
-    return model.calibrate(rows.x, rows.condition, rows.weight, key)[0]
+    if not isinstance(loss, AbstractLoss):
+        raise TypeError(
+            f"{type(model).__name__} reads statistics off data, which the loss has to say how; got {loss!r}: make it a "
+            "subclass of pushforward.objectives.AbstractLoss"
+        )
+    return loss.calibrate(model, Batch(*feed.everything()), jax.random.key(0))
 
 
-def run_epoch(state: State, fixed: Fixed, batch_size: int) -> tuple[State, Metrics]:
+def run_epoch(state: State, setup: Setup, batch_size: int) -> tuple[State, Metrics]:
     """One pass over the rows, then validation and bookkeeping of the best weights."""
-    rows, hyper = fixed.rows, fixed.hyper
+    feed, hyper, real = setup.feed, setup.hyper, jnp.result_type(float)
     order_key, step_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
-    order = shuffled(rows, order_key, batch_size)
-    n_first, n_second = n_batches(rows, batch_size)
+    order = feed.start_epoch(order_key, batch_size)
+    n_first, n_second = feed.n_batches(batch_size)
     n_steps = jnp.where(state.epoch < hyper.leading_epochs, n_first, n_first + n_second)
-    epoch = state.epoch.astype(rows.x.dtype)
+    epoch = state.epoch.astype(real)
 
     def body(i: Array, carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
         state, total, weight = carry
-        batch = take_batch(rows, fixed.start, order, i, batch_size, epoch)._replace(
-            step=state.step.astype(rows.x.dtype)
-        )
-        objective = lambda p: fixed.loss(trees.combine(p, fixed.rest), batch, jax.random.fold_in(step_key, i))  # noqa: E731
+        batch = Batch(*feed.batch(order, i, batch_size, epoch), epoch, state.step.astype(real))
+        objective = lambda p: setup.loss(trees.combine(p, setup.rest), batch, jax.random.fold_in(step_key, i))  # noqa: E731
         value, grads = jax.value_and_grad(objective)(state.params)
-        state = update(state, value, grads, hyper, learning_rate(hyper, state.step, n_first + n_second))
+        state = update(state, value, grads, setup, learning_rate(hyper, state.step, n_first + n_second))
         seen = jnp.where(jnp.isfinite(value), batch.weight.sum(), 0)
         return state, total + jnp.where(jnp.isfinite(value), value, 0) * seen, weight + seen
 
-    zero = jnp.zeros((), rows.x.dtype)
+    zero = jnp.zeros((), real)
     state, total, weight = lax.fori_loop(0, n_steps, body, (state, zero, zero))
     current = state.params if state.average is None else state.average
-    validation_loss = jnp.asarray(jnp.nan, rows.x.dtype)
-    if fixed.validation is not None:
-        validation_loss = evaluate(fixed, current, fixed.validation, batch_size)
-    state = keep_best(state, current, validation_loss, fixed)
+    validation_loss = jnp.asarray(jnp.nan, real)
+    if setup.validation is not None:
+        validation_loss = evaluate(setup, current, setup.validation, batch_size)
+    state = keep_best(state, current, validation_loss, setup)
     return state, Metrics(total / weight, validation_loss, jnp.asarray(True))
 
 
-def keep_best(state: State, current: Any, validation_loss: Array, fixed: Fixed) -> State:
+def keep_best(state: State, current: Any, validation_loss: Array, setup: Setup) -> State:
     """Remember the best weights by validation loss (the latest ones without validation), and when to stop."""
-    hyper = fixed.hyper
+    hyper = setup.hyper
     counts = state.epoch >= hyper.start_epochs
-    better = (validation_loss < state.best_loss) & counts if fixed.validation is not None else jnp.asarray(True)
+    better = (validation_loss < state.best_loss) & counts if setup.validation is not None else jnp.asarray(True)
     best_epoch = jnp.where(better | ~counts, state.epoch, state.best_epoch)
     epoch = state.epoch + 1
     stopped = (epoch >= hyper.max_epochs) | (state.bad_in_a_row >= hyper.max_bad_steps)
-    if fixed.validation is not None:
+    if setup.validation is not None:
         stopped = stopped | (epoch - best_epoch > hyper.patience)
     # before any epoch counts, the latest weights are the best there are
     return state._replace(
@@ -203,12 +242,12 @@ def keep_best(state: State, current: Any, validation_loss: Array, fixed: Fixed) 
 
 @eqx.filter_jit(donate="all-except-first")
 def run_epochs(
-    fixed: Fixed, state: State, n_epochs: Array, batch_size: int, side_by_side: bool
+    setup: Setup, state: State, n_epochs: Array, batch_size: int, side_by_side: bool
 ) -> tuple[State, Metrics]:
     """Run up to `n_epochs` (at most CHUNK) epochs in one call.
 
     Arguments:
-        fixed: what training only reads; `rest` and `start` carry a restart axis if `side_by_side`.
+        setup: what training only reads; `rest` and the feed's own arrays carry a restart axis if `side_by_side`.
         state: donated; every leaf carries a restart axis if `side_by_side`.
         n_epochs: how many epochs, an array so that any number runs the same program.
         batch_size: rows of a step.
@@ -217,19 +256,23 @@ def run_epochs(
     Returns:
         The new state, and metrics with a first axis of CHUNK epochs (`ran` marks those that happened).
     """
+    own = setup.feed.restart_data()
 
-    def one(state: State, rest: Any, start: Array | None) -> tuple[State, Metrics]:
-        new, metrics = run_epoch(state, fixed._replace(rest=rest, start=start), batch_size)
-        state = jax.tree.map(lambda n, o: jnp.where(state.stopped, o, n), new, state)
-        return state, metrics
+    def one(state: State, rest: Any, own: Any) -> tuple[State, Metrics]:
+        feed = setup.feed if own is None else setup.feed.of_restart(own)
+        return run_epoch(state, setup._replace(rest=rest, feed=feed), batch_size)
+
+    def one_of_several(state: State, rest: Any, own: Any) -> tuple[State, Metrics]:
+        new, metrics = one(state, rest, own)
+        return jax.tree.map(lambda n, o: jnp.where(state.stopped, o, n), new, state), metrics
 
     def epoch(state: State) -> tuple[State, Metrics]:
         was_running = ~state.stopped
         if side_by_side:
-            axes = (0, eqx.if_array(0), None if fixed.start is None else 0)
-            new, metrics = eqx.filter_vmap(one, in_axes=axes)(state, fixed.rest, fixed.start)
+            axes = (0, eqx.if_array(0), None if own is None else 0)
+            new, metrics = eqx.filter_vmap(one_of_several, in_axes=axes)(state, setup.rest, own)
         else:
-            new, metrics = run_epoch(state, fixed, batch_size)
+            new, metrics = one(state, setup.rest, jax.tree.map(lambda leaf: leaf[0], own))
         return new, metrics._replace(ran=was_running)
 
     def body(carry: tuple[Array, State, Metrics]) -> tuple[Array, State, Metrics]:
@@ -241,7 +284,7 @@ def run_epochs(
         return (carry[0] < n_epochs) & ~jnp.all(carry[1].stopped)
 
     shape = (CHUNK, *state.stopped.shape)
-    dtype = fixed.rows.x.dtype
+    dtype = jnp.result_type(float)
     log = Metrics(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(shape, bool))
     _, state, log = lax.while_loop(go_on, body, (jnp.zeros((), jnp.int32), state, log))
     return state, log

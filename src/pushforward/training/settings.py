@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from pushforward.checks import check_choice, check_number, check_positive, check_whole
+
 SCHEDULES = ("constant", "cosine")
 DECAY_FORMS = ("l2", "decoupled")
+FOR_ADAM = ("learning_rate", "schedule", "warmup_steps", "weight_decay", "decay_form")
 LARGEST = 2**31 - 1  # the compiled program counts in 32 bits
 
 
@@ -37,7 +39,7 @@ class Settings:
             0 for none.
         patience: epochs without a better validation loss before stopping; None to run all epochs.
         start_epochs: epochs before validation counts.
-        leading_epochs: epochs that visit only the leading (labelled) rows.
+        leading_epochs: epochs that visit only the rows that lead.
         max_bad_steps: steps in a row with a non-finite gradient before giving up.
 
     Raises:
@@ -60,33 +62,31 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "max_bad_steps"):
-            _check_whole(name, getattr(self, name), 1, "at least 1")
+            check_whole(name, getattr(self, name), 1, LARGEST)
         for name in ("warmup_steps", "start_epochs", "leading_epochs"):
-            _check_whole(name, getattr(self, name), 0, "zero or more")
+            check_whole(name, getattr(self, name), 0, LARGEST)
         if self.patience is not None:
-            _check_whole("patience", self.patience, 1, "at least 1, or None")
-        for name in ("learning_rate", "weight_decay", "clip_norm", "averaging"):
-            value = getattr(self, name)
-            _check(name, value, isinstance(value, numbers.Real) and not isinstance(value, bool), "a number")
-        _check("learning_rate", self.learning_rate, 0 < self.learning_rate < math.inf, "positive and finite")
-        _check("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "zero or more, and finite")
-        _check("clip_norm", self.clip_norm, self.clip_norm > 0, "positive")
-        _check("averaging", self.averaging, 0 <= self.averaging < 1, "in [0, 1)")
-        _check("schedule", self.schedule, self.schedule in SCHEDULES, f"one of {SCHEDULES}")
-        _check("decay_form", self.decay_form, self.decay_form in DECAY_FORMS, f"one of {DECAY_FORMS}")
+            check_whole("patience", self.patience, 1, LARGEST)
+        check_positive("learning_rate", self.learning_rate)
+        check_number("weight_decay", self.weight_decay, "zero or more, and finite", lambda v: 0 <= v < math.inf)
+        check_number("clip_norm", self.clip_norm, "positive", lambda v: v > 0)
+        check_number("averaging", self.averaging, "in [0, 1)", lambda v: 0 <= v < 1)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("decay_form", self.decay_form, DECAY_FORMS)
 
+    def refuse_for_adam(self) -> None:
+        """Refuse settings that an optimizer of one's own would leave without effect.
 
-def _check(name: str, value: object, fits: bool, expected: str) -> None:
-    if not fits:
-        raise ValueError(f"{name} must be {expected}; got {value!r}")
-
-
-def _check_whole(name: str, value: object, least: int, expected: str) -> None:
-    """Refuse what is no whole number: True would pass for 1, and 2.5 epochs would be cut to 2 without a word."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ValueError(f"{name} must be a whole number, {expected}; got {value!r}")
-    _check(name, value, int(value) >= least, expected)
-    _check(name, value, int(value) <= LARGEST, f"at most {LARGEST}")
+        Raises:
+            ValueError: there are some, named.
+        """
+        standard = {field.name: field.default for field in dataclasses.fields(self)}
+        without_effect = [name for name in FOR_ADAM if getattr(self, name) != standard[name]]
+        if without_effect:
+            raise ValueError(
+                f"settings {', '.join(without_effect)} are for the Adam of this package; leave them out, and give the "
+                "optimizer its own step size, schedule and weight decay"
+            )
 
 
 class Hyper(NamedTuple):
