@@ -172,8 +172,8 @@ MAPS: dict[str, Entry] = {
 }
 DRAWING = ("Indexed", "Dequantise")  # layers that are no maps of the plane: nothing to draw of them
 COMBINED = (
-    "Chain", "Scan", "Invert", "Identity", "Fixed", "Amortized", "ConditionalCoupling", "Reshape", "Concatenate", "split",
-    "Vmap", "OrthonormalColumns",
+    "Chain", "Scan", "Invert", "Identity", "Fixed", "Amortized", "ConditionalCoupling",
+    "Reshape", "Concatenate", "split", "Vmap", "OrthonormalColumns",
 )  # fmt: skip
 
 

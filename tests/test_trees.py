@@ -14,7 +14,7 @@ from pushforward.distributions import MixtureOfFlows, Normal
 from pushforward.networks import MLP
 from tests.keys import cheap_key
 
-X = jnp.asarray(np.random.default_rng(0).normal(size=(64, 3)), jnp.float32)
+X = jnp.asarray(np.random.default_rng(0).normal(1, 2, size=(64, 3)), jnp.float32)
 
 
 def mixture() -> MixtureOfFlows:
@@ -28,8 +28,8 @@ MODELS = {
     "mixture": mixture,
 }
 OPTIMIZERS = {
-    "adam": lambda: optax.adam(0.1),
-    "adamw": lambda: optax.adamw(0.1, weight_decay=0.1, mask=trees.trainable),
+    "adam": lambda: optax.adam(0.01),
+    "adamw": lambda: optax.adamw(0.01, weight_decay=0.1, mask=trees.trainable),
 }
 
 
