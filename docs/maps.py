@@ -171,7 +171,10 @@ MAPS: dict[str, Entry] = {
     ),
 }
 DRAWING = ("Indexed", "Dequantise")  # layers that are no maps of the plane: nothing to draw of them
-COMBINED = ("ConditionalCoupling", "Chain", "Scan", "Invert", "Identity", "Fixed", "Amortized", "OrthonormalColumns")
+COMBINED = (
+    "Chain", "Scan", "Invert", "Identity", "Fixed", "Amortized", "ConditionalCoupling",
+    "Reshape", "Concatenate", "split", "Vmap", "OrthonormalColumns",
+)  # fmt: skip
 
 
 def draw(bijection: Any, title: str, file: Path) -> None:

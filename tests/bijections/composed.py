@@ -7,25 +7,32 @@ import jax.numpy as jnp
 
 from pushforward.bijections import (
     PLU,
+    ActNorm,
     Affine,
     BatchNorm,
     BlockAutoregressive,
     Chain,
+    Concatenate,
     ConditionalCoupling,
     Continuous,
     Exp,
     Fixed,
     Gated,
+    Identity,
     Invert,
     MaskedAutoregressive,
     Permute,
     Planar,
+    Reshape,
     Residual,
     Scale,
     Scan,
     Shift,
+    Tanh,
     TemporalAutoregressive,
     Triangular,
+    Vmap,
+    split,
 )
 from pushforward.networks import MADE, MLP, BlockTriangular, Lipschitz
 from tests.bijections.entries import (
@@ -64,13 +71,18 @@ COMPOSED = [
         lambda key, dim: Chain([Triangular.init(key, dim), spline(key, (dim,)), Permute.init(key, dim)]),
         bad={
             "at least one": lambda: Chain([]),
-            "share one event shape": lambda: Chain([Exp((2,)), Exp((3,))]),
+            r"maps 1 and 2 of the Chain do not fit: Exp makes event shape \(2,\), Tanh takes \(3,\)": lambda: Chain(
+                [Identity((2,)), Exp((2,)), Tanh((3,))]
+            ),
         },
     ),
     Entry(
         "stack",
         lambda key, dim: layers(key, dim, 3),
-        bad={"share their first axis": lambda: Scan(Shift(floats(0)[0]))},
+        bad={
+            "share their first axis": lambda: Scan(Shift(floats(0)[0])),
+            r"takes event shape \(4,\) and makes \(2, 2\)": lambda: Scan(Reshape((4,), (2, 2))),
+        },
     ),
     Entry("stack_deep", lambda key, dim: layers(key, dim, 10), dims=(3,)),
     Entry(
@@ -85,6 +97,7 @@ COMPOSED = [
             r"takes a condition of shape \(1,\), not \(2,\)": lambda: amortized(
                 jax.random.key(0), coupling(jax.random.key(0), 2, scalar_affine(), 1)
             ),
+            "Amortized cannot calibrate.* ActNorm would keep": lambda: amortized(jax.random.key(0), ActNorm.init((2,))),
         },
     ),
     # the inner map sees the condition too
@@ -105,7 +118,57 @@ COMPOSED = [
     Entry("conditional_coupling_unseen", lambda key, dim: ConditionalCoupling(spline(key, (dim,)), 1)),
     Entry("amortized_coupling", lambda key, dim: amortized(key, coupling(key, dim, scalar_affine(), 2)), dims=(3,)),
     Entry("amortized_planar", lambda key, dim: amortized(key, Planar.init(key, dim)), reach=(10.0, 1e4)),
-    Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
+    Entry(
+        "invert",
+        lambda key, dim: Invert(PLU.init(key, dim)),
+        bad={
+            r"ActNorm, BatchNorm would keep the numbers.* as Invert\(Fixed\(": lambda: Invert(
+                Chain([ActNorm.init((2,)), BatchNorm.init(2)])
+            ),
+        },
+    ),
+    Entry(
+        "reshape",
+        lambda key, dim: Chain([Reshape((2 * dim,), (2, dim)), Shift(jnp.ones((2, dim))), Reshape((2, dim), (dim, 2))]),
+        bad={
+            r"\(4,\) holds 4, \(3,\) 3": lambda: Reshape((4,), (3,)),
+            "noise_shape must be a tuple": lambda: Reshape(4, (4,)),
+        },
+    ),
+    Entry("reshape_alone", lambda key, dim: Reshape((2 * dim,), (2, dim))),
+    Entry("invert_reshape", lambda key, dim: Invert(Reshape((2 * dim,), (2, dim)))),
+    # parts that are unlike, and a condition that one of them takes
+    Entry(
+        "concatenate",
+        lambda key, dim: Concatenate([spline(key, (dim,)), amortized(key, floats_affine(dim))]),
+        bad={
+            "needs at least one": lambda: Concatenate([]),
+            "as many axes": lambda: Concatenate([Exp((2,)), Exp((2, 2))]),
+            "agree on every axis but axis=0": lambda: Concatenate([Exp((2, 3)), Exp((2, 2))], 0),
+            "axis must be one of the 1 axes": lambda: Concatenate([Exp((2,))], 1),
+        },
+    ),
+    # half of the numbers leave
+    Entry(
+        "split",
+        lambda key, dim: split(Triangular.init(key, dim), dim),
+        bad={
+            "n_leaving must be": lambda: split(Exp((2,)), 0),
+            "axis must be one of the 2 axes": lambda: split(Exp((2, 3)), 1, axis=2),
+        },
+    ),
+    Entry("split_rows", lambda key, dim: split(Vmap(Triangular.init(key, dim), 1), 1, axis=0)),
+    Entry(
+        "vmap",
+        lambda key, dim: Vmap(amortized(key, Triangular.init(key, dim)), 2),
+        bad={
+            "axis_size must be": lambda: Vmap(Exp((2,)), 0),
+            "axis must be one of the 2 axes": lambda: Vmap(Exp((2,)), 3, axis=2),
+        },
+    ),
+    Entry(
+        "vmap_last", lambda key, dim: Vmap(Chain([Triangular.init(key, dim), Reshape((dim,), (dim, 1))]), 2, axis=-1)
+    ),
     Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
     Entry(
         "coupling",

@@ -10,7 +10,7 @@ import numpy as np
 
 from pushforward import trees
 from pushforward.bijections import (
-    AbstractBijection,
+    AbstractMap,
     Affine,
     Amortized,
     BlockAutoregressive,
@@ -54,7 +54,7 @@ class Entry:
     """
 
     name: str
-    make: Callable[[Key, int], AbstractBijection]
+    make: Callable[[Key, int], AbstractMap]
     dims: Sequence[int] = (1, 3)
     reach: tuple[float, float] = (1e4, 1e4)
     tail: float = 1e4
@@ -85,13 +85,13 @@ def edges(bijection: RationalQuadraticSpline) -> list[jax.Array]:
     return [knots for r in raw for knots in jnp.moveaxis(_knots(r, bijection.bound), -1, 0)]
 
 
-def coupling(key: Key, dim: int, transformer: AbstractBijection, cond_dim: int | None) -> Coupling:
+def coupling(key: Key, dim: int, transformer: AbstractMap, cond_dim: int | None) -> Coupling:
     mask = np.arange(dim) % 2 == 1
     n_out = int((~mask).sum()) * trees.n_parameters(transformer)
     return Coupling(mask, MLP.init(key, int(mask.sum()) + (cond_dim or 0), n_out, (8,)), transformer, cond_dim)
 
 
-def autoregressive(key: Key, dim: int, transformer: AbstractBijection, cond_dim: int | None) -> MaskedAutoregressive:
+def autoregressive(key: Key, dim: int, transformer: AbstractMap, cond_dim: int | None) -> MaskedAutoregressive:
     made = MADE.init(key, dim, trees.n_parameters(transformer), (8, 8), cond_dim)
     return MaskedAutoregressive(made, transformer, np.arange(dim)[::-1])
 
@@ -116,7 +116,7 @@ def deep_sigmoid(key: Key, shape: tuple[int, ...]) -> DeepSigmoid:
     )
 
 
-def temporal(key: Key, dim: int, transformer: AbstractBijection, window: int = 1) -> TemporalAutoregressive:
+def temporal(key: Key, dim: int, transformer: AbstractMap, window: int = 1) -> TemporalAutoregressive:
     """Two steps: the least in which one hangs on another, and as many numbers as a test's points have."""
     network = MLP.init(key, window * dim, dim * trees.n_parameters(transformer), (8,), output_scale=0.3)
     return TemporalAutoregressive(network, transformer, (2, dim), window)
@@ -131,7 +131,7 @@ def layers(key: Key, dim: int, n: int) -> Scan:
     return Scan(trees.stack([Chain([Triangular.init(k, dim), Permute.init(k, dim)]) for k in keys]))
 
 
-def amortized(key: Key, bijection: AbstractBijection, n_out: int | None = None) -> Amortized:
+def amortized(key: Key, bijection: AbstractMap, n_out: int | None = None) -> Amortized:
     """Its numbers given by a network of a condition of size 2."""
     n_params = trees.n_parameters(bijection) if n_out is None else n_out
     return Amortized(bijection, MLP.init(key, 2, n_params, (8,), output_scale=0.3), (2,))

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from pushforward import flows
-from pushforward.bijections import Affine, Coupling, Scan
-from pushforward.bijections.coupling import coupling_masks
+from pushforward.bijections import Affine, Coupling, RationalQuadraticSpline, Scan, coupling_masks
 from pushforward.networks import MLP
 
 KINDS = ("half", "alternating", "checkerboard")
@@ -105,3 +104,14 @@ def test_a_deep_stack_is_no_larger_a_program_than_a_shallow_one(recipe: Any) -> 
         return equations(jax.make_jaxpr(loss)(params, jnp.zeros(3)).jaxpr)
 
     assert size(64) <= size(12) + 2
+
+
+@pytest.mark.parametrize("transformer", [None, RationalQuadraticSpline.init(())])
+def test_a_drawn_layer_is_close_to_the_identity_and_takes_a_condition(transformer: Any) -> None:
+    layer = Coupling.init(jax.random.key(0), (2, 3), "checkerboard", (8,), transformer, cond_dim=2)
+    z = jax.random.normal(jax.random.key(1), (2, 3))
+    x = layer.forward(z, jnp.ones(2))
+    assert 0 < float(jnp.abs(x - z).max()) < 0.1
+    np.testing.assert_allclose(layer.inverse(x, jnp.ones(2)), z, atol=1e-5)
+    with pytest.raises(ValueError, match=r"mask must have the event shape, \(2, 3\); got shape \(3,\)"):
+        Coupling.init(jax.random.key(0), (2, 3), np.array([True, False, True]))

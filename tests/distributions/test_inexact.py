@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pushforward import flows, trees
-from pushforward.bijections import InexactError
+from pushforward.bijections import InexactError, Shift
 from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.inference.families import family
 from pushforward.inference.start import Gaussian
@@ -93,9 +93,15 @@ def test_missing_keys_are_asked_for() -> None:
             ask(jnp.zeros(2), None)
 
 
-def test_bases_without_an_exact_density_are_refused() -> None:
-    with pytest.raises(ValueError, match="density of the base"):
-        Pushforward(indexed(0), flows.maf(cheap_key(1), 2, n_layers=1, hidden_sizes=(4,)).bijection)
+def test_a_base_without_an_exact_density_is_estimated_through_its_own_draws() -> None:
+    base, shift = indexed(0), Shift(jnp.ones(2))
+    flow, x, key = Pushforward(base, shift), jnp.ones((3, 2)), jax.random.key(0)
+    assert flow.exactness == "lower bound"
+    np.testing.assert_allclose(flow.elbo(x, key=key), base.elbo(x - 1, key=key), rtol=1e-5)
+    np.testing.assert_allclose(flow.sample(key, (4,)), 1 + base.sample(key, (4,)), rtol=1e-5)
+    both = Pushforward(base, indexed(1).bijection)  # the map draws numbers too
+    assert np.isfinite(both.log_prob_estimate(x, key=key, n_samples=10).value).all()
+    assert np.isfinite(both.calibrate(x, key=key)[1]).all()
 
 
 def test_posteriors_of_several_inexact_components_are_refused_by_name() -> None:

@@ -184,7 +184,7 @@ def test_calibration_weighs_rows_by_the_posterior_and_their_own_weights(float64:
     x = np.concatenate([rng.normal(3, 1, (30, 1)), rng.normal(-3, 1, (30, 1)), np.full((4, 1), 1e5)])
     weights = np.concatenate([rng.uniform(size=60), np.zeros(4)])
     assert mixture.reads_data
-    calibrated, joint, logits = mixture.calibrate(jnp.asarray(x), None, jnp.asarray(weights))
+    calibrated, joint, logits = mixture.calibrate_jointly(jnp.asarray(x), None, jnp.asarray(weights))
     q = scipy.special.softmax(np.concatenate([5 * x, 0 * x], axis=1), axis=1) * weights[:, None]
     q /= q.sum(axis=0)
     found = calibrated.groups[0].bijection.bijections[0]

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from pushforward.distributions import SequentialLatent
+from pushforward.bijections import Affine, InexactError
+from pushforward.distributions import Pushforward, SequentialLatent
+from pushforward.objectives import Batch, NegativeLogLikelihood
 
 T = 3
 # z_t = MOVE z_{t−1} + PUSH x_{t−1} + noise, x_t = READ z_t + KEEP x_{t−1} + noise
@@ -53,9 +55,10 @@ def test_the_bound_is_below_the_exact_log_density_and_closes_with_draws(linear: 
     )
     assert weights.mean() < exact - 5 * weights.std() / 20_000**0.5
     assert np.exp(weights - exact).mean() == pytest.approx(1, abs=0.05)  # p(x) itself is unbiased
-    one, many = (float(linear.bound(x, key=jax.random.key(2), n_samples=n)) for n in (1, 2000))
-    assert one == pytest.approx(float(linear.log_weight(x, jax.random.split(jax.random.key(2), 1)[0])))
-    assert many == pytest.approx(exact, abs=0.1)
+    bound = float(linear.elbo(x, key=jax.random.key(2), n_samples=2000))
+    assert bound == pytest.approx(weights.mean(), abs=5 * weights.std() / 2000**0.5)
+    found = linear.log_prob_estimate(x, key=jax.random.key(2), n_samples=2000)
+    assert float(found.value) == pytest.approx(exact, abs=0.1)
 
 
 def test_draws_have_the_covariance_of_the_linear_model(linear: Any) -> None:
@@ -65,8 +68,38 @@ def test_draws_have_the_covariance_of_the_linear_model(linear: Any) -> None:
 
 
 def test_there_is_no_exact_log_density(linear: Any) -> None:
-    with pytest.raises(TypeError, match=r"call bound\(x, key\)"):
-        linear.log_prob(jnp.zeros((T, 1)))
+    assert linear.exactness == "lower bound"
+    for ask in (lambda: linear.log_prob(jnp.zeros((T, 1))), lambda: linear.sample_and_log_prob(jax.random.key(0))):
+        with pytest.raises(InexactError, match=r"call elbo\(x, key=key\)"):
+            ask()
+
+
+def test_weights_of_draws_average_to_the_integral_of_the_density(linear: Any) -> None:
+    """Over draws of the model, exp(−log-weight) p(x) has the mean 1."""
+    x, log_weight = jax.jit(jax.vmap(linear.sample_and_log_weight))(jax.random.split(jax.random.key(4), 20_000))
+    exact = scipy.stats.multivariate_normal(np.zeros(T), covariance()).logpdf(np.asarray(x)[..., 0])
+    ratios = np.exp(exact - np.asarray(log_weight))
+    assert ratios.mean() == pytest.approx(1, abs=5 * ratios.std() / len(ratios) ** 0.5)
+
+
+def batch(x: Any) -> Batch:
+    return Batch(x, None, None, None, jnp.ones(len(x)), jnp.array(0.0))
+
+
+def test_a_flow_over_it_is_estimated_as_it_is(linear: Any) -> None:
+    x, shift = jnp.array([[0.9], [-0.4], [1.1]]), jnp.ones((T, 1))
+    flow, key = Pushforward(linear, Affine(shift, jnp.full((T, 1), 2.0))), jax.random.key(5)
+    expected = linear.elbo((x - shift) / 2, key=key, n_samples=3) - T * np.log(2)
+    np.testing.assert_allclose(flow.elbo(x, key=key, n_samples=3), expected, rtol=1e-10)
+    np.testing.assert_allclose(flow.sample(key), 1 + 2 * linear.sample(key), rtol=1e-10)
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_it_trains_by_maximum_likelihood(linear: Any, over: bool) -> None:
+    model = Pushforward(linear, Affine(jnp.ones((T, 1)), jnp.ones((T, 1)))) if over else linear
+    x, key = linear.sample(jax.random.key(6), (4,)), jax.random.key(7)
+    value, gradient = eqx.filter_value_and_grad(lambda m: NegativeLogLikelihood()(m, batch(x), key))(model)
+    assert np.isfinite(value) and bool(((gradient.base if over else gradient).initial != 0).any())
 
 
 def test_networks_of_other_sizes_are_refused(linear: Any) -> None:

@@ -220,9 +220,7 @@ def _from_end(axis: int, rank: int) -> int:
 
 def _check_axis(name: str, axis: Any, rank: int) -> None:
     if not is_whole(axis, -rank) or axis >= rank:
-        raise ValueError(
-            f"{name} must be one of the {rank} axes, a whole number from {-rank} to {rank - 1}; got {axis!r}"
-        )
+        raise ValueError(f"{name} must be one of the {rank} axes, from {-rank} to {rank - 1}; got {axis!r}")
 
 
 def _check_parts(name: str, shapes: list[tuple[int, ...]], axis_name: str, axis: Any) -> None:

@@ -32,7 +32,7 @@ class Reshape(AbstractBijection):
 
     from_shape: tuple[int, ...] = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
-    cond_shape: None = eqx.field(static=True, default=None)
+    cond_shape: None = eqx.field(static=True)
 
     def __init__(self, noise_shape: Any, shape: Any):
         self.from_shape, self.shape = check_shape("noise_shape", noise_shape), check_shape("shape", shape)
@@ -42,6 +42,7 @@ class Reshape(AbstractBijection):
                 f"noise_shape and shape must hold as many numbers; {self.from_shape} holds {sizes[0]}, {self.shape} "
                 f"{sizes[1]}"
             )
+        self.cond_shape = None
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
