@@ -170,7 +170,9 @@ COMPOSED = [
             "tolerance must lie between 0 and 1": lambda: continuous(jax.random.key(0), 2, tolerance=0.0),
         },
     ),
-    Entry("continuous_direct", lambda key, dim: continuous(key, dim, adjoint="direct"), dims=(1, 2), reach=(10.0, 100.0)),
+    Entry(
+        "continuous_direct", lambda key, dim: continuous(key, dim, adjoint="direct"), dims=(1, 2), reach=(10.0, 100.0)
+    ),
     Entry(
         "temporal",
         lambda key, dim: temporal(key, dim, scalar_affine()),
