@@ -234,6 +234,9 @@ COMPOSED = [
         },
     ),
     Entry(
+        "continuous_direct", lambda key, dim: continuous(key, dim, adjoint="direct"), dims=(1, 2), reach=(10.0, 100.0)
+    ),
+    Entry(
         "temporal",
         lambda key, dim: temporal(key, dim, scalar_affine()),
         bad={

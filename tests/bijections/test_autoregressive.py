@@ -11,6 +11,7 @@ import pytest
 from pushforward import flows, trees
 from pushforward.bijections import (
     Affine,
+    BlockAutoregressive,
     DeepSigmoid,
     Gated,
     Invert,
@@ -93,6 +94,55 @@ def test_a_gradient_of_one_output_alone_is_right(float64: None, what: str) -> No
         return jax.jit(jax.grad(lambda z: forward(made, z, condition)[what == "log_det"].sum()))(z)
 
     np.testing.assert_allclose(part(MaskedAutoregressive.forward_and_log_det), part(naive_forward), rtol=1e-9)
+
+
+@pytest.mark.parametrize("transformer", ["affine", "deep sigmoid"])
+def test_second_derivatives_hold_in_scanned_layers_side_by_side(float64: None, transformer: str) -> None:
+    """Components of a mixture, of two layers each: reverse mode through a scan must not lose the layers' rule."""
+    made = [
+        Scan(trees.stack([layer(seed, None, False, SCALARS[transformer]()) for seed in seeds]))
+        for seeds in ((0, 1), (2, 3))
+    ]
+    components, z = trees.stack(made), jnp.array([[0.3, -1.2, 0.8, 0.1], [0.0, 0.5, -0.4, 1.0]])
+
+    def value(component: Any, z: Any) -> Any:
+        x, log_det = component.forward_and_log_det(z)
+        return jnp.sin(x) @ jnp.arange(1.0, DIM + 1) + log_det**2
+
+    @eqx.filter_jit
+    def second(components: Any) -> Any:
+        def of(way: Any) -> Any:
+            return eqx.filter_vmap(lambda component: jax.vmap(way(lambda z: value(component, z)))(z))(components)
+
+        ahead, behind = (
+            eqx.filter_vmap(lambda c, s=s: jax.vmap(jax.grad(lambda z: value(c, z)))(z + s * 1e-5))(components)
+            for s in (1, -1)
+        )
+        return of(jax.hessian), of(lambda f: jax.jacrev(jax.jacrev(f))), (ahead - behind) / 2e-5
+
+    forward, reverse, difference = map(np.asarray, second(components))
+    assert forward.shape == (2, 2, DIM, DIM)
+    np.testing.assert_allclose(forward, reverse, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(forward.sum(-1), difference, rtol=1e-5, atol=1e-5)
+
+
+def test_a_drawn_layer_is_close_to_the_identity_and_takes_options() -> None:
+    z = jnp.array([0.5, -1.0, 2.0])
+    for made in (MaskedAutoregressive.init(jax.random.key(0), 3), BlockAutoregressive.init(jax.random.key(0), 3)):
+        assert np.abs(eqx.filter_jit(lambda m: m.inverse(z))(made) - z).max() < 0.5
+    made = MaskedAutoregressive.init(
+        jax.random.key(0),
+        3,
+        hidden_sizes=(5, 6),
+        transformer=RationalQuadraticSpline.init((), 4, 3.0),
+        cond_dim=2,
+        order=[2, 0, 1],
+        activation="tanh",
+    )
+    assert made.cond_shape == (2,) and made.order.value.tolist() == [2, 0, 1]
+    assert made.network.activation == "tanh" and [len(h.bias) for h in made.network.layers] == [5, 6, 33]
+    with pytest.raises(ValueError, match="at least one hidden layer"):
+        MaskedAutoregressive.init(jax.random.key(0), 3, hidden_sizes=())
 
 
 def test_maf_and_iaf_of_the_same_network_are_each_others_inverse() -> None:

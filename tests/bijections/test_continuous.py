@@ -28,3 +28,10 @@ def test_points_of_less_precision_than_the_network_are_solved_in_its_own() -> No
         expected = flow.forward_batch(jnp.ones((2, 3)), cheap_key(1))
         assert x.dtype == log_weight.dtype == np.float64
         assert np.allclose(x, expected[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("adjoint", ["checkpointed", "backsolve"])
+def test_a_map_in_reverse_mode_alone_names_the_option_for_both(adjoint: str) -> None:
+    flow = Continuous(MLP.init(cheap_key(0), 3, 2, (4,), "tanh"), 2, adjoint=adjoint)
+    with pytest.raises(TypeError, match='adjoint="direct"'):
+        jax.jvp(flow.forward, (jnp.ones(2),), (jnp.ones(2),))

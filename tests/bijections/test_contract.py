@@ -53,6 +53,7 @@ TWINS = {
     "conditional_coupling_first", "conditional_coupling_unseen",
     "autoregressive_spline", "coupling_spline", "stack_deep", "householder_zero", "prelu_shared", "planar_no_direction",
     "reshape_alone", "invert_reshape", "split_rows", "vmap_last",
+    "continuous_direct",
 }  # fmt: skip
 assert {entry.name for entry in ENTRIES} >= TWINS
 
@@ -71,7 +72,64 @@ PLANES = [
     for marks in [long_if(entry in COMPOSED or entry.name in TWINS)]
 ]
 WHOLE = [pytest.param(entry, entry.dims[-1], id=f"{entry.name}-{entry.dims[-1]}") for entry in ENTRIES]
+SLOW = TWINS - {"continuous_direct"} | {"conditional_coupling", "amortized", "residual_conditional"}
+# a `continuous` map is differentiated in reverse mode alone, as its message says
+DERIVATIVES = [
+    pytest.param(entry, dim, id=f"{entry.name}-{dim}", marks=marks)
+    for entry in ENTRIES
+    for dim in entry.dims
+    if entry.name != "continuous"
+    for marks in [long_if(dim != entry.dims[-1] or entry.name in SLOW)]
+]
 FLOAT32 = [case for case in CASES if case.values[2] == "float32"]
+
+
+STEP = 1e-5  # of central differences, whose error is its square
+
+
+@eqx.filter_jit
+def derivatives(bijection: Any, point: Any, condition: Any, from_data: bool) -> dict[str, Any]:
+    """First and second derivatives of one direction in either mode, of all numbers and of the point's alone."""
+    trainable, rest = trees.partition(bijection)
+
+    def direction(trainable: Any, point: Any, condition: Any) -> Any:
+        whole = trees.combine(trainable, rest)
+        image, log_det = (whole.inverse_and_log_det if from_data else whole.forward_and_log_det)(point, condition)
+        return jnp.append(image.reshape(-1), log_det)
+
+    def waves(leaf: Any, start: float) -> Any:
+        return jnp.cos(start + jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape)
+
+    def dot(a: Any, b: Any) -> Any:
+        return sum(jnp.vdot(u, v) for u, v in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+    arguments = (trainable, point, condition)
+    tangents = jax.tree.map(lambda leaf: waves(leaf, 1.0), arguments)
+    out, push = jax.linearize(direction, *arguments)
+    tangent = push(*tangents)
+    cotangent = waves(out, 2.0)
+    pulled = jax.vjp(direction, *arguments)[1](cotangent)
+    ahead, behind = jax.lax.map(
+        lambda step: direction(*jax.tree.map(lambda leaf, t: leaf + step * t, arguments, tangents)),
+        jnp.array([STEP, -STEP]),
+    )
+
+    def at(point: Any) -> Any:
+        return direction(trainable, point, condition)
+
+    def value(point: Any) -> Any:
+        return jnp.sin(at(point)) @ cotangent
+
+    return {
+        "tangent": tangent,
+        "difference": (ahead - behind) / (2 * STEP),
+        "pushed": dot(cotangent, tangent),
+        "pulled": dot(pulled, tangents),
+        "columns": jax.jacfwd(at)(point),
+        "rows": jax.jacrev(at)(point),
+        "hessian": jax.hessian(value)(point).reshape(point.size, point.size),
+        "reverse twice": jax.jacrev(jax.jacrev(value))(point).reshape(point.size, point.size),
+    }
 
 
 @contextmanager
@@ -182,6 +240,28 @@ def test_both_directions_are_each_others_inverse_with_autodiffs_log_det(entry: E
                 assert close(second["log_det"], -first["log_det"], dtype)
 
     check()
+
+
+@pytest.mark.parametrize(("entry", "dim"), DERIVATIVES)
+def test_forward_and_reverse_mode_agree_to_second_order(entry: Entry, dim: int) -> None:
+    with precision("float64"):
+        bijection, condition = draw(entry, dim, 5)
+        size = int(np.prod(bijection.shape))
+        z = jnp.asarray(np.linspace(-0.7, 0.4, size).reshape(bijection.shape))
+        x = eqx.filter_jit(lambda bijection: bijection.forward(z, condition))(bijection)
+        for point, from_data in ((z, False), (x, True)):
+            found = derivatives(bijection, point, condition, from_data)
+            assert finite(found)
+            for one, other, tolerance in (
+                ("tangent", "difference", 1e-5),
+                ("pushed", "pulled", 1e-9),
+                ("columns", "rows", 1e-9),
+                ("hessian", "reverse twice", 1e-7),
+            ):
+                scale = 1 + np.abs(found[other]).max()
+                np.testing.assert_allclose(found[one], found[other], rtol=0, atol=tolerance * scale, err_msg=one)
+            scale = 1 + np.abs(found["hessian"]).max()
+            np.testing.assert_allclose(found["hessian"], found["hessian"].T, rtol=0, atol=1e-7 * scale)
 
 
 @pytest.mark.parametrize(("entry", "dim", "dtype"), CASES)

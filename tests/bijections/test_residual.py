@@ -269,3 +269,35 @@ def test_networks_that_are_no_contraction_are_refused() -> None:
         layer(2, "guessed")
     with pytest.raises(ValueError, match="n_terms must be a whole number of at least 1; got 0"):
         layer(2, "truncated", n_terms=0)
+
+
+@pytest.mark.parametrize("log_det", ["unbiased", "truncated"])
+def test_an_estimate_is_differentiated_in_both_modes_with_its_key_held(float64: None, log_det: str) -> None:
+    flow = Residual(Lipschitz.init(cheap_key(0), 3, 3, (8,), 0.6, output_scale=1.0), 3, log_det, n_terms=30)
+    trainable, rest = trees.partition(flow)
+    arguments = (trainable, jnp.array([0.3, -0.5, 0.8]))
+    tangents = jax.tree.map(lambda leaf: jnp.cos(jnp.arange(leaf.size, dtype=float)).reshape(leaf.shape), arguments)
+
+    def estimate(trainable: Any, z: Any) -> Any:
+        return trees.combine(trainable, rest).forward_and_log_weight(z, cheap_key(1))[1]
+
+    @jax.jit
+    def both(arguments: Any) -> Any:
+        pushed = jax.jvp(estimate, arguments, tangents)[1]
+        pulled = jax.grad(estimate, argnums=(0, 1))(*arguments)
+        pairs = zip(jax.tree.leaves(pulled), jax.tree.leaves(tangents), strict=True)
+        return pushed, sum(jnp.vdot(a, b) for a, b in pairs)
+
+    np.testing.assert_allclose(*both(arguments), rtol=1e-10)
+
+    @jax.jit
+    def hessians(arguments: Any) -> Any:
+        def mean(z: Any) -> Any:
+            keys = jax.random.split(jax.random.key(2), 4000)
+            return jax.vmap(lambda key: estimate(arguments[0], z, key))(keys).mean()
+
+        exact = Residual(trees.combine(arguments[0], rest).network, 3, "exact")
+        return jax.hessian(mean)(arguments[1]), jax.hessian(lambda z: exact.forward_and_log_det(z)[1])(arguments[1])
+
+    mean, exact = map(np.asarray, hessians(arguments))
+    np.testing.assert_allclose(mean, exact, atol=0.05 * np.abs(exact).max())

@@ -52,7 +52,7 @@ def along(function: Callable[..., Any], arguments: Any, tangents: Any) -> Any:
     return jax.jvp(lambda moving: function(*eqx.combine(moving, rest)), (moving,), (tangents,))[1]
 
 
-_call = Primitive("implicit")
+_call: Any = Primitive("implicit")
 _call.multiple_results = True
 
 
@@ -67,8 +67,8 @@ def _jvp(primals: Any, tangents: Any, *, traced: ClosedJaxpr) -> Any:
         rest = iter(moving)
         return _run(*(next(rest) if m else p for m, p in zip(moves, primals, strict=True)), traced=traced)
 
-    chosen = ([leaf for leaf, m in zip(leaves, moves, strict=True) if m] for leaves in (primals, tangents))
-    return jax.jvp(moved, *chosen)
+    at, towards = ([leaf for leaf, m in zip(leaves, moves, strict=True) if m] for leaves in (primals, tangents))
+    return jax.jvp(moved, at, towards)
 
 
 def _batched(leaves: Any, axes: Any, *, traced: ClosedJaxpr) -> Any:

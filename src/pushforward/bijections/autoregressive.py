@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
+from pushforward.bijections.affine import Affine
 from pushforward.bijections.base import AbstractMap, require_transformer
 from pushforward.bijections.coupling import transform_each
 from pushforward.bijections.permute import take
@@ -20,14 +22,16 @@ from pushforward.networks.made import MADE, sweep, transposed_solve
 from pushforward.trees import Frozen
 
 M = TypeVar("M")
+AFFINE_BOUND = 3.0  # of log|scale| of the affine transformer that `init` takes
 
 
 class MaskedAutoregressive(AbstractSequential):
     """An autoregressive layer x_i = τ(z_i; g(x_{<i})) over a masked network g.
 
     Data to noise is one pass of the network. Noise to data is sequential in D, done as one incremental
-    sweep that touches each hidden unit about once, at the arithmetic of one pass; its gradient is implicit
-    (one reverse sweep, then one VJP), so its memory is that of one pass. With an affine transformer this is
+    sweep that touches each hidden unit about once, at the arithmetic of one pass; its derivatives are implicit
+    (one sweep for a triangular solve, and one derivative of the pass), so its memory is that of one pass. With an
+    affine transformer this is
     MAF's layer (Papamakarios et al. 2017); inverted, IAF's (Kingma et al. 2016).
 
     Arguments:
@@ -69,6 +73,42 @@ class MaskedAutoregressive(AbstractSequential):
         self.transformer = Frozen(transformer)
         self.order = Frozen(jnp.asarray(order, dtype=jnp.int32))
         self.inverse_order = Frozen(jnp.asarray(np.argsort(order), dtype=jnp.int32))
+
+    @classmethod
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        dim: int,
+        *,
+        hidden_sizes: Sequence[int] = (64,),
+        transformer: AbstractMap | None = None,
+        cond_dim: int | None = None,
+        order: Any = None,
+        activation: str = "silu",
+    ) -> MaskedAutoregressive:
+        """Draw a layer to train, close to its transformer on every coordinate.
+
+        Arguments:
+            key: a JAX random key.
+            dim: D.
+            hidden_sizes: units of the network's hidden layers.
+            transformer: a scalar bijection; an affine map that starts as the identity if None.
+            cond_dim: size of the condition, or None.
+            order: permutation of 0..D-1; natural if None.
+            activation: name of the network's activation.
+
+        Raises:
+            ValueError: a size is below one, there is no hidden layer, or the transformer or order does not fit.
+
+        Example:
+            >>> import jax
+            >>> from pushforward.bijections import MaskedAutoregressive
+            >>> MaskedAutoregressive.init(jax.random.key(0), 3, cond_dim=2).cond_shape
+            (2,)
+        """
+        scalar = Affine(jnp.zeros(()), jnp.ones(()), bound=AFFINE_BOUND) if transformer is None else transformer
+        network = MADE.init(key, dim, trees.n_parameters(scalar), hidden_sizes, cond_dim, activation)
+        return cls(network, scalar, order)
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         x = take(x, self.order.value, self.inverse_order.value)

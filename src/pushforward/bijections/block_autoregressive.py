@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections._roots import increasing_root
 from pushforward.bijections.sequential import AbstractSequential, sequential
@@ -15,8 +16,8 @@ class BlockAutoregressive(AbstractSequential):
     """z = g(x) for a block triangular monotone network g (De Cao, Aziz & Titov 2019).
 
     Data to noise is one pass. Noise to data solves one increasing scalar equation for each coordinate in turn, between
-    known ends and to the precision of the dtype, touching each unit about once; its gradient is implicit. A part of x
-    that passes g unchanged makes it map onto the whole line.
+    known ends and to the precision of the dtype, touching each unit about once; its derivatives are implicit. A part of
+    x that passes g unchanged makes it map onto the whole line.
 
     Arguments:
         network: a `BlockTriangular` over D inputs.
@@ -27,8 +28,7 @@ class BlockAutoregressive(AbstractSequential):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.bijections import BlockAutoregressive
-        >>> from pushforward.networks import BlockTriangular
-        >>> layer = BlockAutoregressive(BlockTriangular.init(jax.random.key(0), 3, (8,)))
+        >>> layer = BlockAutoregressive.init(jax.random.key(0), 3)
         >>> x = jnp.array([0.5, -1.0, 2.0])
         >>> bool(jnp.allclose(layer.forward(layer.inverse(x)), x, atol=1e-4))
         True
@@ -40,6 +40,23 @@ class BlockAutoregressive(AbstractSequential):
         if not isinstance(network, BlockTriangular):
             raise ValueError(f"network must be a BlockTriangular; got {type(network).__name__}")
         self.network = network
+
+    @classmethod
+    def init(
+        cls, key: PRNGKeyArray, dim: int, *, block_sizes: Sequence[int] = (8,), cond_dim: int | None = None
+    ) -> BlockAutoregressive:
+        """Draw a layer to train, close to the identity.
+
+        Arguments:
+            key: a JAX random key.
+            dim: D.
+            block_sizes: units that each coordinate has in each hidden layer.
+            cond_dim: size of the condition, or None.
+
+        Raises:
+            ValueError: a size is below one, or there is no hidden layer.
+        """
+        return cls(BlockTriangular.init(key, dim, block_sizes, cond_dim))
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self.parallel(x, condition)

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
+from pushforward.bijections._implicit import along, implicit
 from pushforward.bijections.base import AbstractMap
 from pushforward.checks import check_whole, limits
 from pushforward.networks import Lipschitz
@@ -168,19 +169,26 @@ class Residual(AbstractMap):
     def _forward_and_estimate(
         self, z: Array, condition: Array | None, probe: Array, n_terms: Array
     ) -> tuple[Array, Array]:
-        goes_on = GOES_ON if self.log_det == "unbiased" else 1.0
-        moved, log_det = with_series(self.network.fixed_norms(), z, condition, probe, n_terms, goes_on)
+        goes_on, most = (GOES_ON, MOST_TERMS) if self.log_det == "unbiased" else (1.0, self.n_terms)
+        moved, log_det = with_series(self.network.fixed_norms(), z, condition, probe, n_terms, goes_on, most)
         return z + moved, log_det
 
 
 def with_series(
-    network: Lipschitz, z: Array, condition: Array | None, probe: Array, n_terms: Array, goes_on: float
+    network: Lipschitz,
+    z: Array,
+    condition: Array | None,
+    probe: Array,
+    n_terms: Array,
+    goes_on: float,
+    most: int = MOST_TERMS,
 ) -> tuple[Array, Array]:
     """g(z) of the network g, and log|det(I + J)| by terms of its power series along a probe, J the Jacobian at z.
 
     Value and gradient come from the same vectors: with u_k = (Jᵀ)ᵏ v the value is Σ_k (−1)^{k+1} u_kᵀv / k and the
     gradient that of wᵀ J v for the fixed w = Σ_k (−1)ᵏ u_k, so nothing is kept from term to term (Chen et al. 2019,
-    equation 8). Terms beyond the sure ones are divided by their chance of being taken.
+    equation 8). A derivative of that gradient goes through w too. Terms beyond the sure ones are divided by their
+    chance of being taken.
 
     Arguments:
         network: the contraction, its norms fixed.
@@ -189,25 +197,60 @@ def with_series(
         probe: v, of independent entries with mean 0 and variance 1, shape (D,).
         n_terms: how many, a whole number.
         goes_on: the chance of each further term after the sure ones; 1 for a series that is cut off.
+        most: how many terms there can be.
 
     Returns:
         g(z), shape (D,), and a scalar.
     """
     moved, stretched = jax.jvp(lambda z: network.raw(z, condition), (z,), (probe,))  # g(z), and J v
-    held, at, given, along = trees.stop_gradient((network, z, condition, stretched))
+    held, at, given, along_probe = trees.stop_gradient((network, z, condition, stretched))
     _, vjp = jax.vjp(lambda z: held.raw(z, given), at)
 
     def body(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         k, u, value, w = state  # k terms are in; u = (Jᵀ)ᵏ⁻¹ v
         u = vjp(u)[0]
-        chance = goes_on ** jnp.maximum(k + 1 - SURE_TERMS, 0)  # of term k + 1
-        share = (1 - 2 * (k % 2)).astype(z.dtype) / jnp.asarray(chance, z.dtype)
-        return k + 1, u, value + share / (k + 1) * jnp.vdot(u, along), w + share * u
+        share = _share(k, goes_on, z.dtype)
+        return k + 1, u, value + share / (k + 1) * jnp.vdot(u, along_probe), w + share * u
 
-    start = (jnp.ones((), jnp.int32), probe, jnp.vdot(probe, along), probe)
+    start = (jnp.ones((), jnp.int32), probe, jnp.vdot(probe, along_probe), probe)
     _, _, value, w = lax.while_loop(lambda state: state[0] < n_terms, body, start)
-    slope = jnp.vdot(w, stretched)
-    return moved, value + slope - lax.stop_gradient(slope)
+    return moved, _estimate(value, stretched, w, (network, z, condition, probe), n_terms, goes_on, most)
+
+
+def _share(k: Array, goes_on: float, dtype: Any) -> Array:
+    """The weight of (Jᵀ)ᵏ v in w: its sign, by the chance that term k + 1 is taken."""
+    chance = goes_on ** jnp.maximum(k + 1 - SURE_TERMS, 0)
+    return (1 - 2 * (k % 2)).astype(dtype) / jnp.asarray(chance, dtype)
+
+
+def _estimate_derivative(value: Array, arguments: Any, tangents: Any) -> Array | None:
+    """wᵀ d(J v), whose own derivative knows what w depends on."""
+    _, _, w, *given = arguments
+    stretched_dot = tangents[1]
+    return None if stretched_dot is None else jnp.vdot(_weights(w, *given), stretched_dot)
+
+
+def _weights_derivative(w: Array, arguments: Any, tangents: Any) -> Array:
+    """The tangent of w, through as many terms as there can be, so that reverse mode can follow it."""
+    _, given, n_terms, goes_on, most = arguments
+
+    def series(network: Lipschitz, z: Array, condition: Array | None, probe: Array) -> Array:
+        _, vjp = jax.vjp(lambda z: network.raw(z, condition), z)
+
+        def body(state: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], None]:
+            u = vjp(state[0])[0]
+            return (u, state[1] + jnp.where(k < n_terms, _share(k, goes_on, z.dtype), 0) * u), None
+
+        total: Array = lax.scan(body, (probe, probe), jnp.arange(1, most))[0][1]
+        return total
+
+    moved: Array = along(series, given, tangents[1])
+    return moved
+
+
+# the estimate as it was found, and w, each with the derivative that belongs to it
+_estimate = implicit(lambda value, *_: value, _estimate_derivative)
+_weights = implicit(lambda w, *_: w, _weights_derivative)
 
 
 def _check_contraction(network: Any, dim: int, cond_dim: int | None) -> None:

@@ -40,7 +40,7 @@ def continuous(
         activation: its name, a smooth one.
         log_det: "exact" or "unbiased"; None for exact up to 4 coordinates and unbiased beyond.
         tolerance: of each step of the solver.
-        adjoint: "checkpointed" or "backsolve", as for `bijections.Continuous`.
+        adjoint: "checkpointed", "backsolve" or "direct", as for `bijections.Continuous`.
 
     Returns:
         A flow of event shape (dim,).
