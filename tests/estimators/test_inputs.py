@@ -232,7 +232,7 @@ def test_parameters_out_of_range_are_named(make: Any, options: Any, message: str
     ("options", "message"),
     [
         ({"n_components": 0}, 'n_components must be a whole number of at least 1 or "auto"; got 0'),
-        ({"temperature": 0.5}, "temperature must be a number, finite, and at least 1; got 0.5"),
+        ({"temperature": 0.5}, "temperature must be finite and at least 1; got 0.5"),
         ({"posterior_hidden_sizes": (8, -1)}, "posterior_hidden_sizes must be a sequence of whole numbers"),
         ({"init": "kmeans"}, "init must be one of .*; got 'kmeans'"),
     ],

@@ -1,7 +1,8 @@
 """The scikit-learn face."""
 
+from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.density import FlowDensity
-from pushforward.estimators.mixture import FlowMixture
+from pushforward.estimators.mixture import Assignment, FlowMixture
 from pushforward.estimators.outliers import FlowOutlierDetector
 
-__all__ = ["FlowDensity", "FlowMixture", "FlowOutlierDetector"]
+__all__ = ["Assignment", "FlowDensity", "FlowMixture", "FlowOutlierDetector", "FlowSpec"]

@@ -154,8 +154,7 @@ def _check_flow(spec: FlowSpec) -> None:
     wanted = [name for name, value in asked.items() if value is not None] + sorted(options)
     if isinstance(flow, Pushforward):
         _check_built(flow, spec)
-        wanted = [name for name in wanted if name != "cond_dim"]
-        untaken = wanted
+        untaken = [name for name in wanted if name != "cond_dim"]
     else:
         untaken = [name for name in wanted if not _takes(flow, name)]
     if untaken:

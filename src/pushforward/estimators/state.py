@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from pushforward.training import Fit
 MISSING: dict[str, Any] = {"label_column_": None, "label_names_": None}
 
 
-class FlowEstimator(BaseEstimator):
+class FlowEstimator(BaseEstimator, ABC):
     """Base of the estimators: what a fit leaves, and how it is saved."""
 
     flow: Any
