@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         numpyro,
         objectives,
         plots,
+        serialization,
+        testing,
         training,
     )
     from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
@@ -45,6 +47,8 @@ __all__ = [
     "objectives",
     "plots",
     "save",
+    "serialization",
+    "testing",
     "training",
     "vae",
 ]

@@ -24,6 +24,8 @@ from pushforward.bijections.coupling import Coupling
 from pushforward.bijections.deep_sigmoid import DeepSigmoid
 from pushforward.bijections.dequantise import Dequantise
 from pushforward.bijections.elementwise import Exp, Gumbel, PReLU, Sigmoid, Softplus, Tanh
+from pushforward.bijections.foreign import Foreign, as_map
+from pushforward.bijections.functions import Functions, from_functions
 from pushforward.bijections.householder import Householder, Orthogonal
 from pushforward.bijections.indexed import Indexed
 from pushforward.bijections.linear import PLU, Dense, LowRank, Triangular
@@ -59,6 +61,8 @@ __all__ = [
     "Dequantise",
     "Exp",
     "Fixed",
+    "Foreign",
+    "Functions",
     "Gated",
     "Gumbel",
     "Householder",
@@ -87,5 +91,7 @@ __all__ = [
     "Tanh",
     "TemporalAutoregressive",
     "Triangular",
+    "as_map",
+    "from_functions",
     "shuffle_orders",
 ]
