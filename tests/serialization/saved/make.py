@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,7 +122,10 @@ def every_latent() -> dict[str, Any]:
     kinds = ("planar", "radial", "householder", "iaf", "cclin_iaf", "sylvester_householder")
     found = {f"vae_{kind}": pf.vae(key, 5, posterior=kind, n_layers=2, **sizes) for kind in kinds}
     found |= {f"vae_{kind}": pf.vae(key, 5, posterior=kind, **sizes) for kind in ("none", "point")}
-    found |= {f"vae_{name}": pf.vae(key, 5, likelihood=name, n_layers=2, **sizes) for name in ("gaussian", "gaussian_per_column")}
+    found |= {
+        f"vae_{name}": pf.vae(key, 5, likelihood=name, n_layers=2, **sizes)
+        for name in ("gaussian", "gaussian_per_column")
+    }
     return {**found, "sequential": distributions.SequentialLatent.init(key, (3, 2), 2, 1, (4,))}
 
 
