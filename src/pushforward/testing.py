@@ -149,8 +149,8 @@ class _Check:
             array = found[name]
             if array.shape[1:] != expected or array.dtype != points.dtype:
                 raise CheckError(
-                    f"{side.name}: {name} of a point of dtype {points.dtype} must have shape {expected} and that dtype; "
-                    f"got shape {array.shape[1:]} and {array.dtype}"
+                    f"{side.name}: {name} of a point of dtype {points.dtype} must have shape {expected} and that "
+                    f"dtype; got shape {array.shape[1:]} and {array.dtype}"
                 )
         self._close(f"{side.name} log-determinant", points, found["log_det"], found["autodiff"], "autodiff's")
         return found
@@ -182,8 +182,9 @@ class _Check:
                 if bad.any():
                     at = int(bad.argmax())
                     raise CheckError(
-                        f"{side.name}: {name.replace('_det', '-determinant')} far out is not finite at {_show(points[at])}"
-                        f" (image {_show(found['image'][at])}, log-determinant {_show(found['log_det'][at])})"
+                        f"{side.name}: {name.replace('_det', '-determinant')} far out is not finite at "
+                        f"{_show(points[at])} "
+                        f"(image {_show(found['image'][at])}, log-determinant {_show(found['log_det'][at])})"
                     )
             if side is FORWARD:
                 self._inside(side.name, points, found["image"], self.codomain, "codomain")
@@ -198,8 +199,8 @@ class _Check:
         if missed.any():
             at = int(missed.argmax())
             raise CheckError(
-                f"image: {_show(points[at])} lies in the codomain {self._declared()}, but not in the image: its inverse "
-                f"is {_show(back['image'][at])}, of log-determinant {_show(back['log_det'][at])}{hint}"
+                f"image: {_show(points[at])} lies in the codomain {self._declared()}, but not in the image: its "
+                f"inverse is {_show(back['image'][at])}, of log-determinant {_show(back['log_det'][at])}{hint}"
             )
         self._inside("inverse", points, back["image"], self.domain, "domain")
         error, at = _error(again, points)

@@ -144,7 +144,7 @@ class Foreign(AbstractBijection):
         return _arrays(x, z, -self.transform.log_abs_det_jacobian(z, x))
 
 
-def as_map(value: Any, shape: tuple[int, ...] | None = None, *, codomain: Sequence[float] = LINE) -> AbstractMap:
+def as_map(value: Any, shape: tuple[int, ...] | None = None, *, codomain: Sequence[Any] = LINE) -> AbstractMap:
     """A map of this package as it is; of another library, as one of this package, by its methods.
 
     Arguments:

@@ -110,14 +110,14 @@ class Functions(AbstractBijection):
 
 
 def from_functions(
-    forward: Function,
-    inverse: Function | None = None,
-    log_det: Function | None = None,
+    forward: Any,
+    inverse: Any = None,
+    log_det: Any = None,
     *,
     shape: tuple[int, ...],
     noise_shape: tuple[int, ...] | None = None,
     cond_shape: tuple[int, ...] | None = None,
-    codomain: Sequence[float] = LINE,
+    codomain: Sequence[Any] = LINE,
     elementwise: bool = False,
 ) -> Functions:
     """A map of plain JAX functions of one point, x = forward(z), or forward(z, condition) where it takes one.
@@ -175,7 +175,7 @@ def from_functions(
     return Functions(forward, inverse, log_det, shape, cond_shape, inside, (low, high), elementwise or single)
 
 
-def _check_shape(name: str, function: Function, arguments: tuple[Array, ...], expected: tuple[int, ...]) -> None:
+def _check_shape(name: str, function: Any, arguments: tuple[Array, ...], expected: tuple[int, ...]) -> None:
     shapes = " and ".join(str(a.shape) for a in arguments)
     try:
         found = eqx.filter_eval_shape(function, *arguments).shape
@@ -185,7 +185,7 @@ def _check_shape(name: str, function: Function, arguments: tuple[Array, ...], ex
         raise ValueError(f"{name} gives shape {found} for arguments of shape {shapes}; expected {expected}")
 
 
-def check_ends(codomain: Sequence[float]) -> Ends:
+def check_ends(codomain: Sequence[Any]) -> Ends:
     """The ends of an interval.
 
     Raises:

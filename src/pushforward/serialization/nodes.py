@@ -67,8 +67,8 @@ def encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
         kind, parts = "fields", {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     elif callable(value) and not isinstance(value, type):
         raise TypeError(
-            f"cannot save {path}: {value!r} is code, which no file holds; write it as a subclass of equinox.Module with "
-            f"__call__, and give that class to {REGISTER}"
+            f"cannot save {path}: {value!r} is code, which no file holds; write it as a subclass of equinox.Module "
+            f"with __call__, and give that class to {REGISTER}"
         )
     else:
         raise TypeError(f"cannot save {path}: a {type(value).__name__}; models, arrays and plain values can be saved")
@@ -99,8 +99,8 @@ def _class_name(cls: type, path: str) -> str:
     name = name_of(cls)
     if name is None:
         raise TypeError(
-            f"cannot save {path}: class {cls.__module__}.{cls.__qualname__} could not be found again; only public names of "
-            f"{', '.join(f'{PACKAGE}.{room}' for room in ROOMS)} can be saved, and classes given to {REGISTER}"
+            f"cannot save {path}: class {cls.__module__}.{cls.__qualname__} could not be found again; only public "
+            f"names of {', '.join(f'{PACKAGE}.{room}' for room in ROOMS)} can be saved, and classes given to {REGISTER}"
         )
     return name
 
@@ -214,14 +214,17 @@ class Reader:
         if not issubclass(cls, eqx.Module):
             raise self.fail(path, f"has fields, but {name} is no module")
         expected = {f.name for f in dataclasses.fields(cls)}
-        values = {key: ADDED[name][key] for key in expected & ADDED.get(name, {}).keys() - fields.keys()}
+        values: dict[str | None, Any] = {
+            key: ADDED[name][key] for key in expected & ADDED.get(name, {}).keys() - fields.keys()
+        }
         places = {key: field_name(name, key, expected) for key in fields}
         for key, today in sorted(places.items()):
             if today is not None and today not in expected:
                 raise self.fail(_join(path, key), f"is unknown to {name}")
         for key in sorted(expected - values.keys() - {*places.values()}):
             raise self.fail(_join(path, key), "is missing")
-        values |= {places[key]: self.node(node, _join(path, key)) for key, node in fields.items()}
+        for key, node in fields.items():
+            values[places[key]] = self.node(node, _join(path, key))
         module = object.__new__(cls)  # raw leaves, as saved: __init__ takes true parameters and would transform them
         for key in expected:
             object.__setattr__(module, key, values[key])

@@ -1,7 +1,7 @@
 """How the models of this folder were made: by commit 862607a, the last before field and class names changed.
 
-In a checkout of that commit, `PYTHONPATH=src:. python make.py FOLDER [KIND ...]`. Each model is a folder, and beside it lies what
-that commit gave: `<name>.npz`, points and outputs by the object's name.
+In a checkout of that commit, `PYTHONPATH=src:. python make.py FOLDER [KIND ...]`. Each kind is a folder, and
+beside it lies what that commit gave: `<kind>.npz`, points and outputs by the object's name.
 """
 
 import sys
