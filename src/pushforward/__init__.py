@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         numpyro,
         objectives,
         plots,
+        serialization,
+        testing,
         training,
         trees,
     )
@@ -48,6 +50,8 @@ __all__ = [
     "objectives",
     "plots",
     "save",
+    "serialization",
+    "testing",
     "training",
     "trees",
     "vae",

@@ -25,6 +25,8 @@ from pushforward.bijections.coupling import Coupling, coupling_masks, stacked_co
 from pushforward.bijections.deep_sigmoid import DeepSigmoid
 from pushforward.bijections.dequantise import Dequantise
 from pushforward.bijections.elementwise import Exp, Gumbel, PReLU, Sigmoid, Softplus, Tanh
+from pushforward.bijections.foreign import Foreign, as_map
+from pushforward.bijections.functions import Functions, from_functions
 from pushforward.bijections.householder import Householder, Orthogonal
 from pushforward.bijections.indexed import Indexed
 from pushforward.bijections.linear import PLU, Dense, LowRank, Triangular
@@ -63,6 +65,8 @@ __all__ = [
     "Dequantise",
     "Exp",
     "Fixed",
+    "Foreign",
+    "Functions",
     "Gated",
     "Gumbel",
     "Householder",
@@ -94,7 +98,9 @@ __all__ = [
     "Triangular",
     "Vmap",
     "affine_transformer",
+    "as_map",
     "coupling_masks",
+    "from_functions",
     "require_bijection",
     "shuffle_orders",
     "split",

@@ -1,6 +1,7 @@
 """The contract of a map between noise and data: bijections, and layers that draw numbers of their own."""
 
 import abc
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,6 +71,16 @@ class AbstractMap(eqx.Module):
     def exactness(self) -> str:
         """What the log-densities of this instance are: one of `EXACTNESS`, the weakest of its parts."""
         return max(self.inexactness, key=EXACTNESS.index, default="exact")
+
+    @property
+    def domain(self) -> tuple[Any, Any]:
+        """The ends of z that the map takes, numbers or of the event shape; the whole line unless a map says another."""
+        return -math.inf, math.inf
+
+    @property
+    def codomain(self) -> tuple[Any, Any]:
+        """The ends of x, all between which it reaches; the whole line unless a map says another."""
+        return -math.inf, math.inf
 
     @abc.abstractmethod
     def forward_and_log_weight(

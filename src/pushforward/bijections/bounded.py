@@ -53,6 +53,10 @@ class Bounded(AbstractBijection):
         self.shape = low.shape
         self.cond_shape = None
 
+    @property
+    def codomain(self) -> tuple[Array, Array]:
+        return self.low.value, self.high.value
+
     def _ends(self, dtype: Any) -> tuple[Array, Array, Array, Array]:
         """Which ends are there, and both with zero and one in the place of infinite ones."""
         low, high = self.low.value.astype(dtype), self.high.value.astype(dtype)

@@ -280,6 +280,14 @@ class Invert(AbstractMap):
         return self.bijection.cond_shape
 
     @property
+    def domain(self) -> tuple[Any, Any]:
+        return self.bijection.codomain
+
+    @property
+    def codomain(self) -> tuple[Any, Any]:
+        return self.bijection.domain
+
+    @property
     def inexactness(self) -> frozenset[str]:
         return self.bijection.inexactness
 

@@ -49,6 +49,10 @@ class Exp(AbstractBijection):
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True, default=None)
 
+    @property
+    def codomain(self) -> tuple[float, float]:
+        return 0.0, math.inf
+
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         # the argument is clipped, not the result: an overflow beside a select still gives NaN gradients
         ends = limits(z.dtype)
@@ -78,6 +82,10 @@ class Sigmoid(AbstractBijection):
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True, default=None)
 
+    @property
+    def codomain(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         x = jnp.clip(jax.nn.sigmoid(z), _smallest(z.dtype), _below_one(z.dtype))
         return x, (jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z)).sum()
@@ -105,6 +113,10 @@ class Softplus(AbstractBijection):
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True, default=None)
 
+    @property
+    def codomain(self) -> tuple[float, float]:
+        return 0.0, math.inf
+
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return jnp.maximum(jax.nn.softplus(z), _smallest(z.dtype)), jax.nn.log_sigmoid(z).sum()
 
@@ -130,6 +142,10 @@ class Tanh(AbstractBijection):
 
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True, default=None)
+
+    @property
+    def codomain(self) -> tuple[float, float]:
+        return -1.0, 1.0
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         x = jnp.clip(jnp.tanh(z), -_below_one(z.dtype), _below_one(z.dtype))
@@ -158,6 +174,10 @@ class Gumbel(AbstractBijection):
 
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True, default=None)
+
+    @property
+    def codomain(self) -> tuple[float, float]:
+        return 0.0, 1.0
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         minus_log_x = jnp.exp(jnp.minimum(-z, math.log(limits(z.dtype).max) - 1))

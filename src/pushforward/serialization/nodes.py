@@ -4,21 +4,20 @@ None, booleans, numbers and strings stand for themselves, a JSON list is a tuple
 what it is: `{"list": [...]}`, `{"dict": {...}}`, `{"items": [[key, value], ...]}` (a dict whose
 keys are not all strings), `{"float": "inf"}`, `{"jax": "float32[2,3]"}`, `{"numpy": "float64[5]"}`,
 `{"strings": "object[2]", "values": [...]}`, and `{"class": "bijections.Affine", "fields": {...}}` (or `"state"`, for
-objects that say themselves what they are made of). The numbers of an array lie in `weights.safetensors` under the
+objects that say themselves what they are made of). Names that have changed since a file was written are read by
+`renamed`. The numbers of an array lie in `weights.safetensors` under the
 array's path in the tree.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 import math
 import re
 import warnings
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -27,10 +26,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-PACKAGE = "pushforward"
+from pushforward.serialization.registry import PACKAGE, REGISTER, ROOMS, Stateful, class_of, name_of
+from pushforward.serialization.renamed import ADDED, field_name, state_of_today
+
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
-# Where classes of models live. A file names a class by its room and its public name there, and by nothing else.
-ROOMS = ("trees", "networks", "bijections", "distributions", "data", "estimators")
 
 _DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
 _DTYPES |= {"float16", "float32", "float64"}
@@ -39,18 +38,6 @@ _SPEC = re.compile(r"([a-z0-9]+)\[((?:\d+(?:,\d+)*)?)\]")
 
 class ModelFileError(ValueError):
     """A model folder that cannot be read; the message names the file and the field."""
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """An object that says itself what it is made of; other objects are saved field by field."""
-
-    def to_state(self) -> dict[str, Any]:
-        """Everything needed to rebuild the object: names to anything that `save` takes."""
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Any:
-        """The object that gave `state`."""
 
 
 def encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
@@ -78,6 +65,11 @@ def encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
         kind, parts = "state", value.to_state()
     elif isinstance(value, eqx.Module):
         kind, parts = "fields", {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    elif callable(value) and not isinstance(value, type):
+        raise TypeError(
+            f"cannot save {path}: {value!r} is code, which no file holds; write it as a subclass of equinox.Module "
+            f"with __call__, and give that class to {REGISTER}"
+        )
     else:
         raise TypeError(f"cannot save {path}: a {type(value).__name__}; models, arrays and plain values can be saved")
     name = _class_name(type(value), path)
@@ -103,19 +95,14 @@ def _encode_strings(array: np.ndarray, path: str) -> dict[str, Any]:
 
 
 def _class_name(cls: type, path: str) -> str:
-    """`room.Class`, once it is sure that `load` finds the class by that name."""
-    package, room = ([*cls.__module__.split("."), ""])[:2]
-    known = import_module(f"{PACKAGE}.{room}") if package == PACKAGE and room in ROOMS else None
-    if getattr(known, cls.__name__, None) is cls:
-        return f"{room}.{cls.__name__}"
-    raise TypeError(
-        f"cannot save {path}: class {cls.__module__}.{cls.__qualname__} could not be found again; only public names of "
-        f"{', '.join(f'{PACKAGE}.{room}' for room in ROOMS)} can be saved"
-    )
-
-
-def _is_abstract(cls: type) -> bool:
-    return inspect.isabstract(cls) or bool(getattr(cls, "__abstractvars__", None))
+    """What `load` finds the class by."""
+    name = name_of(cls)
+    if name is None:
+        raise TypeError(
+            f"cannot save {path}: class {cls.__module__}.{cls.__qualname__} could not be found again; only public "
+            f"names of {', '.join(f'{PACKAGE}.{room}' for room in ROOMS)} can be saved, and classes given to {REGISTER}"
+        )
+    return name
 
 
 def _spec(array: np.ndarray, dtype: str = "") -> str:
@@ -213,35 +200,43 @@ class Reader:
             raise self.fail(path, f"does not hold the strings of {spec}")
         return np.array(values, dtype=object if dtype == "object" else np.str_).reshape(shape)
 
-    def cls(self, name: str, path: str) -> type:
-        """The class of that public name: never a module that the file chooses, never a private or imported name."""
-        room, _, attribute = name.partition(".")
-        if room in ROOMS and attribute.isidentifier() and not attribute.startswith("_"):
-            home = f"{PACKAGE}.{room}"
-            cls = getattr(import_module(home), attribute, None)
-            if inspect.isclass(cls) and f"{cls.__module__}.".startswith(f"{home}.") and not _is_abstract(cls):
-                return cls
-        raise self.fail(path, f"has the unknown class {name!r}")
+    def cls(self, name: str, path: str) -> tuple[str, type]:
+        """The class of a name in the file, and its name of today."""
+        found = class_of(name)
+        if found is None:
+            own = name.partition(".")[0] not in ROOMS
+            hint = f"; if it is a class of your own, import or define it, and give it to {REGISTER}, before you load"
+            raise self.fail(path, f"has the unknown class {name!r}{hint if own else ''}")
+        return found
 
     def module(self, name: str, fields: dict[str, Any], path: str) -> Any:
-        cls = self.cls(name, path)
+        name, cls = self.cls(name, path)
         if not issubclass(cls, eqx.Module):
             raise self.fail(path, f"has fields, but {name} is no module")
         expected = {f.name for f in dataclasses.fields(cls)}
-        for key in sorted(expected ^ fields.keys()):
-            raise self.fail(_join(path, key), f"is {'missing' if key in expected else f'unknown to {name}'}")
-        module = object.__new__(cls)  # raw leaves, as saved: __init__ takes true parameters and would transform them
+        values: dict[str | None, Any] = {
+            key: ADDED[name][key] for key in expected & ADDED.get(name, {}).keys() - fields.keys()
+        }
+        places = {key: field_name(name, key, expected) for key in fields}
+        for key, today in sorted(places.items()):
+            if today is not None and today not in expected:
+                raise self.fail(_join(path, key), f"is unknown to {name}")
+        for key in sorted(expected - values.keys() - {*places.values()}):
+            raise self.fail(_join(path, key), "is missing")
         for key, node in fields.items():
-            object.__setattr__(module, key, self.node(node, _join(path, key)))
+            values[places[key]] = self.node(node, _join(path, key))
+        module = object.__new__(cls)  # raw leaves, as saved: __init__ takes true parameters and would transform them
+        for key in expected:
+            object.__setattr__(module, key, values[key])
         return module
 
     def stateful(self, name: str, state: dict[str, Any], path: str) -> Any:
-        cls = self.cls(name, path)
-        if not (callable(getattr(cls, "from_state", None)) and callable(getattr(cls, "to_state", None))):
+        name, cls = self.cls(name, path)
+        if not issubclass(cls, Stateful):
             raise self.fail(path, f"has a state, but {name} takes none")
-        values = {key: self.node(node, _join(path, key)) for key, node in state.items()}
+        values = state_of_today(name, {key: self.node(node, _join(path, key)) for key, node in state.items()})
         try:
-            return cls.from_state(values)  # type: ignore[attr-defined]
+            return cls.from_state(values)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise self.fail(path, f"does not describe a {name}: {error!r}") from error
 
