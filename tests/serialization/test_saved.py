@@ -75,7 +75,7 @@ def test_distributions(name: str) -> None:
 def test_models_of_latent_variables(name: str) -> None:
     model, x, key = loaded("latent")[name], expected("latent")[name]["x"], jax.random.key(2)
     if isinstance(model, SequentialLatent):
-        outputs = {"bound": model.bound(x, key=key, n_samples=3), "sample": model.sample(key)}
+        outputs = {"bound": model.elbo(x, key=key, n_samples=3), "sample": model.sample(key)}
     else:
         outputs = {"features": jax.vmap(model.encoder)(x), "decoded": jax.vmap(model.decoder)(x[:, :2])}
         if not model.deterministic:

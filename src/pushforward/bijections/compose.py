@@ -17,6 +17,7 @@ from pushforward.bijections.base import (
     require_map,
     require_no_statistics,
 )
+from pushforward.bijections.foreign import as_map
 
 UNROLL = 8  # stacks up to this depth are unrolled: faster steps, and compile time is still bounded
 
@@ -102,7 +103,8 @@ class Chain(AbstractComposition):
     Both directions cost the sum of the parts' costs.
 
     Arguments:
-        bijections: the maps in forward order, first f_1; each makes what the next one takes.
+        bijections: the maps in forward order, first f_1; each makes what the next one takes. Those of other
+            libraries that do not say their shape take that of their neighbour; see `as_map`.
 
     Raises:
         ValueError: no map is given, or event shapes of neighbours or condition shapes disagree.
@@ -117,12 +119,10 @@ class Chain(AbstractComposition):
 
     bijections: tuple[AbstractMap, ...]
 
-    def __init__(self, bijections: Sequence[AbstractMap]):
-        bijections = tuple(bijections)
+    def __init__(self, bijections: Sequence[Any]):
+        bijections = _as_maps(tuple(bijections))
         if not bijections:
             raise ValueError("a Chain needs at least one bijection; use Identity(shape) for the empty chain")
-        for bijection in bijections:
-            require_map(bijection)
         for i, (first, second) in enumerate(itertools.pairwise(bijections)):
             if first.shape != second.noise_shape:
                 raise ValueError(
@@ -160,6 +160,16 @@ class Chain(AbstractComposition):
             found[i], x, log_weight = step(self.bijections[i], x, None if keys is None else keys[i])
             total = total + log_weight
         return tuple(found[i] for i in range(n)), x, total
+
+
+def _as_maps(parts: tuple[Any, ...]) -> tuple[AbstractMap, ...]:
+    """Maps in a row; those of other libraries take the shape of what is before them, or else after them."""
+    shape = next((part.noise_shape for part in parts if isinstance(part, AbstractMap)), None)
+    maps: list[AbstractMap] = []
+    for part in parts:
+        maps.append(as_map(part, shape))
+        shape = maps[-1].shape
+    return tuple(maps)
 
 
 class Scan(AbstractComposition):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import AbstractMap
 from pushforward.bijections.compose import Chain
+from pushforward.bijections.foreign import as_map
 from pushforward.distributions.base import AbstractDistribution
 
 
@@ -36,7 +39,8 @@ class Pushforward(AbstractDistribution):
     base: AbstractDistribution
     bijection: AbstractMap
 
-    def __init__(self, base: AbstractDistribution, bijection: AbstractMap):
+    def __init__(self, base: AbstractDistribution, bijection: Any):
+        bijection = as_map(bijection, base.shape)
         if base.shape != bijection.noise_shape:
             raise ValueError(
                 f"base has event shape {base.shape}, noise of the bijection {bijection.noise_shape}; they must agree"

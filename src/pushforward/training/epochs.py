@@ -197,7 +197,7 @@ def run_epoch(state: State, setup: Setup, batch_size: int) -> tuple[State, Metri
     feed, hyper, real = setup.feed, setup.hyper, jnp.result_type(float)
     order_key, step_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
     order = feed.start_epoch(order_key, batch_size)
-    n_first, n_second = feed.n_batches(batch_size)
+    n_first, n_second = (jnp.asarray(n, jnp.int32) for n in feed.n_batches(batch_size))
     n_steps = jnp.where(state.epoch < hyper.leading_epochs, n_first, n_first + n_second)
     epoch = state.epoch.astype(real)
 
