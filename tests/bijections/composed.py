@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -26,8 +27,10 @@ from pushforward.bijections import (
     Shift,
     TemporalAutoregressive,
     Triangular,
+    from_functions,
 )
 from pushforward.networks import MADE, MLP, BlockTriangular, Lipschitz
+from pushforward.serialization import register
 from tests.bijections.entries import (
     Entry,
     Key,
@@ -48,6 +51,16 @@ def continuous(key: Key, dim: int, **options: Any) -> Continuous:
     """A tolerance that either precision can reach."""
     options.setdefault("tolerance", 1e-10 if jax.config.jax_enable_x64 else 1e-5)
     return Continuous(MLP.init(key, dim + 1, dim, (8,), "tanh", 1.0), dim, "exact", **options)
+
+
+@register(name="tests.Shifted")
+class Shifted(eqx.Module):
+    """Registered, so that a map of it can be saved."""
+
+    shift: jax.Array
+
+    def __call__(self, z: Any) -> Any:
+        return 2 * z + self.shift
 
 
 KEY = jax.random.key(0)
@@ -105,6 +118,10 @@ COMPOSED = [
     Entry("conditional_coupling_unseen", lambda key, dim: ConditionalCoupling(spline(key, (dim,)), 1)),
     Entry("amortized_coupling", lambda key, dim: amortized(key, coupling(key, dim, scalar_affine(), 2)), dims=(3,)),
     Entry("amortized_planar", lambda key, dim: amortized(key, Planar.init(key, dim)), reach=(10.0, 1e4)),
+    Entry(
+        "functions",
+        lambda key, dim: from_functions(Shifted(jax.random.normal(key, (dim,))), shape=(dim,)),
+    ),
     Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
     Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
     Entry(
