@@ -27,6 +27,7 @@ from pushforward.bijections import (
     Shift,
     TemporalAutoregressive,
     Triangular,
+    as_map,
     from_functions,
 )
 from pushforward.networks import MADE, MLP, BlockTriangular, Lipschitz
@@ -61,6 +62,20 @@ class Shifted(eqx.Module):
 
     def __call__(self, z: Any) -> Any:
         return 2 * z + self.shift
+
+
+@register(name="tests.Bijector")
+class Bijector(eqx.Module):
+    """As of distrax, of single numbers."""
+
+    rate: jax.Array
+    event_ndims_in: int = eqx.field(static=True, default=0)
+
+    def forward_and_log_det(self, z: Any) -> Any:
+        return self.rate * z, jnp.broadcast_to(jnp.log(jnp.abs(self.rate)), z.shape)
+
+    def inverse_and_log_det(self, x: Any) -> Any:
+        return x / self.rate, jnp.broadcast_to(-jnp.log(jnp.abs(self.rate)), x.shape)
 
 
 KEY = jax.random.key(0)
@@ -122,6 +137,7 @@ COMPOSED = [
         "functions",
         lambda key, dim: from_functions(Shifted(jax.random.normal(key, (dim,))), shape=(dim,)),
     ),
+    Entry("foreign", lambda key, dim: as_map(Bijector(jnp.exp(0.5 * jax.random.normal(key))), (dim,))),
     Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
     Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
     Entry(
