@@ -171,18 +171,8 @@ MAPS: dict[str, Entry] = {
     ),
 }
 DRAWING = ("Indexed", "Dequantise")  # layers that are no maps of the plane: nothing to draw of them
-COMBINED = (
-    "ConditionalCoupling",
-    "Chain",
-    "Scan",
-    "Invert",
-    "Identity",
-    "Fixed",
-    "Amortized",
-    "OrthonormalColumns",
-    "Functions",
-    "Foreign",
-)
+COMBINED = ("ConditionalCoupling", "Chain", "Scan", "Invert", "Identity", "Fixed", "Amortized", "OrthonormalColumns")
+COMBINED += ("Functions", "Foreign")
 
 
 def draw(bijection: Any, title: str, file: Path) -> None:
