@@ -24,7 +24,6 @@ chain = pf.bijections.Chain([pf.bijections.Triangular.init(jax.random.key(0), 2)
 flow = pf.distributions.Pushforward(pf.distributions.Normal.standard((2,)), chain)
 x = jnp.sinh(0.5 * jax.random.normal(jax.random.key(1), (500, 2)))
 loss = eqx.filter_jit(eqx.filter_value_and_grad(lambda flow: -flow.log_prob(x).mean()))
-before = loss(flow)[0]
 for _ in range(50):
     flow = eqx.apply_updates(flow, jax.tree.map(lambda g: -0.1 * g, loss(flow)[1]))
-assert loss(flow)[0] < before - 0.1
+assert loss(flow)[0] < 1.0

@@ -163,7 +163,7 @@ class _Check:
                 jacobians.append(_jacobian(self.bijection, points[:ALONE], self.condition, side, mode))
             except (TypeError, ValueError, NotImplementedError) as error:
                 raise CheckError(f"{side.name}: no derivatives in {name} mode: {error}") from error
-        self._close(f"{side.name} derivatives in forward mode", points, *jacobians, "reverse mode's")
+        self._close(f"{side.name} derivatives in forward mode", points, jacobians[0], jacobians[1], "reverse mode's")
 
     def _alone(self, side: Side, points: Array, batch: dict[str, Array]) -> None:
         """Single points, not compiled."""
@@ -279,7 +279,8 @@ def _jacobian(bijection: AbstractMap, points: Array, condition: Array | None, si
         image, log_det = side.run(bijection, point, condition)
         return jnp.append(image.reshape(-1), log_det)
 
-    return jax.vmap(lambda point: mode(flat)(point).reshape(-1))(points)
+    found: Array = jax.vmap(lambda point: mode(flat)(point).reshape(-1))(points)
+    return found
 
 
 def _ends(ends: Sequence[Any], shape: tuple[int, ...]) -> Interval:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -33,8 +34,11 @@ from pushforward.bijections import (
     Triangular,
     Vmap,
     split,
+    as_map,
+    from_functions,
 )
 from pushforward.networks import MADE, MLP, BlockTriangular, Lipschitz
+from pushforward.serialization import register
 from tests.bijections.entries import (
     Entry,
     Key,
@@ -55,6 +59,30 @@ def continuous(key: Key, dim: int, **options: Any) -> Continuous:
     """A tolerance that either precision can reach."""
     options.setdefault("tolerance", 1e-10 if jax.config.jax_enable_x64 else 1e-5)
     return Continuous(MLP.init(key, dim + 1, dim, (8,), "tanh", 1.0), dim, "exact", **options)
+
+
+@register(name="tests.Shifted")
+class Shifted(eqx.Module):
+    """Registered, so that a map of it can be saved."""
+
+    shift: jax.Array
+
+    def __call__(self, z: Any) -> Any:
+        return 2 * z + self.shift
+
+
+@register(name="tests.Bijector")
+class Bijector(eqx.Module):
+    """As of distrax, of single numbers."""
+
+    rate: jax.Array
+    event_ndims_in: int = eqx.field(static=True, default=0)
+
+    def forward_and_log_det(self, z: Any) -> Any:
+        return self.rate * z, jnp.broadcast_to(jnp.log(jnp.abs(self.rate)), z.shape)
+
+    def inverse_and_log_det(self, x: Any) -> Any:
+        return x / self.rate, jnp.broadcast_to(-jnp.log(jnp.abs(self.rate)), x.shape)
 
 
 KEY = jax.random.key(0)
@@ -169,6 +197,11 @@ COMPOSED = [
     Entry(
         "vmap_last", lambda key, dim: Vmap(Chain([Triangular.init(key, dim), Reshape((dim,), (dim, 1))]), 2, axis=-1)
     ),
+        "functions",
+        lambda key, dim: from_functions(Shifted(jax.random.normal(key, (dim,))), shape=(dim,)),
+    ),
+    Entry("foreign", lambda key, dim: as_map(Bijector(jnp.exp(0.5 * jax.random.normal(key))), (dim,))),
+    Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
     Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
     Entry(
         "coupling",

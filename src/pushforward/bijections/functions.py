@@ -79,7 +79,8 @@ class Functions(AbstractBijection):
         def flat(numbers: Array) -> Array:
             return self._forward(numbers.reshape(self.shape_inside), condition).reshape(-1)
 
-        return jax.jacfwd(flat)(z.reshape(-1))
+        jacobian: Array = jax.jacfwd(flat)(z.reshape(-1))
+        return jacobian
 
     def _solve(self, x: Array, condition: Array | None) -> Array:
         """The z with f(z) = x, NaN where none is found."""
