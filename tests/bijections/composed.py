@@ -33,9 +33,9 @@ from pushforward.bijections import (
     TemporalAutoregressive,
     Triangular,
     Vmap,
-    split,
     as_map,
     from_functions,
+    split,
 )
 from pushforward.networks import MADE, MLP, BlockTriangular, Lipschitz
 from pushforward.serialization import register
@@ -197,6 +197,7 @@ COMPOSED = [
     Entry(
         "vmap_last", lambda key, dim: Vmap(Chain([Triangular.init(key, dim), Reshape((dim,), (dim, 1))]), 2, axis=-1)
     ),
+    Entry(
         "functions",
         lambda key, dim: from_functions(Shifted(jax.random.normal(key, (dim,))), shape=(dim,)),
     ),
