@@ -7,8 +7,8 @@ import numpy as np
 from pushforward import trees
 from pushforward.bijections import ActNorm, Chain, Scan
 from pushforward.distributions import Normal, Pushforward
-from pushforward.objectives import NegativeLogLikelihood
-from pushforward.training import Settings, make_rows, train
+from pushforward.objectives import NegativeLogLikelihood, Rows
+from pushforward.training import Resident, Settings, train
 
 X = np.random.default_rng(0).normal(size=(200, 2)) * [1.0, 30.0] + [0.0, -20.0]
 
@@ -47,7 +47,7 @@ def test_channels_are_the_last_axis(float64: None) -> None:
 
 def test_training_starts_from_the_rows_and_moves_on() -> None:
     layers = Scan(trees.stack([Chain([ActNorm.init((2,))])] * 3))
-    rows = make_rows(X.astype(np.float32))
+    rows = Resident.of(Rows(X))
     flow = Pushforward(Normal.standard((2,)), layers)
 
     def fit(learning_rate: float) -> ActNorm:

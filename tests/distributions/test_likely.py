@@ -11,7 +11,7 @@ from pushforward.bijections import Affine, BatchNorm
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
 from pushforward.distributions.likely import likely_blocks
 from pushforward.networks import MLP
-from pushforward.objectives import Batch, MixtureBound
+from pushforward.objectives import Batch, MixtureBound, Rows
 
 K, N = 12, 50
 
@@ -69,7 +69,7 @@ def test_a_wanted_component_is_evaluated_whatever_its_rank(float64):
 def loss_and_gradient(n_likely, label=None):
     mixture, zero = a_mixture(), jnp.asarray(0)
     objective = MixtureBound(jnp.asarray(1.0), zero, zero, n_likely=n_likely)
-    batch = Batch(points(), None, label, None, jnp.ones(N), jnp.asarray(0.0))
+    batch = Batch(Rows(points(), None, label), jnp.ones(N), jnp.asarray(0.0))
     return eqx.filter_value_and_grad(lambda m: objective(m, batch, jax.random.key(0)))(mixture)
 
 

@@ -11,7 +11,7 @@ import scipy.stats
 
 from pushforward.bijections import Affine, InexactError
 from pushforward.distributions import Pushforward, SequentialLatent
-from pushforward.objectives import Batch, NegativeLogLikelihood
+from pushforward.objectives import Batch, NegativeLogLikelihood, Rows
 
 T = 3
 # z_t = MOVE z_{t−1} + PUSH x_{t−1} + noise, x_t = READ z_t + KEEP x_{t−1} + noise
@@ -83,7 +83,7 @@ def test_weights_of_draws_average_to_the_integral_of_the_density(linear: Any) ->
 
 
 def batch(x: Any) -> Batch:
-    return Batch(x, None, None, None, jnp.ones(len(x)), jnp.array(0.0))
+    return Batch(Rows(x), jnp.ones(len(x)), jnp.array(0.0))
 
 
 def test_a_flow_over_it_is_estimated_as_it_is(linear: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 
-from pushforward.objectives import Batch, Contrast, Embedding, agreement
+from pushforward.objectives import Batch, Contrast, Embedding, Rows, agreement
 
 RNG = np.random.default_rng(0)
 SURE = 60.0 * jnp.eye(3)
@@ -47,7 +47,7 @@ def test_rows_of_no_weight_do_not_count() -> None:
 def batch(x: Any, partner: Any, weight: Any) -> Batch:
     arrays = [jnp.asarray(a, jnp.float32) for a in (x, weight)]
     near = None if partner is None else jnp.asarray(partner, jnp.float32)
-    return Batch(arrays[0], None, None, None, arrays[1], jnp.asarray(0.0), near)
+    return Batch(Rows(arrays[0], partner=near), arrays[1], jnp.asarray(0.0))
 
 
 def test_contrast_by_hand() -> None:

@@ -12,11 +12,11 @@ import scipy.stats
 from pushforward import flows
 from pushforward.bijections import BatchNorm, Fixed, InexactError, Shift
 from pushforward.distributions import Normal, Pushforward, Uniform
-from pushforward.objectives import Batch, NegativeLogLikelihood, add_noise, weighted_mean
+from pushforward.objectives import Batch, NegativeLogLikelihood, Rows, add_noise, weighted_mean
 
 
 def batch(x: Any, weight: Any) -> Batch:
-    return Batch(jnp.asarray(x), None, None, None, jnp.asarray(weight), jnp.array(0.0))
+    return Batch(Rows(jnp.asarray(x)), jnp.asarray(weight), jnp.array(0.0))
 
 
 def test_the_loss_is_the_weighted_mean_of_minus_log_density(float64: None) -> None:
@@ -52,7 +52,7 @@ def test_several_draws_give_the_importance_weighted_bound() -> None:
     flow, n_keys, noise = indexed(cond_dim=2), 4000, jnp.array([2.0, 0.0])
     flow = eqx.tree_at(lambda f: f.bijection.posterior.layers[-1].bias, flow, jnp.array([1.0, 0.5]))  # away from p(u|x)
     rows = batch(np.array([[0.5, -1.0], [2.0, 0.3], [9.0, 0.0]]), [1.0, 2.0, 0.0])
-    rows = rows._replace(condition=jnp.array([[1.0, 0.0], [-2.0, 3.0], [0.0, 0.0]]))
+    rows = rows._replace(data=rows.data._replace(condition=jnp.array([[1.0, 0.0], [-2.0, 3.0], [0.0, 0.0]])))
 
     def estimated(flow: Pushforward, key: Any) -> Any:
         x = add_noise(rows.x, noise, jax.random.fold_in(key, 7))[:2]
@@ -82,7 +82,7 @@ def test_several_draws_read_the_batch_once_and_skip_padding(garbage: float) -> N
     flow, loss = indexed(cond_dim=2).then(BatchNorm.init(2)), NegativeLogLikelihood(n_samples=3)
 
     def valued(x: Any, weight: Any, given: Any, flow: Pushforward = flow) -> Any:
-        rows = batch(x, weight)._replace(condition=jnp.asarray(given))
+        rows = Batch(Rows(jnp.asarray(x), jnp.asarray(given)), jnp.asarray(weight), jnp.array(0.0))
         return eqx.filter_value_and_grad(lambda flow: loss(flow, rows, jax.random.key(1)))(flow)
 
     plain = valued(x, weight, given)

@@ -13,7 +13,7 @@ import scipy.stats
 from pushforward.bijections import Shift
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
 from pushforward.networks import Linear
-from pushforward.objectives import Batch, MixtureBound, agreement
+from pushforward.objectives import Batch, MixtureBound, Rows, agreement
 
 PI = np.array([0.25, 0.75])
 X = np.array([[0.5], [-1.0], [3.0], [2.0]])
@@ -41,7 +41,7 @@ def value(bound: MixtureBound, epoch: float = 0.0, label: Any = None, start: Any
     def whole(a: Any) -> Any:
         return None if a is None else jnp.asarray(a, jnp.int32)
 
-    return float(run(bound, Batch(jnp.asarray(x), None, whole(label), whole(start), jnp.asarray(WEIGHT), epoch)))
+    return float(run(bound, Batch(Rows(jnp.asarray(x), None, whole(label), whole(start)), jnp.asarray(WEIGHT), epoch)))
 
 
 def minus_elbo(temperature: float = 1.0) -> Any:
@@ -91,7 +91,7 @@ def test_while_starting_each_row_trains_its_own_part_and_rows_without_one_are_le
 
 def test_rows_of_weight_zero_do_nothing(float64: None) -> None:
     label = np.array([1, -1, 0, -1])
-    before = run(loss(), Batch(jnp.asarray(X), None, jnp.asarray(label), None, jnp.asarray(WEIGHT), 0.0))
+    before = run(loss(), Batch(Rows(jnp.asarray(X), None, jnp.asarray(label)), jnp.asarray(WEIGHT), 0.0))
     padded = Batch(
         jnp.asarray(np.concatenate([X, [[1e20], [-7.0]]])),
         None,
@@ -104,7 +104,7 @@ def test_rows_of_weight_zero_do_nothing(float64: None) -> None:
 
 
 def test_the_gradient_of_a_labelled_row_reaches_only_its_own_component(float64: None) -> None:
-    batch = Batch(jnp.asarray(X), None, jnp.zeros(4, jnp.int32), None, jnp.asarray(WEIGHT), jnp.array(0.0))
+    batch = Batch(Rows(jnp.asarray(X), None, jnp.zeros(4, jnp.int32)), jnp.asarray(WEIGHT), jnp.array(0.0))
     gradient = eqx.filter_jit(eqx.filter_grad(lambda m: loss()(m, batch, jax.random.key(0))))(mixture())
     shifts = np.asarray(gradient.groups[0].bijection.shift)[:, 0]
     assert shifts[0] == pytest.approx(-(WEIGHT * X[:, 0]).sum() / WEIGHT.sum(), rel=1e-12)
@@ -117,9 +117,12 @@ def test_disagreement_of_partners_adds_to_the_bound() -> None:
     agreeing = MixtureBound(
         jnp.array(1.0), jnp.array(10.0), jnp.array(0.0), consistency=jnp.array(3.0), balance=jnp.array(balance)
     )
-    batch = Batch(jnp.asarray(X), None, None, None, jnp.asarray(WEIGHT), jnp.asarray(0.0))
+    batch = Batch(Rows(jnp.asarray(X)), jnp.asarray(WEIGHT), jnp.asarray(0.0))
     logits = partner @ np.array([[2.0, -1.0]]) + np.array([0.5, 0.0])
     expected = -3.0 * float(agreement(*map(jnp.asarray, (LOGITS, logits, WEIGHT)), balance))
-    without, with_partner = run(agreeing, batch), run(agreeing, batch._replace(partner=jnp.asarray(partner)))
+    without, with_partner = (
+        run(agreeing, batch),
+        run(agreeing, batch._replace(data=batch.data._replace(partner=jnp.asarray(partner)))),
+    )
     assert float(without) == pytest.approx(float(mean(minus_elbo()).expected), rel=1e-6)
     assert float(with_partner - without) == pytest.approx(expected, rel=1e-6)

@@ -21,7 +21,7 @@ def log_density(x: Any) -> Any:
 
 def at(epoch: float) -> Batch:
     nothing = jnp.zeros((1, 1))
-    return Batch(nothing, None, None, None, jnp.ones(1), jnp.asarray(epoch))
+    return Batch(nothing, jnp.ones(1), jnp.asarray(epoch))
 
 
 @pytest.mark.parametrize("path", [False, True])

@@ -10,8 +10,8 @@ import pytest
 
 import pushforward as pf
 from pushforward import trees
-from pushforward.objectives import Batch, NegativeELBO, ReconstructionError
-from pushforward.training import Settings, make_rows, train
+from pushforward.objectives import Batch, NegativeELBO, ReconstructionError, Rows
+from pushforward.training import Resident, Settings, train
 
 X = np.array([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]])
 
@@ -22,7 +22,7 @@ def model(posterior: str = "none", **options: Any) -> Any:
 
 def batch(x: Any = X, weight: Any = (1.0, 3.0), step: Any = None) -> Batch:
     step = None if step is None else jnp.asarray(step, float)
-    return Batch(jnp.asarray(x), None, None, None, jnp.asarray(weight), jnp.array(0.0), step=step)
+    return Batch(Rows(jnp.asarray(x)), jnp.asarray(weight), jnp.array(0.0), step)
 
 
 def lively(autoencoder: Any) -> Any:
@@ -91,7 +91,7 @@ class StepSeen(eqx.Module):
 
 
 def test_the_engine_counts_steps_in_training_and_none_in_validation() -> None:
-    rows = make_rows(np.zeros((128, 4)))  # two batches of 64
+    rows = Resident.of(Rows(np.zeros((128, 4))))  # two batches of 64
     settings = Settings(max_epochs=3, batch_size=64)
     fit = train(Numbers(jnp.zeros(2)), StepSeen(), rows, key=jax.random.key(0), settings=settings, validation=rows)
     assert [entry["train_loss"] for entry in fit.history] == [0.5, 2.5, 4.5]

@@ -15,17 +15,16 @@ from pushforward import trees
 from pushforward.bijections import BatchNorm
 from pushforward.distributions import Normal, Pushforward
 from pushforward.objectives import NegativeLogLikelihood
-from pushforward.training import Settings, TrainingError, TrainingWarning, engine, make_rows, train
+from pushforward.training import Resident, Settings, TrainingError, TrainingWarning, engine, train
 from pushforward.training.epochs import State
 from pushforward.training.progress import Progress
-from pushforward.training.rows import Rows
 from tests.compilations import compilations
 from tests.training.toy import Distance, Point, point, points, rows, run, table
 
 
 def test_the_point_reaches_the_mean_and_the_history_tells_of_it() -> None:
     data = table((1.0, -1.0))
-    fit = run(point(0.0, 0.0), make_rows(data), max_epochs=100, schedule="cosine")
+    fit = run(point(0.0, 0.0), Resident.of(data), max_epochs=100, schedule="cosine")
     np.testing.assert_allclose(fit.model.at, data.mean(axis=0), atol=0.02)
     assert [entry["epoch"] for entry in fit.history] == list(range(1, 101))
     assert all(entry["validation_loss"] is None for entry in fit.history)
@@ -89,14 +88,14 @@ def test_a_row_of_weight_two_counts_as_the_row_twice() -> None:
     weight[:10] = 2
     fits = [
         run(point(0.0, 0.0), d, batch_size=96, max_epochs=20)
-        for d in (make_rows(data, weight=weight), make_rows(np.concatenate([data, data[:10]])))
+        for d in (Resident.of(data, weight=weight), Resident.of(np.concatenate([data, data[:10]])))
     ]
     np.testing.assert_allclose(fits[0].model.at, fits[1].model.at, rtol=1e-4)
     assert fits[0].best_loss == pytest.approx(fits[1].best_loss, rel=1e-4)
 
 
 def test_leading_epochs_see_the_leading_rows_alone() -> None:
-    data = make_rows(np.concatenate([np.full((20, 1), 3.0), np.full((60, 1), -3.0)]), n_leading=20)
+    data = Resident.of(np.concatenate([np.full((20, 1), 3.0), np.full((60, 1), -3.0)]), n_leading=20)
     fit = run(point(0.0), data, max_epochs=40, leading_epochs=40)
     assert float(fit.model.at[0]) == pytest.approx(3, abs=0.1)
     assert run(point(0.0), data, max_epochs=40).model.at[0] < 0
@@ -131,10 +130,10 @@ def test_restarts_side_by_side_equal_each_alone_and_the_best_wins() -> None:
         assert mine == pytest.approx(theirs, rel=1e-5)
 
 
-def broken_rows(n_broken: int) -> Rows:
+def broken_rows(n_broken: int) -> Resident:
     data = table((1.0, -1.0), n=80)
     data[:n_broken] = 1e4
-    return make_rows(data)
+    return Resident.of(data)
 
 
 def test_a_gradient_that_is_not_finite_skips_its_step_and_is_reported() -> None:
@@ -236,10 +235,10 @@ def test_a_fitted_density_has_the_statistics_of_all_training_rows() -> None:
     fit = train(
         flow,
         NegativeLogLikelihood(),
-        make_rows(data),
+        Resident.of(data),
         key=jax.random.key(0),
         settings=Settings(max_epochs=2, batch_size=16),
-        validation=make_rows(data[:20]),
+        validation=Resident.of(data[:20]),
     )
     norm = fit.model.bijection
     np.testing.assert_allclose(norm.mean.value, data.mean(axis=0), rtol=1e-5)

@@ -9,17 +9,13 @@ import numpy as np
 
 from pushforward import trees
 from pushforward.objectives import Batch, weighted_mean
-from pushforward.training import Fit, Rows, Settings, make_rows, train
+from pushforward.training import AbstractFeed, Fit, Resident, Settings, train
 
 
 class Point(eqx.Module):
     """A model of one trainable point."""
 
     at: jax.Array
-
-    @property
-    def reads_data(self) -> bool:
-        return False
 
 
 class Distance(eqx.Module):
@@ -28,8 +24,8 @@ class Distance(eqx.Module):
     forbidden: float = eqx.field(static=True, default=np.inf)
 
     def __call__(self, model: Point, batch: Batch, key: Any) -> Any:
-        broken = ((jnp.abs(batch.x) > self.forbidden).any(axis=1) & (batch.weight > 0)).any()
-        loss = weighted_mean(((batch.x - model.at) ** 2).sum(axis=1) / 2, batch.weight)
+        broken = ((jnp.abs(batch.data) > self.forbidden).any(axis=1) & (batch.weight > 0)).any()
+        loss = weighted_mean(((batch.data - model.at) ** 2).sum(axis=1) / 2, batch.weight)
         return jnp.where(broken, jnp.nan, loss)
 
 
@@ -46,11 +42,13 @@ def table(mean: Any, n: int = 80, seed: int = 0, spread: float = 1.0) -> Any:
     return np.asarray(mean) + spread * rng.normal(size=(n, len(np.atleast_1d(mean))))
 
 
-def rows(mean: Any = (1.0, -1.0), **options: Any) -> Rows:
-    return make_rows(table(mean, **options))
+def rows(mean: Any = (1.0, -1.0), **options: Any) -> Resident:
+    return Resident.of(table(mean, **options))
 
 
-def run(model: Point, data: Rows, *, seed: int = 0, loss: Any = None, more: Any = None, **settings: Any) -> Fit[Point]:
+def run(
+    model: Point, data: AbstractFeed, *, seed: int = 0, loss: Any = None, more: Any = None, **settings: Any
+) -> Fit[Point]:
     """Train with `settings`; `more` goes to `train` itself."""
     options = {"max_epochs": 5, "batch_size": 16, "learning_rate": 0.1, **settings}
     return train(
