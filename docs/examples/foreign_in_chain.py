@@ -26,4 +26,4 @@ x = jnp.sinh(0.5 * jax.random.normal(jax.random.key(1), (500, 2)))
 loss = eqx.filter_jit(eqx.filter_value_and_grad(lambda flow: -flow.log_prob(x).mean()))
 for _ in range(50):
     flow = eqx.apply_updates(flow, jax.tree.map(lambda g: -0.1 * g, loss(flow)[1]))
-assert loss(flow)[0] < 1.0
+assert loss(flow)[0] < -flow.base.log_prob(x).mean() - 0.2

@@ -11,8 +11,7 @@ import pushforward as pf
 @pf.serialization.register
 class Bend(pf.bijections.AbstractBijection):  # x = (z₀, z₁ + a·z₀²), whose bend trains
     bend: jax.Array
-    shape: tuple[int, ...] = (2,)
-    cond_shape: None = None
+    shape, cond_shape = (2,), None
 
     def forward_and_log_det(self, z, condition=None):
         return z.at[1].add(self.bend * z[0] ** 2), jnp.zeros(())
