@@ -93,10 +93,10 @@ def test_rows_of_weight_zero_do_nothing(float64: None) -> None:
     label = np.array([1, -1, 0, -1])
     before = run(loss(), Batch(Rows(jnp.asarray(X), None, jnp.asarray(label)), jnp.asarray(WEIGHT), 0.0))
     padded = Batch(
-        jnp.asarray(np.concatenate([X, [[1e20], [-7.0]]])),
-        None,
-        jnp.asarray(np.concatenate([label, [0, -1]])),
-        None,
+        Rows(
+            jnp.asarray(np.concatenate([X, [[1e20], [-7.0]]])),
+            label=jnp.asarray(np.concatenate([label, [0, -1]])),
+        ),
         jnp.asarray(np.concatenate([WEIGHT, [0.0, 0.0]])),
         0.0,
     )
