@@ -71,7 +71,7 @@ def temporal() -> Any:
 
 
 def scalar_affine() -> Any:
-    return b.Affine(array(0.0)[0], array(1.0)[0], bound=2.0)
+    return b.Affine(array(0.0)[0], array(1.0)[0], max_log_scale=2.0)
 
 
 UNIT = [[1.0, 0.0], [0.8, 1.0]]

@@ -30,7 +30,7 @@ def _residual() -> Any:
 
     from pushforward import flows
 
-    return flows.residual(jax.random.key(0), DIM, n_layers=LAYERS, hidden_sizes=HIDDEN, bound=BOUND)
+    return flows.residual(jax.random.key(0), DIM, n_layers=LAYERS, hidden_sizes=HIDDEN, lipschitz=BOUND)
 
 
 def _continuous() -> Any:

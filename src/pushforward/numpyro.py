@@ -138,8 +138,8 @@ class FlowTransform(dist.transforms.Transform):
         return self.call_with_intermediates(x)[0]
 
     def _inverse(self, y: Array) -> Array:
-        found: Array = jnp.vectorize(self.bijection.inverse, signature="(d)->(d)")(y)
-        return found
+        result: Array = jnp.vectorize(self.bijection.inverse, signature="(d)->(d)")(y)
+        return result
 
     def call_with_intermediates(self, x: Array) -> tuple[Array, Array]:
         """The moved points, and the log-determinant that the same pass gave."""
@@ -254,8 +254,8 @@ class AutoFlow(AutoContinuous):
         template, rest = trees.partition(self._drawn(jax.random.key(0)))
         unravel = ravel_pytree(template)[1]
         flat = numpyro.param(f"{self.prefix}_flow", lambda key: ravel_pytree(trees.partition(self._drawn(key))[0])[0])
-        found: Pushforward = trees.combine(unravel(flat), rest)
-        return found
+        result: Pushforward = trees.combine(unravel(flat), rest)
+        return result
 
     def _get_posterior(self) -> Any:
         return _PathFlow(self._flow())

@@ -134,26 +134,26 @@ class _Check:
         back = self._direction(INVERSE, there["image"])
         self._close("round trip", noise, back["image"], noise)
         self._close("log-determinants of both directions", noise, back["log_det"], -there["log_det"])
-        for side, points, found in ((FORWARD, noise, there), (INVERSE, there["image"], back)):
+        for side, points, result in ((FORWARD, noise, there), (INVERSE, there["image"], back)):
             self._derivatives(side, points)
-            self._alone(side, points, found)
+            self._alone(side, points, result)
         self._finite(_far(draws, self.domain, n_points, far))
         self._outside(there["image"][0])
         return Report(self.errors, self.tolerance, n_points)
 
     def _direction(self, side: Side, points: Array) -> dict[str, Array]:
         """A direction on a batch; its shapes, dtypes and log-determinants are checked."""
-        found = _batch(self.bijection, points, self.condition, side)
+        result = _batch(self.bijection, points, self.condition, side)
         shape = self.bijection.shape if side is FORWARD else self.domain[0].shape
         for name, expected in (("image", shape), ("log_det", ())):
-            array = found[name]
+            array = result[name]
             if array.shape[1:] != expected or array.dtype != points.dtype:
                 raise CheckError(
                     f"{side.name}: {name} of a point of dtype {points.dtype} must have shape {expected} and that "
                     f"dtype; got shape {array.shape[1:]} and {array.dtype}"
                 )
-        self._close(f"{side.name} log-determinant", points, found["log_det"], found["autodiff"], "autodiff's")
-        return found
+        self._close(f"{side.name} log-determinant", points, result["log_det"], result["autodiff"], "autodiff's")
+        return result
 
     def _derivatives(self, side: Side, points: Array) -> None:
         """Forward and reverse mode of image and log-determinant."""
@@ -175,20 +175,20 @@ class _Check:
     def _finite(self, points: Array) -> None:
         """Values and gradients far out, and back from there."""
         for side in (FORWARD, INVERSE):
-            found = _batch(self.bijection, points, self.condition, side)
+            result = _batch(self.bijection, points, self.condition, side)
             for name in ("image", "log_det", "gradients"):
-                parts = [np.asarray(leaf).reshape(len(points), -1) for leaf in jax.tree.leaves(found[name])]
+                parts = [np.asarray(leaf).reshape(len(points), -1) for leaf in jax.tree.leaves(result[name])]
                 bad = ~np.isfinite(np.concatenate(parts, axis=1)).all(axis=1)
                 if bad.any():
                     at = int(bad.argmax())
                     raise CheckError(
                         f"{side.name}: {name.replace('_det', '-determinant')} far out is not finite at "
                         f"{_show(points[at])} "
-                        f"(image {_show(found['image'][at])}, log-determinant {_show(found['log_det'][at])})"
+                        f"(image {_show(result['image'][at])}, log-determinant {_show(result['log_det'][at])})"
                     )
             if side is FORWARD:
-                self._inside(side.name, points, found["image"], self.codomain, "codomain")
-            points = found["image"]
+                self._inside(side.name, points, result["image"], self.codomain, "codomain")
+            points = result["image"]
 
     def _whole_codomain(self, points: Array) -> None:
         """Points all over the codomain come from somewhere in the domain."""
@@ -279,8 +279,8 @@ def _jacobian(bijection: AbstractMap, points: Array, condition: Array | None, si
         image, log_det = side.run(bijection, point, condition)
         return jnp.append(image.reshape(-1), log_det)
 
-    found: Array = jax.vmap(lambda point: mode(flat)(point).reshape(-1))(points)
-    return found
+    result: Array = jax.vmap(lambda point: mode(flat)(point).reshape(-1))(points)
+    return result
 
 
 def _ends(ends: Sequence[Any], shape: tuple[int, ...]) -> Interval:

@@ -90,7 +90,7 @@ KEY = jax.random.key(0)
 
 def floats_affine(dim: int) -> Affine:
     """A shift and a scale, softly bounded."""
-    return Affine(jnp.zeros(dim), jnp.ones(dim), bound=2.0)
+    return Affine(jnp.zeros(dim), jnp.ones(dim), max_log_scale=2.0)
 
 
 COMPOSED = [
@@ -284,7 +284,7 @@ COMPOSED = [
     ),
     Entry(
         "coupling_multiplicative",
-        lambda key, dim: coupling(key, dim, Scale(jnp.ones(()), bound=2.0), None),
+        lambda key, dim: coupling(key, dim, Scale(jnp.ones(()), max_log_scale=2.0), None),
         dims=(3,),
     ),
     Entry(

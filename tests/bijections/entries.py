@@ -75,14 +75,14 @@ def triangular(key: Key, dim: int) -> jax.Array:
 
 def spline(key: Key, shape: tuple[int, ...], ends: str = "identity") -> RationalQuadraticSpline:
     """Bins and slopes that differ by a factor of a few."""
-    identity = RationalQuadraticSpline.init(shape, n_bins=5, bound=3.0, ends=ends)
+    identity = RationalQuadraticSpline.init(shape, n_bins=5, half_width=3.0, ends=ends)
     return trees.offset(identity, 0.7 * jax.random.normal(key, (trees.n_parameters(identity),)))
 
 
 def edges(bijection: RationalQuadraticSpline) -> list[jax.Array]:
     """Every knot, of the noise and of the data side."""
     raw = (bijection.raw_widths, bijection.raw_heights)
-    return [knots for r in raw for knots in jnp.moveaxis(_knots(r, bijection.bound), -1, 0)]
+    return [knots for r in raw for knots in jnp.moveaxis(_knots(r, bijection.half_width), -1, 0)]
 
 
 def coupling(key: Key, dim: int, transformer: AbstractMap, cond_dim: int | None) -> Coupling:
@@ -97,7 +97,7 @@ def autoregressive(key: Key, dim: int, transformer: AbstractMap, cond_dim: int |
 
 
 def scalar_affine() -> Affine:
-    return Affine(jnp.zeros(()), jnp.ones(()), bound=2.0)
+    return Affine(jnp.zeros(()), jnp.ones(()), max_log_scale=2.0)
 
 
 def mixed_ends(key: Key, dim: int) -> Bounded:

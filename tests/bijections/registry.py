@@ -65,8 +65,8 @@ ENTRIES = [
         "affine_bounded",
         lambda key, dim: Affine(jnp.ones(dim), jnp.exp(jax.random.uniform(key, (dim,), minval=-1.5, maxval=1.5)), 2.0),
         bad={
-            r"< bound = 1.0": lambda: Affine(floats(0), floats(3), bound=1.0),
-            "bound must be positive": lambda: Affine(floats(0), floats(1), bound=0.0),
+            r"< bound = 1.0": lambda: Affine(floats(0), floats(3), max_log_scale=1.0),
+            "bound must be positive": lambda: Affine(floats(0), floats(1), max_log_scale=0.0),
         },
     ),
     Entry("affine_scalar", lambda key, dim: Affine(jnp.ones(()), jax.random.normal(key, ())), dims=(1,)),
@@ -77,7 +77,7 @@ ENTRIES = [
         bad={
             "scale must be floating": lambda: Scale(jnp.arange(1)),
             "nonzero": lambda: Scale(floats(0)),
-            "scale must have": lambda: Scale(floats(3), bound=1.0),
+            "scale must have": lambda: Scale(floats(3), max_log_scale=1.0),
         },
     ),
     Entry(

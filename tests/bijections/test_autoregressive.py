@@ -33,7 +33,7 @@ def layer(seed: int = 0, order: Any = None, cond: bool = True, transformer: Any 
     def array(*shape: int) -> Any:
         return jax.device_put(rng.normal(size=shape) * 0.5)
 
-    transformer = Affine(jnp.zeros(()), jnp.ones(()), bound=3.0) if transformer is None else transformer
+    transformer = Affine(jnp.zeros(()), jnp.ones(()), max_log_scale=3.0) if transformer is None else transformer
     n = trees.n_parameters(transformer)
     layers = (Linear(array(6, DIM), array(6)), Linear(array(9, 6), array(9)), Linear(array(n * DIM, 9), array(n * DIM)))
     network = MADE(layers, array(6, COND) if cond else None, DIM, n, "tanh")
@@ -249,7 +249,7 @@ def test_networks_and_orders_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize("transformer", ["affine", "spline"])
 def test_three_thousand_coordinates_in_value_gradient_and_memory(transformer: str) -> None:
     """The sweep and its reverse at D = 3,072, in the memory of a few passes."""
-    dim, scalar = 3072, SCALARS[transformer]() or Affine(jnp.zeros(()), jnp.ones(()), bound=2.0)
+    dim, scalar = 3072, SCALARS[transformer]() or Affine(jnp.zeros(()), jnp.ones(()), max_log_scale=2.0)
     n = trees.n_parameters(scalar)
     made = MaskedAutoregressive(MADE.init(jax.random.key(0), dim, n, (64,), 2, output_scale=0.1), scalar)
     z, condition = jax.random.normal(jax.random.key(1), (dim,)), jnp.array([0.5, -0.7])

@@ -29,7 +29,7 @@ def moved(dim: int, index_dim: int, cond_dim: int = 0, seed: int = 0) -> Amortiz
     """A scale and shift that a network reads off the index, and the condition after it."""
     n_given = index_dim + cond_dim
     network = MLP.init(cheap_key(seed), n_given, 2 * dim, (8,), output_scale=0.3)
-    return Amortized(Affine(jnp.zeros(dim), jnp.ones(dim), bound=1.0), network, (n_given,))
+    return Amortized(Affine(jnp.zeros(dim), jnp.ones(dim), max_log_scale=1.0), network, (n_given,))
 
 
 def layer(seed: int = 0) -> Indexed:
@@ -46,7 +46,7 @@ def by_quadrature(flow: Pushforward, x: float) -> float:
 
 def carried_of_one() -> Pushforward:
     """A density of one number: three layers that one index goes along."""
-    affine = Affine(jnp.zeros(1), jnp.ones(1), bound=1.0)
+    affine = Affine(jnp.zeros(1), jnp.ones(1), max_log_scale=1.0)
 
     def recipe(key, dim, *, cond_dim, n_layers):
         networks = eqx.filter_vmap(lambda key: MLP.init(key, cond_dim, 2, (8,), output_scale=0.5))

@@ -57,7 +57,7 @@ def test_outside_its_interval_it_is_the_identity() -> None:
 
 
 def test_zero_raw_leaves_are_the_identity(float64: None) -> None:
-    start = RationalQuadraticSpline.init((2,), n_bins=6, bound=2.5)
+    start = RationalQuadraticSpline.init((2,), n_bins=6, half_width=2.5)
     np.testing.assert_allclose([np.abs(leaf).max() for leaf in jax.tree.leaves(start)], 0, atol=1e-12)
     assert trees.n_parameters(start) == 2 * (6 + 6 + 5)
     x = jnp.linspace(-4, 4, 50).reshape(25, 2)
@@ -68,7 +68,7 @@ def test_zero_raw_leaves_are_the_identity(float64: None) -> None:
 
 def test_the_inverse_has_its_slope_where_the_two_roots_swap() -> None:
     # in the middle of a bin with equal slopes the numerator p vanishes, where |p| has no derivative
-    start = RationalQuadraticSpline.init((), n_bins=2, bound=1.0)
+    start = RationalQuadraticSpline.init((), n_bins=2, half_width=1.0)
     assert jax.grad(start.inverse)(jnp.asarray(0.5)).item() == pytest.approx(1.0, abs=1e-5)
 
 

@@ -234,7 +234,7 @@ def test_regions_of_whole_numbers_are_asked_at_whole_numbers():
         return signs(points)
 
     X = RNG.integers(-5, 5, size=(40, 2)).astype(float)
-    plots.regions(X, {"q": posterior}, classes=np.where(X[:, 0] > 0, "right", "left"), whole=(True, False))
+    plots.regions(X, {"q": posterior}, classes=np.where(X[:, 0] > 0, "right", "left"), integer=(True, False))
     assert (asked[0][:, 0] == np.round(asked[0][:, 0])).all() and (asked[0][:, 1] != np.round(asked[0][:, 1])).any()
 
 

@@ -29,10 +29,10 @@ def implicit(function: Callable[..., Any], derivative: Callable[[Any, Any, Any],
 
     @plain.def_jvp  # type: ignore[untyped-decorator]
     def rule(primals: Any, tangents: Any) -> Any:
-        value = whole(*primals)
+        value = bound_function(*primals)
         return value, derivative(value, primals, tangents)
 
-    def whole(*arguments: Any) -> Any:
+    def bound_function(*arguments: Any) -> Any:
         arrays, static = eqx.partition(arguments, eqx.is_array)
         leaves, structure = jax.tree.flatten(arrays)
 
@@ -42,7 +42,7 @@ def implicit(function: Callable[..., Any], derivative: Callable[[Any, Any, Any],
         traced, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
         return jax.tree.unflatten(jax.tree.structure(shape), _call.bind(*leaves, traced=traced))
 
-    return whole
+    return bound_function
 
 
 def along(function: Callable[..., Any], arguments: Any, tangents: Any) -> Any:
@@ -73,8 +73,8 @@ def _jvp(primals: Any, tangents: Any, *, traced: ClosedJaxpr) -> Any:
 
 def _batched(leaves: Any, axes: Any, *, traced: ClosedJaxpr) -> Any:
     mapped = jax.make_jaxpr(jax.vmap(jaxpr_as_fun(traced), in_axes=tuple(axes)))(*leaves)
-    found = _call.bind(*leaves, traced=mapped)
-    return found, [0] * len(found)
+    result = _call.bind(*leaves, traced=mapped)
+    return result, [0] * len(result)
 
 
 _call.def_impl(_run)

@@ -77,8 +77,8 @@ def _one_by_one(kernel: Callable[[Array], Any]) -> Callable[[Array], Any]:
         out = lax.platform_dependent(matrices, cpu=partial(lax.map, one), default=jax.vmap(kernel))
         return out, jax.tree.map(lambda _: True, out)
 
-    found: Callable[[Array], Any] = one
-    return found
+    result: Callable[[Array], Any] = one
+    return result
 
 
 @jax.custom_jvp

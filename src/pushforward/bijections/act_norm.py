@@ -89,11 +89,11 @@ class ActNorm(AbstractDataMap):
     ) -> tuple[ActNorm, Array, Array]:
         """Take shift and scale from the first batch; see `AbstractMap.calibrate`."""
         mean, variance = weighted_moments(x, weights, n_kept=self.shift.ndim)
-        found = (mean, jnp.log(jnp.maximum(jnp.sqrt(variance), LEAST_SCALE)))
+        result = (mean, jnp.log(jnp.maximum(jnp.sqrt(variance), LEAST_SCALE)))
         seen = jnp.asarray(True) if weights is None else (weights > 0).any()
         starts = seen & ~self.started.value
         shift, log_scale = jax.tree.map(
-            lambda own, new: jnp.where(starts, new, own), (self.shift, self.log_scale), found
+            lambda own, new: jnp.where(starts, new, own), (self.shift, self.log_scale), result
         )
         calibrated = eqx.tree_at(
             lambda a: (a.shift, a.log_scale, a.started.content), self, (shift, log_scale, self.started.value | seen)

@@ -59,7 +59,7 @@ class Scale(AbstractBijection):
 
     Arguments:
         scale: floating, nonzero, event shape.
-        bound: if given, every trained log|scale| stays in (-bound, bound), through `bound · tanh(raw / bound)`.
+        max_log_scale: if given, every trained log|scale| stays in (-m, m), through `m · tanh(raw / m)`.
 
     Raises:
         ValueError: the scale is not floating, not finite or zero, or |log|scale|| ≥ bound.
@@ -73,28 +73,32 @@ class Scale(AbstractBijection):
 
     raw: Array
     sign: Frozen[Array]
-    bound: float | None = eqx.field(static=True)
+    max_log_scale: float | None = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
-    def __init__(self, scale: Any, bound: float | None = None):
+    def __init__(self, scale: Any, max_log_scale: float | None = None):
         scale = floating("scale", scale)
         require("scale", scale, lambda s: np.isfinite(s) & (s != 0), "finite and nonzero")
-        if bound is not None and not 0 < bound < np.inf:
-            raise ValueError(f"bound must be positive and finite, or None; got {bound}")
+        if max_log_scale is not None and not 0 < max_log_scale < np.inf:
+            raise ValueError(f"max_log_scale must be positive and finite, or None; got {max_log_scale}")
         log_scale = jnp.log(jnp.abs(scale))
-        if bound is not None and is_concrete(scale) and not np.all(np.abs(np.asarray(log_scale)) < bound):
-            raise ValueError(f"scale must have |log|scale|| < bound = {bound}; got scale {scale}")
-        self.raw = log_scale if bound is None else bound * jnp.arctanh(log_scale / bound)
+        if (
+            max_log_scale is not None
+            and is_concrete(scale)
+            and not np.all(np.abs(np.asarray(log_scale)) < max_log_scale)
+        ):
+            raise ValueError(f"scale must have |log|scale|| < max_log_scale = {max_log_scale}; got scale {scale}")
+        self.raw = log_scale if max_log_scale is None else max_log_scale * jnp.arctanh(log_scale / max_log_scale)
         self.sign = Frozen(jnp.sign(scale))
-        self.bound = None if bound is None else float(bound)
+        self.max_log_scale = None if max_log_scale is None else float(max_log_scale)
         self.shape = scale.shape
         self.cond_shape = None
 
     @property
     def log_scale(self) -> Array:
         """log|scale|, event shape."""
-        return self.raw if self.bound is None else self.bound * jnp.tanh(self.raw / self.bound)
+        return self.raw if self.max_log_scale is None else self.max_log_scale * jnp.tanh(self.raw / self.max_log_scale)
 
     @property
     def scale(self) -> Array:
@@ -118,7 +122,7 @@ class Affine(AbstractBijection):
     Arguments:
         shift: floating, event shape, or broadcasting with `scale`.
         scale: floating, nonzero, event shape, or broadcasting with `shift`.
-        bound: as for `Scale`.
+        max_log_scale: as for `Scale`.
 
     Raises:
         ValueError: a parameter is not floating or not finite, a scale is zero, or |log|scale|| ≥ bound.
@@ -136,11 +140,11 @@ class Affine(AbstractBijection):
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
-    def __init__(self, shift: Any, scale: Any, bound: float | None = None):
+    def __init__(self, shift: Any, scale: Any, max_log_scale: float | None = None):
         shift, scale = floating("shift", shift), floating("scale", scale)
         require("shift", shift, np.isfinite, "finite")
         self.shift, scale = jnp.broadcast_arrays(shift, scale)
-        self.scaling = Scale(scale, bound)
+        self.scaling = Scale(scale, max_log_scale)
         self.shape = self.shift.shape
         self.cond_shape = None
 
@@ -167,7 +171,7 @@ MIN_GATE = 1e-3  # so that a gate never closes, and every point has an inverse
 
 def affine_transformer() -> Affine:
     """Shift and positive scale of one number, softly bounded: the usual transformer of couplings and their like."""
-    return Affine(jnp.zeros(()), jnp.ones(()), bound=SCALE_BOUND)
+    return Affine(jnp.zeros(()), jnp.ones(()), max_log_scale=SCALE_BOUND)
 
 
 class Gated(AbstractBijection):

@@ -53,9 +53,9 @@ class Amortized(AbstractBijection):
         self.shape, self.cond_shape = bijection.shape, tuple(cond_shape)
         if bijection.cond_shape not in (None, self.cond_shape):
             raise ValueError(f"the map takes a condition of shape {bijection.cond_shape}, not {self.cond_shape}")
-        found = eqx.filter_eval_shape(lambda: network(jnp.zeros(self.cond_shape).reshape(-1))).shape
-        if found != (n_params,):
-            raise ValueError(f"the network gives shape {found}; the map's trainable numbers ask for ({n_params},)")
+        result = eqx.filter_eval_shape(lambda: network(jnp.zeros(self.cond_shape).reshape(-1))).shape
+        if result != (n_params,):
+            raise ValueError(f"the network gives shape {result}; the map's trainable numbers ask for ({n_params},)")
         self.bijection, self.network = bijection, network
 
     @property

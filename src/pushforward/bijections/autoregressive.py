@@ -106,7 +106,7 @@ class MaskedAutoregressive(AbstractSequential):
             >>> MaskedAutoregressive.init(jax.random.key(0), 3, cond_dim=2).cond_shape
             (2,)
         """
-        scalar = Affine(jnp.zeros(()), jnp.ones(()), bound=AFFINE_BOUND) if transformer is None else transformer
+        scalar = Affine(jnp.zeros(()), jnp.ones(()), max_log_scale=AFFINE_BOUND) if transformer is None else transformer
         network = MADE.init(key, dim, trees.n_parameters(scalar), hidden_sizes, cond_dim, activation)
         return cls(network, scalar, order)
 
@@ -214,5 +214,5 @@ def shuffle_orders(model: M, key: PRNGKeyArray) -> M:
     nodes, structure = jax.tree.flatten(model, is_leaf=is_layer)
     keys = jax.random.split(key, len(nodes))
     new = [shuffled(node, k) if is_layer(node) else node for node, k in zip(nodes, keys, strict=True)]
-    found: M = jax.tree.unflatten(structure, new)
-    return found
+    result: M = jax.tree.unflatten(structure, new)
+    return result

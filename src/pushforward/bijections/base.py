@@ -233,8 +233,8 @@ def over_batch(direction: Any, points: Array, key: PRNGKeyArray | None, conditio
     """A direction of a map, point by point, with one key for all."""
     keys = None if key is None else jax.random.split(key, len(points))
     axes = (0, None if keys is None else 0, None if condition is None else 0)
-    found: tuple[Array, Array] = jax.vmap(direction, in_axes=axes)(points, keys, condition)
-    return found
+    result: tuple[Array, Array] = jax.vmap(direction, in_axes=axes)(points, keys, condition)
+    return result
 
 
 def require_map(value: Any) -> None:
@@ -390,7 +390,7 @@ class Fixed(AbstractMap):
 def fix_statistics(model: Any) -> Any:
     """`model` with every map that reads data fixed as it is, for evaluation."""
 
-    def whole(node: Any) -> bool:
+    def reads_or_fixed(node: Any) -> bool:
         return isinstance(node, AbstractDataMap | Fixed)
 
-    return jax.tree.map(lambda n: Fixed(n) if isinstance(n, AbstractDataMap) else n, model, is_leaf=whole)
+    return jax.tree.map(lambda n: Fixed(n) if isinstance(n, AbstractDataMap) else n, model, is_leaf=reads_or_fixed)

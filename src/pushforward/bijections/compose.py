@@ -90,8 +90,8 @@ class AbstractComposition(AbstractMap):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Self, Array, Array]:
         def step(part: Any, x: Array, key: Any) -> tuple[Any, Array, Array]:
-            found: tuple[Any, Array, Array] = part.calibrate(x, condition, weights, key)
-            return found
+            result: tuple[Any, Array, Array] = part.calibrate(x, condition, weights, key)
+            return result
 
         parts, z, total = self._through(x, key, step, True)
         return eqx.tree_at(lambda c: c._parts(), self, parts), z, total
@@ -155,11 +155,11 @@ class Chain(AbstractComposition):
         n = len(self.bijections)
         event = self.shape if reverse else self.noise_shape
         total, keys = jnp.zeros(x.shape[: x.ndim - len(event)], x.dtype), split_key(key, n)
-        found: dict[int, Any] = {}
+        result: dict[int, Any] = {}
         for i in reversed(range(n)) if reverse else range(n):
-            found[i], x, log_weight = step(self.bijections[i], x, None if keys is None else keys[i])
+            result[i], x, log_weight = step(self.bijections[i], x, None if keys is None else keys[i])
             total = total + log_weight
-        return tuple(found[i] for i in range(n)), x, total
+        return tuple(result[i] for i in range(n)), x, total
 
 
 def _as_maps(parts: tuple[Any, ...]) -> tuple[AbstractMap, ...]:
@@ -242,12 +242,12 @@ class Scan(AbstractComposition):
         # split, not sliced: under a vmap over components a scan, unrolled too, would transpose every stacked weight
         leaves, structure = jax.tree.flatten(arrays)
         parts = [[jnp.squeeze(part, 0) for part in lax.split(leaf, (1,) * len(self), axis=0)] for leaf in leaves]
-        carry, found = (x, total), []
+        carry, result = (x, total), []
         for i in reversed(range(len(self))) if reverse else range(len(self)):
             layer = jax.tree.unflatten(structure, [part[i] for part in parts])
             carry, out = body(carry, (layer, None if keys is None else keys[i]))
-            found.append(out)
-        stacked = jax.tree.map(lambda *o: jnp.stack(o), *(found[::-1] if reverse else found))
+            result.append(out)
+        stacked = jax.tree.map(lambda *o: jnp.stack(o), *(result[::-1] if reverse else result))
         return eqx.combine(stacked, static), *carry
 
 

@@ -74,9 +74,9 @@ class Continuous(AbstractMap):
                 raise ValueError(f"{name} must be one of {known}; got {value!r}")
         if not 0 < tolerance < 1:
             raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance!r}")
-        found = eqx.filter_eval_shape(velocity, jnp.zeros(dim + 1 + (cond_dim or 0))).shape
-        if found != (dim,):
-            raise ValueError(f"velocity must give {dim} numbers; got shape {found}")
+        values = eqx.filter_eval_shape(velocity, jnp.zeros(dim + 1 + (cond_dim or 0))).shape
+        if values != (dim,):
+            raise ValueError(f"velocity must give {dim} numbers; got shape {values}")
         self.velocity, self.log_det, self.tolerance, self.adjoint = velocity, chosen, float(tolerance), adjoint
         self.shape = (dim,)
         self.cond_shape = None if cond_dim is None else (cond_dim,)
@@ -155,7 +155,7 @@ class Continuous(AbstractMap):
         parts = jax.tree.leaves(eqx.filter((self.velocity, condition), eqx.is_inexact_array))
         point = point.astype(jnp.result_type(point, *parts))  # a solver keeps the type that it starts with
         try:
-            found = diffrax.diffeqsolve(
+            values = diffrax.diffeqsolve(
                 diffrax.ODETerm(cast(Any, moves)),
                 diffrax.Tsit5(),
                 start,
@@ -175,9 +175,9 @@ class Continuous(AbstractMap):
                 f"a Continuous map with adjoint={self.adjoint!r} has derivatives in reverse mode alone; for forward "
                 'mode (jax.jvp, jax.jacfwd, jax.hessian) build it with adjoint="direct"'
             ) from error
-        done = found.result == diffrax.RESULTS.successful
-        end_point, log_det = (jnp.where(done, leaf[-1], jnp.nan) for leaf in found.ys)
-        return end_point, log_det, found.stats["num_steps"] * STAGES
+        done = values.result == diffrax.RESULTS.successful
+        end_point, log_det = (jnp.where(done, leaf[-1], jnp.nan) for leaf in values.ys)
+        return end_point, log_det, values.stats["num_steps"] * STAGES
 
 
 def _move(

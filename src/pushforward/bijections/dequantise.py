@@ -68,14 +68,14 @@ class Dequantise(AbstractMap):
     def forward_and_log_weight(
         self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
-        whole, step = self._whole()
+        integer, step = self._integer()
         share = z / step
-        x = jnp.where(whole, step * jnp.floor(share), z)
-        log_step = jnp.where(whole, jnp.log(step), 0).sum()
+        x = jnp.where(integer, step * jnp.floor(share), z)
+        log_step = jnp.where(integer, jnp.log(step), 0).sum()
         if self.spread is None:
             return x, -log_step
         # of a continuous coordinate u says nothing: it is uniform, whatever the spread makes of it on the way back
-        u = jnp.where(whole, share - jnp.floor(share), jax.random.uniform(_needed(key), z.shape, z.dtype))
+        u = jnp.where(integer, share - jnp.floor(share), jax.random.uniform(_needed(key), z.shape, z.dtype))
         u = jnp.clip(u, limits(z.dtype).tiny, 1 - limits(z.dtype).epsneg)
         noise, log_det = self.spread.inverse_and_log_det(u, x)
         return x, _normal_log_prob(noise) + log_det - log_step
@@ -83,7 +83,7 @@ class Dequantise(AbstractMap):
     def inverse_and_log_weight(
         self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
-        whole, step = self._whole()
+        integer, step = self._integer()
         if self.spread is None:
             u, log_q = jax.random.uniform(_needed(key), x.shape, x.dtype), jnp.zeros((), x.dtype)
         else:
@@ -93,15 +93,15 @@ class Dequantise(AbstractMap):
         nth = jnp.round(x / step)
         rounding = 2 * limits(x.dtype).eps * (1 + jnp.abs(nth))  # of z in steps, at most
         room = jnp.minimum(rounding, 0.5)  # kept free beside a value, so that z does not round to the next one
-        z = jnp.where(whole, step * (nth + jnp.clip(u, room, 1 - room)), x)
-        on_grid = (jnp.abs(x / step - nth) <= BESIDE * rounding) | ~whole
-        log_weight = jnp.where(whole, jnp.log(step), 0).sum() - log_q
+        z = jnp.where(integer, step * (nth + jnp.clip(u, room, 1 - room)), x)
+        on_grid = (jnp.abs(x / step - nth) <= BESIDE * rounding) | ~integer
+        log_weight = jnp.where(integer, jnp.log(step), 0).sum() - log_q
         return z, jnp.where(on_grid.all(), log_weight, -jnp.inf)
 
-    def _whole(self) -> tuple[Array, Array]:
+    def _integer(self) -> tuple[Array, Array]:
         """Which coordinates have a step, and the steps, 1 where there is none."""
-        whole = self.step.value > 0
-        return whole, jnp.where(whole, self.step.value, 1)
+        integer = self.step.value > 0
+        return integer, jnp.where(integer, self.step.value, 1)
 
 
 def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:

@@ -106,8 +106,8 @@ class Functions(AbstractBijection):
         z = lax.custom_root(residual, lax.stop_gradient(x).reshape(-1), _newton, tangent_solve)
         gap = jnp.abs(lax.stop_gradient(residual(lax.stop_gradient(z)))).max()
         solved = gap <= limits(x.dtype).eps ** 0.5 * (1 + jnp.abs(lax.stop_gradient(x)).max())
-        found: Array = jnp.where(solved, z, jnp.nan)
-        return found.reshape(self.shape_inside)
+        result: Array = jnp.where(solved, z, jnp.nan)
+        return result.reshape(self.shape_inside)
 
 
 def from_functions(
@@ -179,11 +179,11 @@ def from_functions(
 def _check_shape(name: str, function: Any, arguments: tuple[Array, ...], expected: tuple[int, ...]) -> None:
     shapes = " and ".join(str(a.shape) for a in arguments)
     try:
-        found = eqx.filter_eval_shape(function, *arguments).shape
+        result = eqx.filter_eval_shape(function, *arguments).shape
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} does not take arguments of shape {shapes}: {error}") from error
-    if found != expected:
-        raise ValueError(f"{name} gives shape {found} for arguments of shape {shapes}; expected {expected}")
+    if result != expected:
+        raise ValueError(f"{name} gives shape {result} for arguments of shape {shapes}; expected {expected}")
 
 
 def check_ends(codomain: Sequence[Any]) -> Ends:
@@ -232,8 +232,8 @@ def _bracket(function: Callable[[Array], Array], y: Array) -> tuple[Array, Array
             jnp.where((function(high) >= y) | (high > largest), high, 2 * high),
         )
 
-    found: tuple[Array, Array] = lax.while_loop(unfinished, body, (-jnp.ones_like(y), jnp.ones_like(y)))
-    return found
+    result: tuple[Array, Array] = lax.while_loop(unfinished, body, (-jnp.ones_like(y), jnp.ones_like(y)))
+    return result
 
 
 def _short(function: Callable[[Array], Array], y: Array, low: Array, high: Array) -> Array:

@@ -67,11 +67,11 @@ class Indexed(AbstractMap):
             )
         self.posterior, self.bijection = posterior, bijection
         seen = jnp.zeros(self.shape[0] + (given or (0,))[0])
-        found = eqx.filter_eval_shape(posterior, seen).shape
-        if found != (2 * index_dim,):
+        result = eqx.filter_eval_shape(posterior, seen).shape
+        if result != (2 * index_dim,):
             raise ValueError(
                 f"posterior must give {2 * index_dim} moments of the {index_dim} numbers of the index; "
-                f"it gives shape {found}"
+                f"it gives shape {result}"
             )
 
     @classmethod
@@ -179,8 +179,8 @@ class Indexed(AbstractMap):
         pairs, log_q = over_batch(self._unscored, x, key_index, condition)
         bijection, pairs, log_weight = self.bijection.calibrate(pairs, condition, weights, key_map)
         z, noise = self._split(pairs)
-        found = eqx.tree_at(lambda m: m.bijection, self, bijection)
-        return found, z, log_weight + _normal_log_prob(noise) - log_q
+        result = eqx.tree_at(lambda m: m.bijection, self, bijection)
+        return result, z, log_weight + _normal_log_prob(noise) - log_q
 
     def _own(self, condition: Array | None) -> Array | None:
         """The condition, or None where this layer takes none but a chain of it does."""
@@ -236,7 +236,7 @@ def index_step(
         A map of event shape (D + U,) and condition shape (C,), or None.
     """
     network = MLP.init(key, dim + cond_dim, 2 * index_dim, hidden_sizes, activation, INDEX_SCALE)
-    affine = Affine(jnp.zeros(index_dim), jnp.ones(index_dim), bound=LOG_SCALE_BOUND)
+    affine = Affine(jnp.zeros(index_dim), jnp.ones(index_dim), max_log_scale=LOG_SCALE_BOUND)
     return ConditionalCoupling(Amortized(affine, network, (dim + cond_dim,)), dim, "first")
 
 

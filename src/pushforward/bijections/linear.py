@@ -258,8 +258,8 @@ class LowRank(AbstractBijection):
         weights = _vector("weights", weights, vectors.shape[1])
         require("weights", weights, lambda d: d > 0, "positive")
         if base.ndim == 2:
-            whole = base + (vectors * weights) @ vectors.T
-            require("base + vectors · diag(weights) · vectorsᵀ", whole, _nonsingular, "nonsingular")
+            matrix_sum = base + (vectors * weights) @ vectors.T
+            require("base + vectors · diag(weights) · vectorsᵀ", matrix_sum, _nonsingular, "nonsingular")
         self.lower = _pack(base) if base.ndim == 2 else None
         self.log_diagonal = jnp.log(diagonal)
         self.vectors, self.log_weights = vectors, jnp.log(weights)

@@ -81,11 +81,11 @@ class Concatenate(AbstractComposition):
         start, end = _from_end(axes[0], len(before[0])), _from_end(axes[1], len(after[0]))
         parts = jnp.split(x, np.cumsum([shape[start] for shape in before])[:-1], axis=start)
         keys = split_key(key, len(parts))
-        found = [
+        result = [
             step(b, part, None if keys is None else keys[i])
             for i, (b, part) in enumerate(zip(self.bijections, parts, strict=True))
         ]
-        gives, moved, log_weights = zip(*found, strict=True)
+        gives, moved, log_weights = zip(*result, strict=True)
         total: Array = sum(log_weights[1:], start=log_weights[0])
         return gives, jnp.concatenate(moved, axis=end), total
 

@@ -97,7 +97,7 @@ def checked_permutation(name: str, value: Any) -> tuple[Array, Array]:
     if not is_concrete(value):
         return value.astype(jnp.int32), jnp.argsort(value).astype(jnp.int32)
     array = np.asarray(value)
-    whole = array.ndim == 1 and np.issubdtype(array.dtype, np.integer)
-    if not whole or not np.array_equal(np.sort(array), np.arange(len(array))):
+    is_integer = array.ndim == 1 and np.issubdtype(array.dtype, np.integer)
+    if not is_integer or not np.array_equal(np.sort(array), np.arange(len(array))):
         raise ValueError(f"{name} must be a permutation of 0..D-1, integers of shape (D,); got {array.tolist()}")
     return jnp.asarray(array, jnp.int32), jnp.asarray(np.argsort(array), jnp.int32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -28,6 +28,20 @@ LOG_DETS = ("exact", "unbiased", "truncated")
 MAKES = {"exact": frozenset[str](), "unbiased": frozenset({"unbiased"}), "truncated": frozenset({"approximate"})}
 
 
+@runtime_checkable
+class Contraction(Protocol):
+    """A network that stretches no distance by more than a stated constant."""
+
+    @property
+    def lipschitz(self) -> float: ...
+
+    def fixed_norms(self) -> Any:
+        """The same with its norms computed, to be evaluated often."""
+
+    def raw(self, z: Array, condition: Array | None, /) -> Array:
+        """Its value, for a network whose norms are computed."""
+
+
 class Residual(AbstractMap):
     """x = z + g(z) for a network g of Lipschitz constant below 1 (Behrmann et al. 2019; Chen et al. 2019).
 
@@ -38,7 +52,7 @@ class Residual(AbstractMap):
     does not converge comes out as NaN.
 
     Arguments:
-        network: g, a `networks.Lipschitz`, whose bound holds whatever its parameters are; or a module with `bound`,
+        network: g, a `networks.Lipschitz`, whose bound holds whatever its parameters are; or a module with `lipschitz`,
             `fixed_norms` and `raw` as it has them, which is looked at in a few points.
         dim: D.
         log_det: "exact", "unbiased" or "truncated"; None for exact up to 4 coordinates and unbiased beyond.
@@ -143,17 +157,17 @@ class Residual(AbstractMap):
 
         def step(z: Array, given: Any) -> Array:
             network, x, condition = given
-            found: Array = x - network.raw(z, condition)
-            return found
+            result: Array = x - network.raw(z, condition)
+            return result
 
         solver: Any = optx.FixedPointIteration(STEP * eps, STEP * eps)
         given = (self.network.fixed_norms(), x, condition)
-        found: Any = optx.fixed_point(step, solver, x, given, max_steps=STEPS, throw=False)
+        result: Any = optx.fixed_point(step, solver, x, given, max_steps=STEPS, throw=False)
         # rounding can keep the steps of a solved point above any tolerance, so what counts is whether it solves
-        z, network = found.value, given[0]
+        z, network = result.value, given[0]
         gap = jnp.abs(lax.stop_gradient(z + network.raw(z, condition) - x)).max()
         solved = gap <= GAP * eps * (1 + jnp.abs(lax.stop_gradient(x)).max() + jnp.abs(lax.stop_gradient(z)).max())
-        return jnp.where(solved, z, jnp.nan), found.stats["num_steps"]
+        return jnp.where(solved, z, jnp.nan), result.stats["num_steps"]
 
     def _draws(self, key: PRNGKeyArray | None, z: Array) -> tuple[Array, Array]:
         """A probe for each point of z, and one number of terms."""
@@ -259,25 +273,27 @@ def _check_contraction(network: Any, dim: int, cond_dim: int | None) -> None:
     Raises:
         ValueError: one of these fails.
     """
-    lacks = [name for name in ("bound", "fixed_norms", "raw") if not hasattr(network, name)]
-    if lacks:
-        raise ValueError(f"network must be a networks.Lipschitz, or like one; {type(network).__name__} lacks {lacks}")
-    if not network.bound < 1:
-        raise ValueError(f"the network's Lipschitz bound must be below 1 to be undone; got {network.bound!r}")
+    if not isinstance(network, Contraction):
+        raise ValueError(
+            "network must be a networks.Lipschitz, or like one have lipschitz, fixed_norms and raw; got a "
+            f"{type(network).__name__}"
+        )
+    if not network.lipschitz < 1:
+        raise ValueError(f"the network's Lipschitz bound must be below 1 to be undone; got {network.lipschitz!r}")
     condition = None if cond_dim is None else jnp.zeros(cond_dim)
     try:
-        found = eqx.filter_eval_shape(network.raw, jnp.zeros(dim), condition).shape
+        result = eqx.filter_eval_shape(network.raw, jnp.zeros(dim), condition).shape
     except (TypeError, ValueError) as error:
         raise ValueError(f"the network does not take {dim} numbers: {error}") from error
-    if found != (dim,):
-        raise ValueError(f"the network must map {dim} numbers to as many; it gives shape {found}")
+    if result != (dim,):
+        raise ValueError(f"the network must map {dim} numbers to as many; it gives shape {result}")
     if isinstance(network, Lipschitz) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(network)):
         return
     points = jnp.concatenate([jnp.zeros((1, dim)), jax.random.normal(jax.random.key(0), (LOOKED_AT, dim))])
     slopes = jax.vmap(lambda z: jax.jacfwd(network.fixed_norms().raw)(z, condition))(points)
     steepest = float(jnp.linalg.norm(slopes, 2, axis=(-2, -1)).max())
-    if not steepest <= network.bound * (1 + ROUNDING):
+    if not steepest <= network.lipschitz * (1 + ROUNDING):
         raise ValueError(
-            f"the network is no contraction: it stretches {steepest:.3g} times where its bound is {network.bound:.3g}; "
+            f"the network is no contraction: it stretches {steepest:.3g} times where its bound is {network.lipschitz:.3g}; "
             "take a networks.Lipschitz, or divide the network by its norm"
         )

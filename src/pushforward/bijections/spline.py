@@ -20,7 +20,7 @@ UNIT_DERIVATIVE = math.log(math.expm1(1 - MIN_DERIVATIVE))  # raw value whose de
 
 
 class RationalQuadraticSpline(AbstractBijection):
-    """A monotone rational-quadratic spline of [-bound, bound] onto itself, in each coordinate.
+    """A monotone rational-quadratic spline of [-half_width, half_width] onto itself, in each coordinate.
 
     In closed form both ways, one cost (Durkan et al. 2019, "Neural spline flows"). Knots lie on the running sums of
     widths and heights. Raw leaves of zero are the identity.
@@ -30,15 +30,15 @@ class RationalQuadraticSpline(AbstractBijection):
     but one slope that both ends share, for angles (Rezende et al. 2020); a `CircularShift` before it moves the seam.
 
     Arguments:
-        widths: floating, shape (*shape, K), each above `MIN_BIN · 2 · bound`, summing to `2 · bound`.
+        widths: floating, shape (*shape, K), each above `MIN_BIN · 2 · half_width`, summing to `2 · half_width`.
         heights: the same for the images of the bins.
         derivatives: slopes at the knots, each above `MIN_DERIVATIVE`: of the K − 1 inner ones for "identity", of all
             K + 1 for "bounded", of all but the last for "circular"; floating, that number the last axis.
-        bound: half the length of the interval, positive.
+        half_width: half the length of the interval, positive.
         ends: "identity", "bounded" or "circular".
 
     Raises:
-        ValueError: a parameter is out of its range, does not sum to `2 · bound`, a shape or dtype does not fit, or
+        ValueError: a parameter is out of its range, does not sum to `2 · half_width`, a shape or dtype does not fit, or
             `ends` is unknown.
 
     Example:
@@ -52,16 +52,16 @@ class RationalQuadraticSpline(AbstractBijection):
     raw_widths: Array
     raw_heights: Array
     raw_derivatives: Array
-    bound: float = eqx.field(static=True)
+    half_width: float = eqx.field(static=True)
     ends: str = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
-    def __init__(self, widths: Any, heights: Any, derivatives: Any, bound: float, ends: str = "identity"):
+    def __init__(self, widths: Any, heights: Any, derivatives: Any, half_width: float, ends: str = "identity"):
         widths, heights = floating("widths", widths), floating("heights", heights)
         derivatives = floating("derivatives", derivatives)
-        if not 0 < bound < np.inf:
-            raise ValueError(f"bound must be positive and finite; got {bound}")
+        if not 0 < half_width < np.inf:
+            raise ValueError(f"half_width must be positive and finite; got {half_width}")
         if widths.ndim < 1 or not 2 <= widths.shape[-1] < 1 / MIN_BIN:
             raise ValueError(
                 f"widths must have a last axis of 2 to {1 / MIN_BIN - 1:.0f} bins; got shape {widths.shape}"
@@ -70,24 +70,24 @@ class RationalQuadraticSpline(AbstractBijection):
         require_shape("heights", heights, (*self.shape, n_bins))
         require_shape("derivatives", derivatives, (*self.shape, n_bins + _extra_slopes(ends)))
         require("derivatives", derivatives, lambda d: np.isfinite(d) & (d > MIN_DERIVATIVE), f"above {MIN_DERIVATIVE}")
-        self.raw_widths = _raw_bins("widths", widths, bound)
-        self.raw_heights = _raw_bins("heights", heights, bound)
+        self.raw_widths = _raw_bins("widths", widths, half_width)
+        self.raw_heights = _raw_bins("heights", heights, half_width)
         # softplus⁻¹
         steep = derivatives - MIN_DERIVATIVE
         self.raw_derivatives = steep + jnp.log(-jnp.expm1(-steep)) - UNIT_DERIVATIVE
-        self.bound, self.ends = float(bound), ends
+        self.half_width, self.ends = float(half_width), ends
         self.cond_shape = None
 
     @classmethod
     def init(
-        cls, shape: tuple[int, ...], n_bins: int = 8, bound: float = 4.0, ends: str = "identity"
+        cls, shape: tuple[int, ...], n_bins: int = 8, half_width: float = 4.0, ends: str = "identity"
     ) -> RationalQuadraticSpline:
         """The identity, in equal bins, ready to train."""
-        bins = jnp.full((*shape, n_bins), 2 * bound / n_bins)
-        return cls(bins, bins, jnp.ones((*shape, n_bins + _extra_slopes(ends))), bound, ends)
+        bins = jnp.full((*shape, n_bins), 2 * half_width / n_bins)
+        return cls(bins, bins, jnp.ones((*shape, n_bins + _extra_slopes(ends))), half_width, ends)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        inside = (z >= -self.bound) & (z <= self.bound)
+        inside = (z >= -self.half_width) & (z <= self.half_width)
         point = jnp.where(inside, z, 0)
         left, right, bottom, top, d0, d1 = self._bin(point, by_height=False)
         width, height = right - left, top - bottom
@@ -98,7 +98,7 @@ class RationalQuadraticSpline(AbstractBijection):
         return jnp.where(inside, x, z), jnp.where(inside, _log_slope(xi, rest, slope, d0, d1), 0).sum()
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        inside = (x >= -self.bound) & (x <= self.bound)
+        inside = (x >= -self.half_width) & (x <= self.half_width)
         point = jnp.where(inside, x, 0)
         left, right, bottom, top, d0, d1 = self._bin(point, by_height=True)
         width, height = right - left, top - bottom
@@ -111,7 +111,7 @@ class RationalQuadraticSpline(AbstractBijection):
 
     def _bin(self, point: Array, by_height: bool) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Of the bin that holds each coordinate: left, right, bottom, top, slope left, slope right."""
-        xs, ys = _knots(self.raw_widths, self.bound), _knots(self.raw_heights, self.bound)
+        xs, ys = _knots(self.raw_widths, self.half_width), _knots(self.raw_heights, self.half_width)
         raw = self.raw_derivatives
         if self.ends == "identity":
             unit = jnp.zeros((*raw.shape[:-1], 1), raw.dtype)
@@ -139,23 +139,30 @@ def _extra_slopes(ends: str) -> int:
     return extra[ends]
 
 
-def _raw_bins(name: str, bins: Array, bound: float) -> Array:
+def _raw_bins(name: str, bins: Array, half_width: float) -> Array:
     """The logits whose bins these are."""
-    share = bins / (2 * bound)
+    share = bins / (2 * half_width)
     tolerance = 10 * bins.shape[-1] * float(limits(bins.dtype).eps)
-    require(name, bins, lambda b: b > 2 * bound * MIN_BIN, f"above {MIN_BIN} of the interval, {2 * bound * MIN_BIN:g}")
-    require(name, bins, lambda b: abs(b.sum(-1) / (2 * bound) - 1) <= tolerance, f"bins that sum to {2 * bound:g}")
+    require(
+        name,
+        bins,
+        lambda b: b > 2 * half_width * MIN_BIN,
+        f"above {MIN_BIN} of the interval, {2 * half_width * MIN_BIN:g}",
+    )
+    require(
+        name, bins, lambda b: abs(b.sum(-1) / (2 * half_width) - 1) <= tolerance, f"bins that sum to {2 * half_width:g}"
+    )
     logits = jnp.log((share - MIN_BIN) / (1 - MIN_BIN * bins.shape[-1]))
     return logits - logits.mean(-1, keepdims=True)
 
 
-def _knots(raw: Array, bound: float) -> Array:
-    """Edges of the bins, from exactly -bound to exactly bound, shape (*shape, K + 1)."""
+def _knots(raw: Array, half_width: float) -> Array:
+    """Edges of the bins, from exactly -half_width to exactly half_width, shape (*shape, K + 1)."""
     n_bins = raw.shape[-1]
     share = MIN_BIN + (1 - MIN_BIN * n_bins) * jax.nn.softmax(raw)
     sums = jnp.matmul(share[..., :-1], jnp.triu(jnp.ones((n_bins - 1, n_bins - 1), raw.dtype)), precision="highest")
-    end = jnp.full((*raw.shape[:-1], 1), bound, raw.dtype)
-    return jnp.concatenate([-end, 2 * bound * sums - bound, end], -1)
+    end = jnp.full((*raw.shape[:-1], 1), half_width, raw.dtype)
+    return jnp.concatenate([-end, 2 * half_width * sums - half_width, end], -1)
 
 
 def _log_slope(xi: Array, rest: Array, slope: Array, d0: Array, d1: Array) -> Array:

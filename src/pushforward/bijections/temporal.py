@@ -68,10 +68,10 @@ class TemporalAutoregressive(AbstractBijection):
             raise ValueError(f"window must be a whole number of steps, at least 1; got {window!r}")
         require_transformer(transformer)
         expected = shape[1] * trees.n_parameters(transformer)
-        found = eqx.filter_eval_shape(lambda: conditioner(jnp.zeros(window * shape[1]))).shape
-        if found != (expected,):
+        result = eqx.filter_eval_shape(lambda: conditioner(jnp.zeros(window * shape[1]))).shape
+        if result != (expected,):
             raise ValueError(
-                f"the conditioner gives shape {found}; {shape[1]} columns of {type(transformer).__name__} ask for "
+                f"the conditioner gives shape {result}; {shape[1]} columns of {type(transformer).__name__} ask for "
                 f"({expected},)"
             )
         self.conditioner = conditioner

@@ -104,7 +104,7 @@ def sample(
     counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
     seeds = np.random.SeedSequence(seed).generate_state(len(counts))
     columns = estimator.columns_
-    integers = {name for name, whole in zip(columns.names, columns.whole, strict=True) if whole}
+    integers = {name for name, integer in zip(columns.names, columns.integer, strict=True) if integer}
     while True:
         try:
             with TableWriter(out, overwrite) as writer, _counting("sampling", n) as count:

@@ -65,8 +65,8 @@ def print_summary(estimator: Any, facts: Mapping[str, str], x: Any = None, condi
 
 def _facts(estimator: Any, x: Any, condition: Any) -> dict[str, str]:
     columns = estimator.columns_
-    whole = int(columns.whole.sum())
-    facts = {"columns": f"{columns.n}" + (f", {whole} of them of whole numbers" if whole else "")}
+    integer = int(columns.integer.sum())
+    facts = {"columns": f"{columns.n}" + (f", {integer} of them of whole numbers" if integer else "")}
     if estimator.condition_columns_ is not None:
         facts["given"] = ", ".join(estimator.condition_columns_.names)
     if hasattr(estimator, "n_components"):
@@ -106,7 +106,7 @@ def print_columns(estimator: Any) -> None:
     for heading in ("name", "kind", "from", "to", "mean", "unit"):
         table.add_column(heading, justify="left" if heading in ("name", "kind") else "right")
     for i, (name, kind) in enumerate(zip(columns.names, columns.kinds, strict=True)):
-        middle = columns.shift[i] - 0.5 * columns.whole[i]
+        middle = columns.shift[i] - 0.5 * columns.integer[i]
         ends = ["" if not np.isfinite(end) else f"{end:g}" for end in (columns.low[i], columns.high[i])]
         table.add_row(escape(name), kind, *ends, f"{middle:.4g}", f"{columns.scale[i]:.4g}")
     Console().print("", table, UNIT, highlight=False)

@@ -42,7 +42,7 @@ class Columns:
     """
 
     names: tuple[str, ...]
-    whole: NDArray[np.bool_]
+    integer: NDArray[np.bool_]
     low: FloatArray
     high: FloatArray
     shift: FloatArray
@@ -67,7 +67,7 @@ class Columns:
         """In words, what each column is taken to be."""
         return [
             "whole number" if w else "bounded" if np.isfinite([lo, hi]).any() else "real"
-            for w, lo, hi in zip(self.whole, self.low, self.high, strict=True)
+            for w, lo, hi in zip(self.integer, self.low, self.high, strict=True)
         ]
 
     @property
@@ -92,34 +92,34 @@ class Columns:
         if self.bounded:
             values = self._inside(values)
         if training:
-            values = values - np.where(self.whole, 0, self.width / 2)
+            values = values - np.where(self.integer, 0, self.width / 2)
             if self.bounded:
                 lowest = self.low + self.margin
-                highest = np.maximum(self.high + self.whole - self.margin - self.width, lowest)
+                highest = np.maximum(self.high + self.integer - self.margin - self.width, lowest)
                 values = np.clip(values, lowest, highest)
         return (values - self.shift) / self.scale
 
     def _inside(self, x: FloatArray) -> FloatArray:
         """Values on a bound moved inside; values beyond it stay where they are, and have density zero."""
-        low, high = self.low, np.where(self.whole, np.inf, self.high)
+        low, high = self.low, np.where(self.integer, np.inf, self.high)
         x = np.where((x >= low) & (x < low + self.margin), low + self.margin, x)
         return np.where((x <= high) & (x > high - self.margin), high - self.margin, x)
 
     def restore(self, s: Any) -> FloatArray:
         """Standard units to the data's; whole-number columns become whole again."""
         x = np.asarray(s, dtype=np.float64) * self.scale + self.shift
-        x = np.where(self.whole, np.floor(x), x)
-        top = np.where(self.whole & np.isfinite(self.high), self.high, np.inf)
+        x = np.where(self.integer, np.floor(x), x)
+        top = np.where(self.integer & np.isfinite(self.high), self.high, np.inf)
         return np.clip(x, self.low, np.minimum(self.high, top)) if self.bounded else x
 
     def draws(self) -> FloatArray:
         """The fixed draws of u that score a row, in standard units, shape (M, D); M = 1 without whole columns."""
-        if not self.whole.any():
+        if not self.integer.any():
             return np.zeros((1, self.n))
         rng = np.random.default_rng(0)
         # one draw in each of M equal slices of [0, 1), shuffled in every column
         u = rng.permuted(np.tile(np.arange(N_DRAWS), (self.n, 1)), axis=1).T + rng.uniform(size=(N_DRAWS, self.n))
-        return np.where(self.whole, u / N_DRAWS, 0) / self.scale
+        return np.where(self.integer, u / N_DRAWS, 0) / self.scale
 
     def bounds_map(self) -> AbstractMap:
         """From unbounded, standardised coordinates to standard units."""
@@ -129,7 +129,7 @@ class Columns:
         return Chain([inner, self._bounds()])
 
     def _bounds(self) -> Bounded:
-        high = self.high + self.whole  # a whole number x fills [x, x + 1)
+        high = self.high + self.integer  # a whole number x fills [x, x + 1)
         low, high = (self.low - self.shift) / self.scale, (high - self.shift) / self.scale
         return Bounded(jnp.asarray(low, dtype=float), jnp.asarray(high, dtype=float))
 
@@ -171,16 +171,16 @@ def learn_columns(
             not whole, or continuous columns that are constant.
     """
     names = tuple(str(name) for name in names)
-    whole = _whole_columns(x, names, discrete)
+    integer = _integer_columns(x, names, discrete)
     if alike and isinstance(discrete, str):
-        whole = np.full_like(whole, whole.all())
+        integer = np.full_like(integer, integer.all())
     low, high = _bounds_arrays(x, names, bounds)
     with np.errstate(over="ignore"):
         spread, span = x.std(axis=0), np.ptp(x, axis=0)
     endless = [f"{names[i]!r}" for i in np.flatnonzero(~np.isfinite(spread) | ~np.isfinite(span))]
     if endless:
         raise ValueError(f"columns too large to square in double precision: {', '.join(endless)}; rescale them first")
-    constant = (span == 0) & ~whole
+    constant = (span == 0) & ~integer
     if constant.any() and not alike:
         listed = ", ".join(f"{names[i]!r}" for i in np.flatnonzero(constant))
         possible = (x[:, constant] == np.round(x[:, constant])).all()
@@ -188,14 +188,14 @@ def learn_columns(
             f"columns that are constant have no density: {listed}; leave them out"
             + (", or declare them as whole numbers with discrete=[...]" if possible else "")
         )
-    width = np.where(whole, 1.0, [_tie_width(x[:, i], spread[i]) for i in range(x.shape[1])])
+    width = np.where(integer, 1.0, [_tie_width(x[:, i], spread[i]) for i in range(x.shape[1])])
     if constant.any():
         width = np.where(constant, np.clip(np.median(np.diff(np.unique(x))), FINEST * x.std(), np.inf), width)
     # no value may lie further out than FARTHEST units: rare large ones would swamp every gradient
-    scale = np.maximum(np.sqrt(spread**2 + np.where(whole | constant, width, 0) ** 2 / 12), span / FARTHEST)
-    shift, margin = _near_bounds(x, low, high, scale, x.mean(axis=0) + np.where(whole, 0.5, 0))
+    scale = np.maximum(np.sqrt(spread**2 + np.where(integer | constant, width, 0) ** 2 / 12), span / FARTHEST)
+    shift, margin = _near_bounds(x, low, high, scale, x.mean(axis=0) + np.where(integer, 0.5, 0))
     zeros = np.zeros(len(names))
-    columns = Columns(names, whole, low, high, shift, scale, width, margin, zeros, zeros + 1)
+    columns = Columns(names, integer, low, high, shift, scale, width, margin, zeros, zeros + 1)
     if not columns.bounded:
         return columns
     rng = np.random.default_rng(0)
@@ -235,7 +235,7 @@ def column_number(name: Any, names: Sequence[str]) -> int:
     raise ValueError(f"there is no column {name!r}; the columns are {', '.join(names)}")
 
 
-def _whole_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> NDArray[np.bool_]:
+def _integer_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> NDArray[np.bool_]:
     # beyond 2⁵³ every float64 is whole, whatever it measures
     is_whole: np.ndarray = (x == np.round(x)).all(axis=0) & (np.abs(x).max(axis=0) < 2**53)
     if isinstance(discrete, str):

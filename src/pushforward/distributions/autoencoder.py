@@ -81,9 +81,9 @@ class Autoencoder(AbstractModel):
             ("encoder", encoder, (likelihood.dim,), posterior.cond_shape),
             ("decoder", decoder, posterior.shape, (likelihood.dim,)),
         ):
-            found = eqx.filter_eval_shape(network, jnp.zeros(inside)).shape
-            if found != outside:
-                raise ValueError(f"the {name} gives shape {found} for {inside}; expected {outside}")
+            result = eqx.filter_eval_shape(network, jnp.zeros(inside)).shape
+            if result != outside:
+                raise ValueError(f"the {name} gives shape {result} for {inside}; expected {outside}")
         self.encoder, self.posterior, self.decoder = encoder, posterior, decoder
         self.likelihood, self.prior, self.deterministic = likelihood, prior, deterministic
 
@@ -154,8 +154,8 @@ class Autoencoder(AbstractModel):
             ValueError: shape or values do not fit, or the model is a plain autoencoder.
         """
         rows, batch = self._rows(x, observed=True)
-        found = _weighted(self, rows, key, check_whole("n_samples", n_samples, 2))
-        return WeightedEstimate(*(part.reshape(batch) for part in found))
+        result = _weighted(self, rows, key, check_whole("n_samples", n_samples, 2))
+        return WeightedEstimate(*(part.reshape(batch) for part in result))
 
     def log_prob(self, x: Any) -> Array:
         """It has no closed form.

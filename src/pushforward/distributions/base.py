@@ -149,8 +149,8 @@ class AbstractDistribution(AbstractModel):
         """
         self.require_weights("call elbo(x, key=key)")
         rows, batch = self._flat(x, condition)
-        found = _weighted(self, rows, check_key(key), check_whole("n_samples", n_samples, 2))
-        return WeightedEstimate(*(part.reshape(batch) for part in found))
+        result = _weighted(self, rows, check_key(key), check_whole("n_samples", n_samples, 2))
+        return WeightedEstimate(*(part.reshape(batch) for part in result))
 
     def log_prob(self, x: Any, condition: Any = None) -> Array:
         """Log-density of points.

@@ -83,11 +83,11 @@ def mean_log_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> A
     """
 
     def row(weights: Callable[[Array], Array], key: PRNGKeyArray) -> Array:
-        total: Array = _over_draws(weights, key, n, lambda sofar, found: sofar + found.sum(), 0.0)
+        total: Array = _over_draws(weights, key, n, lambda sofar, result: sofar + result.sum(), 0.0)
         return total / n
 
-    found: Array = _over_rows(row, weigher, rows, key)
-    return found
+    result: Array = _over_rows(row, weigher, rows, key)
+    return result
 
 
 def log_mean_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> WeightedEstimate:
@@ -103,8 +103,8 @@ def log_mean_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> W
         An estimate for each row, shape (n_rows,).
     """
 
-    def add(sofar: tuple[Array, Array], found: Array) -> tuple[Array, Array]:
-        sums = jax.nn.logsumexp(found), jax.nn.logsumexp(2 * found)
+    def add(sofar: tuple[Array, Array], result: Array) -> tuple[Array, Array]:
+        sums = jax.nn.logsumexp(result), jax.nn.logsumexp(2 * result)
         return jnp.logaddexp(sofar[0], sums[0]), jnp.logaddexp(sofar[1], sums[1])
 
     def row(weights: Callable[[Array], Array], key: PRNGKeyArray) -> WeightedEstimate:
@@ -114,8 +114,8 @@ def log_mean_weight(weigher: Weigher, rows: Any, key: PRNGKeyArray, n: int) -> W
         worth = jnp.where(first == -jnp.inf, 0, jnp.exp(2 * first - second))  # Kish's effective sample size
         return WeightedEstimate(first - math.log(n), jnp.sqrt(spread * n / (n - 1)), worth)
 
-    found: WeightedEstimate = _over_rows(row, weigher, rows, key)
-    return found
+    result: WeightedEstimate = _over_rows(row, weigher, rows, key)
+    return result
 
 
 def _over_rows(row: Callable[[Any, PRNGKeyArray], Any], weigher: Weigher, rows: Any, key: PRNGKeyArray) -> Any:

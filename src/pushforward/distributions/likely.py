@@ -73,7 +73,7 @@ def likely_log_probs(
             return jax.vmap(flow._log_prob)(z[rows])
         return jax.vmap(flow._log_prob)(z[rows], condition[rows])
 
-    found = eqx.filter_vmap(one)(flows, blocks.row)
+    result = eqx.filter_vmap(one)(flows, blocks.row)
     column = jnp.broadcast_to(blocks.component[:, None], blocks.row.shape)
     row = jnp.where(blocks.filled, blocks.row, len(z))  # places left over fall off the table
-    return jnp.full((len(z), k), -jnp.inf, found.dtype).at[row, column].set(found, mode="drop")
+    return jnp.full((len(z), k), -jnp.inf, result.dtype).at[row, column].set(result, mode="drop")

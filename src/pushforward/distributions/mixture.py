@@ -153,11 +153,11 @@ class MixtureOfFlows(AbstractDistribution):
 
         Where components draw numbers of their own, what stands for it at one draw, of the same key for all.
         """
-        found = [
+        result = [
             eqx.filter_vmap(lambda flow: flow.log_weight(z, key, _given(flow, condition)))(group)
             for group in self.groups
         ]
-        return self.log_weights + jnp.concatenate(found)[np.asarray(self.places)]
+        return self.log_weights + jnp.concatenate(result)[np.asarray(self.places)]
 
     def _joint_and_logits(self, x: Array, keys: Array | None, condition: Array | None = None) -> tuple[Array, Array]:
         """log p(x, k) for every k, estimated by a draw for each key if there are keys, and the network's logits."""
@@ -210,13 +210,13 @@ class MixtureOfFlows(AbstractDistribution):
         if self.inexactness and key is None:
             raise ValueError(f"the densities of this mixture are estimates ({self.exactness}); give it a key")
         keys = jax.random.split(key, (len(x), n_samples)) if self.inexactness and key is not None else None
-        found: tuple[Array, Array] = _joint_and_logits(self, jnp.asarray(x), keys, condition)
-        return found
+        result: tuple[Array, Array] = _joint_and_logits(self, jnp.asarray(x), keys, condition)
+        return result
 
     def logits(self, x: Any, condition: Any = None) -> Array:
         """The posterior network's logits alone, shape (n, K): what clustering costs."""
-        found: Array = _network_logits(self, jnp.asarray(x), condition)
-        return found
+        result: Array = _network_logits(self, jnp.asarray(x), condition)
+        return result
 
     def responsibilities(
         self, x: Any, condition: Any = None, *, key: PRNGKeyArray | None = None, n_samples: int = 1
@@ -273,14 +273,14 @@ class MixtureOfFlows(AbstractDistribution):
         seen = jax.vmap(self._view)(x, z)
         logits = jax.vmap(self.seen_logits, in_axes=(0, None if condition is None else 0))(seen, condition)
         row_weights = _component_weights(logits, weights)
-        groups, found = [], []
+        groups, result = [], []
         for group, ks in self._members():
             calibrated, log_probs = eqx.filter_vmap(
                 lambda flow, w: flow.calibrate(z, _given(flow, condition), w, key), in_axes=(eqx.if_array(0), 1)
             )(group, row_weights[:, ks])
             groups.append(calibrated)
-            found.append(log_probs)
-        joint = self.log_weights + jnp.concatenate(found)[np.asarray(self.places)].T + log_det[:, None]
+            result.append(log_probs)
+        joint = self.log_weights + jnp.concatenate(result)[np.asarray(self.places)].T + log_det[:, None]
         calibrated_self = eqx.tree_at(lambda m: (m.groups, m.shared), self, (tuple(groups), shared))
         return calibrated_self, joint, logits
 
@@ -316,8 +316,8 @@ class MixtureOfFlows(AbstractDistribution):
         if wanted is not None:
             ranked = jnp.where(jax.nn.one_hot(wanted, self.n_components, dtype=bool), jnp.inf, logits)
         blocks = likely_blocks(jax.lax.stop_gradient(ranked), n_likely)
-        found = likely_log_probs(self.groups[0], z, condition, blocks, self.n_components)
-        return self.log_weights + found[:, np.asarray(self.places)] + log_det[:, None], logits
+        result = likely_log_probs(self.groups[0], z, condition, blocks, self.n_components)
+        return self.log_weights + result[:, np.asarray(self.places)] + log_det[:, None], logits
 
     @property
     def reads_data(self) -> bool:
@@ -414,7 +414,7 @@ def _network_logits(mixture: MixtureOfFlows, x: Array, condition: Array | None) 
 @eqx.filter_jit
 def _draw_components(mixture: MixtureOfFlows, keys: Array, condition: Array | None) -> Array:
     """Draws (K, n, *shape), `keys` of shape (K, n) and `condition` (K, n, ...)."""
-    cond_axis, found = None if condition is None else 0, []
+    cond_axis, result = None if condition is None else 0, []
 
     def draw(flow: Pushforward, keys: Array, condition: Array | None) -> Array:
         def one(key: Array, given: Array | None) -> Array:
@@ -424,8 +424,8 @@ def _draw_components(mixture: MixtureOfFlows, keys: Array, condition: Array | No
 
     for group, ks in mixture._members():
         given = None if condition is None else condition[ks]
-        found.append(eqx.filter_vmap(draw, in_axes=(eqx.if_array(0), 0, cond_axis))(group, keys[ks], given))
-    z = jnp.concatenate(found)[np.asarray(mixture.places)]
+        result.append(eqx.filter_vmap(draw, in_axes=(eqx.if_array(0), 0, cond_axis))(group, keys[ks], given))
+    z = jnp.concatenate(result)[np.asarray(mixture.places)]
     push = jax.vmap(jax.vmap(mixture.shared.forward, in_axes=(0, cond_axis)), in_axes=(0, cond_axis))
     pushed: Array = (
         push(z, condition) if mixture.shared.cond_shape is not None else jax.vmap(jax.vmap(mixture.shared.forward))(z)

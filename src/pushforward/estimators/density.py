@@ -238,7 +238,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """
         x, c = fitted_rows(self, X, condition)
         check_inside(x, self.columns_)
-        middle = np.where(self.columns_.whole, 0.5, 0) / self.columns_.scale
+        middle = np.where(self.columns_.integer, 0.5, 0) / self.columns_.scale
         (z,) = in_batches(partial(_to_noise, self._flow), self.columns_.standardize(x) + middle, c)
         return in_precision(z, X)
 

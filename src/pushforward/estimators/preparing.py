@@ -237,7 +237,7 @@ def _condition_columns(table: FloatArray, names: tuple[str, ...] | None) -> Colu
     spread, zeros = table.std(axis=0), np.zeros(table.shape[1])
     return Columns(
         names=names or numbered(table.shape[1]),
-        whole=zeros > 0,
+        integer=zeros > 0,
         low=zeros - np.inf,
         high=zeros + np.inf,
         shift=table.mean(axis=0),

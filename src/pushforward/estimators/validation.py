@@ -212,7 +212,7 @@ def check_whole_columns(x: FloatArray, columns: Columns) -> None:
     Raises:
         ValueError: there are some.
     """
-    broken = (x != np.round(x)).any(axis=0) & columns.whole
+    broken = (x != np.round(x)).any(axis=0) & columns.integer
     if broken.any():
         listed = ", ".join(repr(columns.names[i]) for i in np.flatnonzero(broken)[:10])
         raise ValueError(

@@ -57,8 +57,8 @@ def options_of(name: str) -> set[str]:
     Raises:
         ValueError: no recipe has that name.
     """
-    found = recipe(name)
-    parts = (found.func, *found.args) if isinstance(found, functools.partial) else (found,)
+    result = recipe(name)
+    parts = (result.func, *result.args) if isinstance(result, functools.partial) else (result,)
     names = {option for part in parts for option in inspect.signature(part).parameters}
     return names - {"recipe", "options", "key", "dim", "cond_dim", "n_layers", "hidden_sizes"}
 

@@ -172,8 +172,8 @@ def sylvester(
         return Sylvester.init(key_map, bases[form](key_basis, order))
 
     layers = Scan(eqx.filter_vmap(one)(jax.random.split(key_maps, n_layers), jnp.asarray(orders, jnp.int32)))
-    whole = _amortized(key_network, layers, cond_dim, hidden_sizes)
-    return Pushforward(Normal.standard((dim,)), quick(whole, "sampling", fast))
+    flow = _amortized(key_network, layers, cond_dim, hidden_sizes)
+    return Pushforward(Normal.standard((dim,)), quick(flow, "sampling", fast))
 
 
 @checked
@@ -242,5 +242,5 @@ def convex_combination_iaf(
     """
     key_maps, key_network = jax.random.split(key)
     layers = _stacked(key_maps, lambda k: ConvexCombination.init(k, dim, n_matrices), n_layers)
-    whole = Chain([Affine(jnp.zeros(dim), jnp.ones(dim)), layers])
-    return Pushforward(Normal.standard((dim,)), _amortized(key_network, whole, cond_dim, hidden_sizes))
+    flow = Chain([Affine(jnp.zeros(dim), jnp.ones(dim)), layers])
+    return Pushforward(Normal.standard((dim,)), _amortized(key_network, flow, cond_dim, hidden_sizes))

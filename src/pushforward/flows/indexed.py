@@ -111,7 +111,7 @@ def _each_indexed(
 
     def scale_and_shift(key: PRNGKeyArray) -> Indexed:
         key_moments, key_networks = jax.random.split(key)
-        affine = Affine(jnp.zeros(dim), jnp.ones(dim), bound=BOUND)
+        affine = Affine(jnp.zeros(dim), jnp.ones(dim), max_log_scale=BOUND)
         moments = MLP.init(key_moments, n_given, 2 * dim, sizes, activation, MOMENTS_SCALE)
         return Indexed.init(key_networks, Amortized(affine, moments, (n_given,)), index_dim, sizes, activation)
 

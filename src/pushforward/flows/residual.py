@@ -24,7 +24,7 @@ def residual(
     n_layers: int = 8,
     hidden_sizes: Sequence[int] = (64, 64),
     log_det: str | None = None,
-    bound: float = 0.97,
+    lipschitz: float = 0.97,
     fast: str = "density",
     image_shape: Sequence[int] | None = None,
 ) -> Pushforward:
@@ -40,7 +40,7 @@ def residual(
         n_layers: residual layers, with a trained scale and shift (ActNorm) between them.
         hidden_sizes: units of each network's hidden layers; with `image_shape`, their channels.
         log_det: "exact", "unbiased" or "truncated"; None for exact up to 4 coordinates and unbiased beyond.
-        bound: Lipschitz constant of every g, below 1.
+        lipschitz: Lipschitz constant of every g, below 1.
         fast: "density" or "sampling": the quick direction.
         image_shape: (height, width) or (height, width, channels) of events that are flat images, in C order, whose
             networks then are convolutions of 3 x 3; None for perceptrons.
@@ -64,9 +64,9 @@ def residual(
 
     def one(key: Array) -> Chain:
         if image_shape is None:
-            network = Lipschitz.init(key, dim, dim, hidden_sizes, bound, cond_dim)
+            network = Lipschitz.init(key, dim, dim, hidden_sizes, lipschitz, cond_dim)
         else:
-            network = Lipschitz.init_convolutional(key, image_shape, hidden_sizes, bound, cond_dim)
+            network = Lipschitz.init_convolutional(key, image_shape, hidden_sizes, lipschitz, cond_dim)
         layer = quick(Residual(network, dim, log_det, cond_dim=cond_dim), "sampling", fast)
         return Chain([layer, ActNorm.init((dim,))])
 

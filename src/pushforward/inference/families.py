@@ -98,8 +98,8 @@ def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pus
                 + (f" of shape {made.shape}, condition {made.cond_shape}" if isinstance(made, Pushforward) else "")
             )
         drawn, rest = eqx.partition(made, eqx.is_inexact_array)
-        found: Pushforward = eqx.combine(jax.tree.map(lambda leaf: leaf.astype(cast), drawn), rest)
-        return found
+        result: Pushforward = eqx.combine(jax.tree.map(lambda leaf: leaf.astype(cast), drawn), rest)
+        return result
     if flow == "auto":
         flow = "real_nvp" if size > 1 else "spline_coupling"
     recipe = flows.recipe(flow)

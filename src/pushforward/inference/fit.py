@@ -89,10 +89,10 @@ def fit_posterior(
     target, budget = as_target(log_density, support), BUDGETS[effort - 1]
     with target.precision():
         start_key, flow_key, train_key, check_key = jax.random.split(key, 4)
-        found = _starts(target, start_key)
-        if np.isposinf(found[0].elbo):  # its draws show where, and are refused
-            diagnose(family("gaussian", flow_key, found[:1], 1), target, check_key)
-        starts = [found[i % len(found)] for i in range(n_components)]
+        result = _starts(target, start_key)
+        if np.isposinf(result[0].elbo):  # its draws show where, and are refused
+            diagnose(family("gaussian", flow_key, result[:1], 1), target, check_key)
+        starts = [result[i % len(result)] for i in range(n_components)]
         best, starts = _refined(target, starts, check_key)
         history: list[dict[str, Any]] = []
         if flow != "auto":  # this family was asked for, better or worse than the Gaussian
@@ -102,11 +102,11 @@ def fit_posterior(
             model = family(flow, flow_key, starts, budget.n_layers) if flow == "auto" else best.model
             best, history = _train(model, target, budget, train_key, check_key, best, show_progress)
     posterior = FlowPosterior(best.model, target, best.diagnosis, history, time.monotonic() - began)
-    if len(found) > n_components:
+    if len(result) > n_components:
         warnings.warn(
-            f"{len(found)} modes were found with a valley on the straight line between them, and "
+            f"{len(result)} modes were found with a valley on the straight line between them, and "
             f"n_components={n_components}: where they are separate, draws may miss some of them; "
-            f"try n_components={len(found)}",
+            f"try n_components={len(result)}",
             PosteriorWarning,
             stacklevel=2,
         )
@@ -128,7 +128,7 @@ class Candidate(NamedTuple):
 
 def _starts(target: Target, key: PRNGKeyArray) -> list[Gaussian]:
     try:
-        found = gaussian_starts(target, target.size, key)
+        result = gaussian_starts(target, target.size, key)
     except TypeError as error:
         if "custom_vjp" not in str(error):
             raise
@@ -136,8 +136,8 @@ def _starts(target: Target, key: PRNGKeyArray) -> list[Gaussian]:
             "the log-density cannot be differentiated twice: it has a derivative of its own for one direction "
             "(jax.custom_vjp), as that of odeint; use jax.custom_jvp, or diffrax with its direct adjoint"
         ) from error
-    if found:
-        return found
+    if result:
+        return result
     tried = jax.random.uniform(key, (100, target.size), minval=-WIDE, maxval=WIDE)
     if np.isfinite(jax.jit(jax.vmap(target))(tried)).any():
         raise ValueError(

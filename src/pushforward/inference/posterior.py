@@ -155,8 +155,8 @@ class FlowPosterior:
             first = jax.tree.leaves(values)[0]
             batch = first.shape[: first.ndim - events[0]]
             flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), values)
-            found = np.asarray(_log_probs(self.flow, self.target, flat)).reshape(batch)
-        return jnp.asarray(found)
+            result = np.asarray(_log_probs(self.flow, self.target, flat)).reshape(batch)
+        return jnp.asarray(result)
 
     def importance_sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Any:
         """Draws of the flow resampled by their smoothed importance ratios, which takes most of its error out.
@@ -253,9 +253,9 @@ def _log_probs(flow: AbstractDistribution, target: Target, values: Any) -> Array
             (jnp.abs(a - b) <= close * (1 + jnp.abs(a))).all()
             for a, b in zip(jax.tree.leaves(value), jax.tree.leaves(back), strict=True)
         ]
-        found = flow.log_weight(u, None) - log_det
-        inside = jnp.isfinite(u).all() & jnp.stack(same).all() & ~jnp.isnan(found)
-        return jnp.where(inside, found, -jnp.inf)
+        result = flow.log_weight(u, None) - log_det
+        inside = jnp.isfinite(u).all() & jnp.stack(same).all() & ~jnp.isnan(result)
+        return jnp.where(inside, result, -jnp.inf)
 
     return jax.vmap(one)(values)
 

@@ -45,14 +45,14 @@ def gaussian_starts(log_density: Callable[[Array], Array], size: int, key: PRNGK
         Gaussians whose means have a valley between each two of them, with at least a hundredth of the first one's mass
         by their bounds; none where the density was finite at none of the starts.
     """
-    found, apart = _ascents(log_density, size, key)
-    elbo, distinct = np.asarray(found.elbo), np.asarray(apart)
+    result, apart = _ascents(log_density, size, key)
+    elbo, distinct = np.asarray(result.elbo), np.asarray(apart)
     chosen: list[int] = []
     for i in np.argsort(-elbo):
         # one that is +inf is kept, so that its draws can be shown
         if elbo[i] > -np.inf and elbo[i] >= elbo.max() + np.log(LEAST_SHARE) and distinct[i, chosen].all():
             chosen.append(int(i))
-    return [Gaussian(found.location[i], found.factor[i], found.elbo[i]) for i in chosen]
+    return [Gaussian(result.location[i], result.factor[i], result.elbo[i]) for i in chosen]
 
 
 @partial(jax.jit, static_argnames=("log_density", "size"))
@@ -72,8 +72,8 @@ def _ascents(
         i = jnp.argmax(candidates.elbo)
         return Gaussian(candidates.location[i], candidates.factor[i], candidates.elbo[i])
 
-    found = lax.map(best, (paths, curvatures))
-    return found, _apart(log_density, found.location)
+    result = lax.map(best, (paths, curvatures))
+    return result, _apart(log_density, result.location)
 
 
 def _apart(log_density: Callable[[Array], Array], at: Float[Array, "k d"]) -> Bool[Array, "k k"]:

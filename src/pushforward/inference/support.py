@@ -70,10 +70,10 @@ def as_support(support: Any) -> Support:
         >>> support.size, values["scale"].item(), values["share"].shape
         (3, 1.0, (3,))
     """
-    found = _read(support)
-    if found.size < 1:
-        raise ValueError(f"the support {support!r} has size {found.size}; expected a vector of at least one number")
-    return found
+    result = _read(support)
+    if result.size < 1:
+        raise ValueError(f"the support {support!r} has size {result.size}; expected a vector of at least one number")
+    return result
 
 
 def _read(support: Any) -> Support:
@@ -175,13 +175,13 @@ def _constraint(name: str, text: str) -> Any:
     """NumPyro's constraint of that name, with its numbers in brackets."""
     from numpyro.distributions import constraints
 
-    found = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
-    if found is None or found[1] not in CONSTRAINTS:
+    result = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
+    if result is None or result[1] not in CONSTRAINTS:
         raise ValueError(f"{name!r}: unknown constraint {text!r}; choose one of {sorted(CONSTRAINTS)}")
-    constraint = getattr(constraints, CONSTRAINTS[found[1]])
-    if found[2] is None and found[1] not in WITH_NUMBERS:
+    constraint = getattr(constraints, CONSTRAINTS[result[1]])
+    if result[2] is None and result[1] not in WITH_NUMBERS:
         return constraint
     try:
-        return constraint(*(float(number) for number in (found[2] or "").split(",")))
+        return constraint(*(float(number) for number in (result[2] or "").split(",")))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name!r}: cannot read the numbers of {text!r}; write interval(0, 1), say") from error

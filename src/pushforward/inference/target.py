@@ -63,17 +63,17 @@ def as_target(log_density: Callable[[Any], Array], support: Any) -> Target:
     where, log_density = as_support(support), _hashable(log_density)
     try:
         target = Target(log_density, where, True)
-        found = _traced(target)
+        result = _traced(target)
     except TypeError as error:
         if jnp.result_type(float) == jnp.float64:
             raise
         target = Target(log_density, where, False)
         try:
-            found = _traced(target)
+            result = _traced(target)
         except TypeError:
             raise error from None  # it is not about precision
-    if not _is_array(found) or found.shape != () or not jnp.issubdtype(found.dtype, jnp.floating):
-        got = f"shape {found.shape} of {found.dtype}" if _is_array(found) else repr(found)
+    if not _is_array(result) or result.shape != () or not jnp.issubdtype(result.dtype, jnp.floating):
+        got = f"shape {result.shape} of {result.dtype}" if _is_array(result) else repr(result)
         raise ValueError(f"{_name(log_density)} must give a real scalar; got {got}; sum over observations")
     return target
 

@@ -204,11 +204,11 @@ def transposed_solve(network: BlockTriangular, x: Array, condition: Array | None
 
     def block(out: Array, given: list[Array], diagonal: list[Array], slopes: list[Array]) -> list[Array]:
         """Cotangents of one input's pre-activations from that of its output; that of the input first."""
-        found = [out[None]]
+        result = [out[None]]
         for level in reversed(range(len(diagonal))):
-            below = diagonal[level].T @ found[0] + given[level]
-            found.insert(0, below * slopes[level - 1] if level else below)
-        return found
+            below = diagonal[level].T @ result[0] + given[level]
+            result.insert(0, below * slopes[level - 1] if level else below)
+        return result
 
     def step(cotangents: list[Array], now: Any) -> tuple[list[Array], Array]:
         i, g_i, log_slope, columns, diagonal, slopes = now

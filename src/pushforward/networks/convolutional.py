@@ -85,8 +85,8 @@ def image_sides(image_shape: Any) -> tuple[int, int, int]:
         ValueError: it is not two or three positive whole numbers.
     """
     sides = tuple(image_shape) if isinstance(image_shape, Sequence) and not isinstance(image_shape, str) else ()
-    whole = all(isinstance(side, int | np.integer) and type(side) is not bool and side > 0 for side in sides)
-    if len(sides) not in (2, 3) or not whole:
+    are_sizes = all(isinstance(side, int | np.integer) and type(side) is not bool and side > 0 for side in sides)
+    if len(sides) not in (2, 3) or not are_sizes:
         raise ValueError(f"image_shape must be (height, width) or (height, width, channels); got {image_shape!r}")
     height, width, channels = (*sides, 1)[:3]
     return int(height), int(width), int(channels)

@@ -48,10 +48,10 @@ def _norm_bound_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arra
     Its size follows from ⟨gradient, W⟩ = bound, as the bound scales with W.
     """
     (weight,), (tangent,) = primals, tangents
-    bound, power = _norm_and_power(weight)
-    unit = weight / jnp.maximum(bound, _tiny(weight))
+    upper, power = _norm_and_power(weight)
+    unit = weight / jnp.maximum(upper, _tiny(weight))
     along = unit @ power if weight.shape[0] >= weight.shape[1] else power @ unit
-    return bound, jnp.vdot(along, tangent) / jnp.maximum(jnp.vdot(along, unit), _tiny(weight))
+    return upper, jnp.vdot(along, tangent) / jnp.maximum(jnp.vdot(along, unit), _tiny(weight))
 
 
 def _tiny(weight: Array) -> float:
@@ -73,17 +73,19 @@ def _norm_and_power(weight: Array) -> tuple[Array, Array]:
     size = jnp.maximum(jnp.abs(power).max(), _tiny(weight))
     power, log_scale = power / size, log_scale + jnp.log(size)
     trace = jnp.maximum(jnp.vdot(power, gram), _tiny(weight))
-    bound: Array = largest * jnp.exp((jnp.log(trace) + log_scale) / (2 * (2**SQUARINGS + 1)))
-    return bound, power
+    upper: Array = largest * jnp.exp((jnp.log(trace) + log_scale) / (2 * (2**SQUARINGS + 1)))
+    return upper, power
 
 
-def contracted(layer: Layer, bound: float) -> Layer:
+def contracted(layer: Layer, lipschitz: float) -> Layer:
     """The layer, its weights shrunk where needed so that it stretches by at most `bound`."""
     if isinstance(layer, Convolution):
         norm = jax.vmap(norm_bound)(layer.frequencies()).max()
     else:
         norm = norm_bound(layer.weight)
-    shrunk: Layer = eqx.tree_at(lambda layer: layer.weight, layer, layer.weight * (bound / jnp.maximum(bound, norm)))
+    shrunk: Layer = eqx.tree_at(
+        lambda layer: layer.weight, layer, layer.weight * (lipschitz / jnp.maximum(lipschitz, norm))
+    )
     return shrunk
 
 
@@ -114,21 +116,21 @@ class Lipschitz(eqx.Module):
         n_in: inputs.
         n_out: outputs.
         hidden_sizes: units of each hidden layer.
-        bound: the Lipschitz constant, below 1 for a residual map.
+        lipschitz: the Lipschitz constant, below 1 for a residual map.
         cond_dim: size of the condition, or None; the bound is on the dependence on x alone.
         output_scale: scale of the last layer's weights.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from pushforward.networks import Lipschitz
-        >>> Lipschitz.init(jax.random.key(0), 3, 3, (8,)).bound
+        >>> Lipschitz.init(jax.random.key(0), 3, 3, (8,)).lipschitz
         0.97
     """
 
     layers: tuple[Layer, ...]
     raw_sharpness: Float[Array, " n_hidden"]
     context: Float[Array, "width cond"] | None
-    bound: float = eqx.field(static=True)
+    lipschitz: float = eqx.field(static=True)
 
     @classmethod
     def init(
@@ -137,14 +139,14 @@ class Lipschitz(eqx.Module):
         n_in: int,
         n_out: int,
         hidden_sizes: Sequence[int],
-        bound: float = 0.97,
+        lipschitz: float = 0.97,
         cond_dim: int | None = None,
         output_scale: float = 0.1,
     ) -> Lipschitz:
         """Draw a network to train."""
         key_layers, key_context = jax.random.split(key)
         layers = draw_layers(key_layers, [n_in, *hidden_sizes, n_out], output_scale)
-        return cls._of(layers, key_context, bound, cond_dim)
+        return cls._of(layers, key_context, lipschitz, cond_dim)
 
     @classmethod
     def init_convolutional(
@@ -152,7 +154,7 @@ class Lipschitz(eqx.Module):
         key: PRNGKeyArray,
         image_shape: Sequence[int],
         channels: Sequence[int],
-        bound: float = 0.97,
+        lipschitz: float = 0.97,
         cond_dim: int | None = None,
         output_scale: float = 0.1,
     ) -> Lipschitz:
@@ -162,7 +164,7 @@ class Lipschitz(eqx.Module):
             key: a JAX random key.
             image_shape: (height, width) or (height, width, channels); rows run through it in C order.
             channels: of each hidden layer.
-            bound: the Lipschitz constant.
+            lipschitz: the Lipschitz constant.
             cond_dim: size of the condition, or None; it shifts the channels of the first hidden layer.
             output_scale: scale of the last layer's weights.
 
@@ -177,19 +179,19 @@ class Lipschitz(eqx.Module):
             scale = output_scale if i == len(channels) else 2.0**0.5
             weight = jax.random.normal(key_layer, (n_out, SIDE**2 * n_in)) * scale / (SIDE**2 * n_in) ** 0.5
             layers.append(Convolution(weight, jnp.zeros(n_out), (height, width)))
-        return cls._of(tuple(layers), key_context, bound, cond_dim)
+        return cls._of(tuple(layers), key_context, lipschitz, cond_dim)
 
     @classmethod
-    def _of(cls, layers: tuple[Layer, ...], key: PRNGKeyArray, bound: float, cond_dim: int | None) -> Lipschitz:
-        if not bound > 0:
-            raise ValueError(f"bound must be above 0; got {bound!r}")
+    def _of(cls, layers: tuple[Layer, ...], key: PRNGKeyArray, lipschitz: float, cond_dim: int | None) -> Lipschitz:
+        if not lipschitz > 0:
+            raise ValueError(f"lipschitz must be above 0; got {lipschitz!r}")
         width = layers[0].bias.shape[0]
         context = None if cond_dim is None else jax.random.normal(key, (width, cond_dim)) / cond_dim**0.5
-        return cls(layers, 0.5 * jnp.ones(len(layers) - 1), context, float(bound))
+        return cls(layers, 0.5 * jnp.ones(len(layers) - 1), context, float(lipschitz))
 
     def fixed_norms(self) -> Lipschitz:
         """The same function with its weights shrunk once and for all, for many evaluations at one set of weights."""
-        share = self.bound ** (1 / len(self.layers))
+        share = self.lipschitz ** (1 / len(self.layers))
         shrunk: Lipschitz = eqx.tree_at(
             lambda n: n.layers, self, tuple(contracted(layer, share) for layer in self.layers)
         )

@@ -127,12 +127,12 @@ class MADE(eqx.Module):
         A block may reach into neighbouring degrees: a unit touched before its inputs are complete is
         touched again when they are, and one touched after gets the same value, so nothing needs padding.
         """
-        found = []
+        result = []
         for degrees in self.degrees[1:]:
             starts = np.searchsorted(degrees, np.arange(self.dim + 1))
             size = max(int(np.bincount(degrees).max()), 1)
-            found.append((jnp.asarray(np.minimum(starts, len(degrees) - size), dtype=jnp.int32), size))
-        return found
+            result.append((jnp.asarray(np.minimum(starts, len(degrees) - size), dtype=jnp.int32), size))
+        return result
 
 
 def _two_parts(weight: Array, seen: Array, rows: int, columns: int) -> Array:

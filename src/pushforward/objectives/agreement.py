@@ -25,8 +25,8 @@ class Embedding(AbstractModel):
     network: Callable[[Array], Array]
 
     def __call__(self, rows: Float[Array, "n d"]) -> Float[Array, "n e"]:
-        found = jax.vmap(self.network)(rows)
-        return found / jnp.maximum(jnp.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+        result = jax.vmap(self.network)(rows)
+        return result / jnp.maximum(jnp.linalg.norm(result, axis=1, keepdims=True), 1e-6)
 
 
 class Contrast(AbstractLoss):
@@ -47,9 +47,9 @@ class Contrast(AbstractLoss):
         if batch.data.partner is None:
             raise ValueError("contrast needs rows with a partner each; the batch has none")
         n, rows = len(batch.data.x), jnp.concatenate([batch.data.x, batch.data.partner])
-        found = model(rows if self.views is None else self.views(rows, key))
+        result = model(rows if self.views is None else self.views(rows, key))
         real = jnp.tile(batch.weight > 0, 2)
-        alike = jnp.where(real & ~jnp.eye(2 * n, dtype=bool), found @ found.T / self.temperature, -jnp.inf)
+        alike = jnp.where(real & ~jnp.eye(2 * n, dtype=bool), result @ result.T / self.temperature, -jnp.inf)
         partner = (jnp.arange(2 * n) + n) % (2 * n)
         picked = jnp.take_along_axis(alike, partner[:, None], axis=1)[:, 0]
         lost = jnp.where(real, jax.nn.logsumexp(alike, axis=1) - jnp.where(real, picked, 0), 0)

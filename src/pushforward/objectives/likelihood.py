@@ -74,8 +74,8 @@ def _importance_weighted(model: AbstractDistribution, batch: Batch, key: PRNGKey
         return log_mean_exp(weigher(model)((x, condition))(keys))
 
     axes = (0, None if batch.data.condition is None else 0, 0)
-    found: Array = jax.vmap(row, in_axes=axes)(batch.data.x, batch.data.condition, keys[:-1].reshape(n, n_samples))
-    return found
+    result: Array = jax.vmap(row, in_axes=axes)(batch.data.x, batch.data.condition, keys[:-1].reshape(n, n_samples))
+    return result
 
 
 class OrderAgnosticLikelihood(AbstractLoss):

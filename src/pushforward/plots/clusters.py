@@ -130,7 +130,7 @@ def regions(
     posteriors: Mapping[str, Posterior],
     names: Sequence[str] = ("x0", "x1"),
     classes: ArrayLike | None = None,
-    whole: tuple[bool, bool] = (False, False),
+    integer: tuple[bool, bool] = (False, False),
 ) -> Figure:
     """Which component the plane belongs to, paler where it is less sure, in one panel for each posterior.
 
@@ -160,7 +160,7 @@ def regions(
     figure = figure_of(4.5 * len(posteriors), 4.9)
     panels = figure.subplots(1, len(posteriors), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (title, posterior) in zip(panels, posteriors.items(), strict=True):
-        k = shade_regions(axes, posterior, low, high, whole)
+        k = shade_regions(axes, posterior, low, high, integer)
         _classes(axes, data, classes, k)
         axes.set(title=title, xlabel=names[0])
         _fit_window(axes, low, high)

@@ -68,11 +68,11 @@ def shade_regions(
     posterior: Callable[..., ArrayLike],
     low: np.ndarray,
     high: np.ndarray,
-    whole: Sequence[bool] = (False, False),
+    integer: Sequence[bool] = (False, False),
 ) -> int:
     """Colour the plane by the likeliest component, paler where it is less sure; the number of components."""
     grid, shape = grid_over(low, high)
-    q = np.asarray(posterior(np.where(whole, np.floor(grid), grid)), dtype=float)
+    q = np.asarray(posterior(np.where(integer, np.floor(grid), grid)), dtype=float)
     palette = np.asarray(colours(q.shape[1]))
     strength = 0.08 + 0.3 * (q.max(axis=1, keepdims=True) - 1 / q.shape[1]) / max(1 - 1 / q.shape[1], 1e-9)
     picture = 1 - strength * (1 - palette[q.argmax(axis=1)])

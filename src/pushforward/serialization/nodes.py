@@ -167,10 +167,10 @@ class Reader:
         return out
 
     def spec(self, spec: str, path: str, dtypes: set[str]) -> tuple[str, tuple[int, ...]]:
-        found = _SPEC.fullmatch(spec)
-        if not found or found[1] not in dtypes:
+        result = _SPEC.fullmatch(spec)
+        if not result or result[1] not in dtypes:
             raise self.fail(path, f"has the array type {spec!r}; expected such as float32[2,3]")
-        return found[1], tuple(int(n) for n in found[2].split(",") if n)
+        return result[1], tuple(int(n) for n in result[2].split(",") if n)
 
     def array(self, spec: str, path: str) -> np.ndarray:
         dtype, shape = self.spec(spec, path, _DTYPES)
@@ -202,12 +202,12 @@ class Reader:
 
     def cls(self, name: str, path: str) -> tuple[str, type]:
         """The class of a name in the file, and its name of today."""
-        found = class_of(name)
-        if found is None:
+        result = class_of(name)
+        if result is None:
             own = name.partition(".")[0] not in ROOMS
             hint = f"; if it is a class of your own, import or define it, and give it to {REGISTER}, before you load"
             raise self.fail(path, f"has the unknown class {name!r}{hint if own else ''}")
-        return found
+        return result
 
     def module(self, name: str, fields: dict[str, Any], path: str) -> Any:
         name, cls = self.cls(name, path)

@@ -12,14 +12,22 @@ from typing import Any
 CLASSES: dict[str, str] = {"bijections.Stack": "bijections.Scan"}
 
 # fields, by the class's name of today: the name in older files, to the one of today, or None for one that is gone
-FIELDS: dict[str, dict[str, str | None]] = {"trees.Frozen": {"value": "content"}}
+FIELDS: dict[str, dict[str, str | None]] = {
+    "trees.Frozen": {"value": "content"},
+    "bijections.Scale": {"bound": "max_log_scale"},
+    "bijections.RationalQuadraticSpline": {"bound": "half_width"},
+    "bijections.CircularShift": {"bound": "half_width"},
+    "networks.Lipschitz": {"bound": "lipschitz"},
+}
 
 # fields that older files lack, by the class's name of today, and the plain value that those models have
 ADDED: dict[str, dict[str, Any]] = {}
 
 # states, by the class's name of today or by its room for all classes there: a path of keys joined by "/" as older files
 # have it, such as "fitted/columns_/kinds", to the last key's name of today, or None for what is gone
-STATES: dict[str, dict[str, str | None]] = {}
+STATES: dict[str, dict[str, str | None]] = {
+    "estimators": {"fitted/columns_/whole": "integer", "fitted/condition_columns_/whole": "integer"},
+}
 
 
 def field_name(class_name: str, field: str, known: set[str]) -> str | None:
