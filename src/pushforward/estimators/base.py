@@ -32,6 +32,8 @@ FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not
 class FlowEstimator(BaseEstimator):
     """Base of `FlowDensity` and `FlowMixture`; see there."""
 
+    label_column_: str | None = None  # what a table calls the labels, and what each stands for
+    label_names_: tuple[str, ...] | None = None
     _alone = False  # whether one flow is the whole density
     _settings_names = ("max_epochs", "batch_size", "learning_rate", "weight_decay", "patience")
 
@@ -185,6 +187,12 @@ class FlowEstimator(BaseEstimator):
         self.best_epoch_ = fit.best_epoch
         self.interrupted_ = fit.interrupted
         self.seconds_ = fit.seconds
+
+    @property
+    def spec_(self) -> FlowSpec:
+        """The recipe of the flow and its sizes."""
+        check_is_fitted(self)
+        return self._spec(self.columns_.n)
 
     # -- scoring -------------------------------------------------------------------------------------------
 

@@ -107,7 +107,14 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        condition: Any = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:
         """Fit the density of the rows of a table.
 
         Parameters:
@@ -115,6 +122,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             y: ignored.
             sample_weight: non-negative, shape (n,).
             condition: numbers that the density is conditioned on, shape (n, C).
+            checkpoint: where and how often to keep the state of training; see `pushforward.training.Checkpoint`.
 
         Returns:
             The fitted estimator.
@@ -122,9 +130,10 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         Raises:
             ValueError: cells that are not finite numbers, constant continuous columns, values beyond bounds.
             TrainingError: training diverged.
+            CheckpointError: resuming from a checkpoint that does not fit.
         """
         with self._unchanged_on_error():
-            return self._fit(X, y, sample_weight, condition)
+            return self._fit(X, y, sample_weight, condition, checkpoint)
 
     def _spec(self, dim: int, few_rows: bool = False) -> FlowSpec:
         return super()._spec(dim, few_rows).with_options(self.flow_options)

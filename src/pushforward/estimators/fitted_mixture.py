@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -19,6 +19,20 @@ from pushforward.estimators.base import ESTIMATE_DRAWS, FloatArray, FlowEstimato
 from pushforward.estimators.density import sampling_inputs
 from pushforward.estimators.draws import draw_rows
 from pushforward.trees import Frozen
+
+
+class Assignment(NamedTuple):
+    """What one pass over rows tells.
+
+    Arguments:
+        component: the one that the posterior network ranks first, shape (n,).
+        probabilities: the network's q(k|x), shape (n, K).
+        log_density: shape (n,).
+    """
+
+    component: np.ndarray
+    probabilities: np.ndarray
+    log_density: np.ndarray
 
 
 class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
@@ -55,6 +69,11 @@ class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
         """The posterior network's q(k|x), shape (n, K)."""
         draws = self._score_in_batches(_logits, X, condition)
         return self._result(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0), X)
+
+    def assign(self, X: Any, condition: Any = None) -> Assignment:
+        """Components, their probabilities and log-densities of rows, in one pass."""
+        joint, q = self._joint_and_posterior(X, condition)
+        return Assignment(q.argmax(axis=1), self._result(q, X), self._result(logsumexp(joint, axis=1), X))
 
     def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:
         """The exact posterior p(k|x), shape (n, K); π where no component has any density."""
@@ -109,23 +128,25 @@ class FittedMixture(ClusterMixin, DensityMixin, FlowEstimator):
         """New rows and the components they come from.
 
         Parameters:
-            n: how many.
+            n: how many (for each row of `condition`, if there is one).
             component: draw from this one alone; from all by their weights if None.
             random_state: seed; the estimator's own if None.
-            condition: one for each of the n rows, shape (n, C), if the model was fitted with one.
+            condition: shape (m, C), if the model was fitted with one.
 
         Returns:
-            Rows (n, D) in the data's units, and components (n,).
+            Rows (n, D) in the data's units, and components (n,); with a condition (n, m, D) and (n, m).
         """
         check_is_fitted(self)
         key, given = sampling_inputs(self, n, condition, random_state)
-        if given is not None and len(given) != n:
-            raise ValueError(f"condition has {len(given)} rows; sample needs one for each of the {n} draws")
         k = self._flow.n_components
         if component is not None and not (isinstance(component, int | np.integer) and 0 <= component < k):
             raise ValueError(f"component must be a whole number in 0..{k - 1}; got {component!r}")
-        rows, chosen = draw_rows(self._flow, key, n, component, given)
-        return self._restored(rows), chosen
+        if given is None:
+            rows, chosen = draw_rows(self._flow, key, n, component)
+            return self._restored(rows), chosen
+        m = len(given)
+        rows, chosen = draw_rows(self._flow, key, n * m, component, np.tile(np.asarray(given), (n, 1)))
+        return self._restored(rows).reshape(n, m, -1), chosen.reshape(n, m)
 
 
 def _bound(joint: FloatArray, q: FloatArray) -> np.ndarray:

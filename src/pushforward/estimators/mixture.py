@@ -157,7 +157,14 @@ class FlowMixture(StartedMixture):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, condition: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        condition: Any = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:
         """Fit the mixture to the rows of a table.
 
         Parameters:
@@ -165,6 +172,7 @@ class FlowMixture(StartedMixture):
             y: labels of some rows, shape (n,): whole numbers, -1 where unlabelled; None for none at all.
             sample_weight: non-negative, shape (n,).
             condition: numbers that densities and posterior are conditioned on, shape (n, C).
+            checkpoint: where and how often to keep the state of training; see `pushforward.training.Checkpoint`.
 
         Returns:
             The fitted estimator.
@@ -173,9 +181,10 @@ class FlowMixture(StartedMixture):
             ValueError: cells that are not finite numbers, constant continuous columns, values beyond
                 bounds, fewer rows than components, labels out of range.
             TrainingError: training diverged.
+            CheckpointError: resuming from a checkpoint that does not fit.
         """
         with self._unchanged_on_error():
-            return self._fit(X, y, sample_weight, condition)
+            return self._fit(X, y, sample_weight, condition, checkpoint)
 
     def _fit(
         self,
