@@ -102,6 +102,11 @@ class FlowSpec(NamedTuple):
         return flows.recipe(self.flow)(key, self.dim, **options)
 
 
+def flow_text(flow: Any) -> str:
+    """How a flow is called."""
+    return str(flow)
+
+
 def _place(location: Array, factor: Array) -> AbstractBijection:
     """The linear map that puts a flow where its rows are: `factor` is a Cholesky factor or a diagonal."""
     return Triangular(factor, location) if factor.ndim == 2 else Affine(location, factor)
