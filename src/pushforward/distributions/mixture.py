@@ -82,7 +82,7 @@ class MixtureOfFlows(AbstractDistribution):
                 "a mixture needs an exact shared map, and components without estimated log-determinants, whose noise a "
                 "sum of densities turns to bias; got exactness "
                 f"{[g.exactness for g in self.groups]} and {self.shared.exactness} of the shared map; "
-                'take maps with log_det="exact", or one flow alone (FlowDensity, --kind density)'
+                'take maps with log_det="exact", or one flow alone'
             )
 
     @property
