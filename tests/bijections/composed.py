@@ -249,7 +249,7 @@ COMPOSED = [
         bad={
             "bound must be below 1": lambda: Residual(Lipschitz.init(jax.random.key(0), 2, 2, (8,), 1.0), 2),
             "log_det must be one of": lambda: Residual(Lipschitz.init(jax.random.key(0), 2, 2, (8,)), 2, "guessed"),
-            "bound must be above 0": lambda: Lipschitz.init(jax.random.key(0), 2, 2, (8,), 0.0),
+            "lipschitz must be above 0": lambda: Lipschitz.init(jax.random.key(0), 2, 2, (8,), 0.0),
         },
     ),
     Entry(

@@ -65,8 +65,8 @@ ENTRIES = [
         "affine_bounded",
         lambda key, dim: Affine(jnp.ones(dim), jnp.exp(jax.random.uniform(key, (dim,), minval=-1.5, maxval=1.5)), 2.0),
         bad={
-            r"< bound = 1.0": lambda: Affine(floats(0), floats(3), max_log_scale=1.0),
-            "bound must be positive": lambda: Affine(floats(0), floats(1), max_log_scale=0.0),
+            r"< max_log_scale = 1.0": lambda: Affine(floats(0), floats(3), max_log_scale=1.0),
+            "max_log_scale must be positive": lambda: Affine(floats(0), floats(1), max_log_scale=0.0),
         },
     ),
     Entry("affine_scalar", lambda key, dim: Affine(jnp.ones(()), jax.random.normal(key, ())), dims=(1,)),
@@ -300,7 +300,7 @@ ENTRIES = [
             "derivatives must have shape": lambda: RationalQuadraticSpline(
                 floats(1, 1), floats(1, 1), floats(1, 1), 1.0
             ),
-            "bound must be positive": lambda: RationalQuadraticSpline(floats(1, 1), floats(1, 1), floats(1), -1.0),
+            "half_width must be positive": lambda: RationalQuadraticSpline(floats(1, 1), floats(1, 1), floats(1), -1.0),
             "2 to 999 bins": lambda: RationalQuadraticSpline(floats(2), floats(2), jnp.zeros(0), 1.0),
         },
     ),
@@ -336,7 +336,7 @@ ENTRIES = [
         support=(-3.0, 3.0),
         outside=(-3.5, 3.5, -1e4, 1e4),
         bad={
-            "bound must be positive": lambda: CircularShift(floats(0), 0.0),
+            "half_width must be positive": lambda: CircularShift(floats(0), 0.0),
             "shift must be floating": lambda: CircularShift(jnp.arange(2), 1.0),
         },
     ),

@@ -2,8 +2,8 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import pushforward as pf
-from pushforward.clustering import embedding
+from pushforward import service
+from pushforward.cli.fitting import Kind
 from pushforward.data import read_table
+from pushforward.estimators import embedding
 from tests.cli.helpers import QUICK, columns, invoke, refused, run, snapshot, write
 
 
@@ -37,17 +39,41 @@ def test_score_appends_the_density_of_every_row(work):
     assert np.allclose(table.column("log_density").to_numpy(), expected, rtol=1e-5)
 
 
-def test_an_outlier_detector_flags_rows_and_tells_its_threshold(work):
-    X = read_table("table.parquet", columns=["x", "y"]).values
-    detector = pf.FlowOutlierDetector(contamination=0.1, max_epochs=1, random_state=0).fit(X)
-    pf.save(detector, "detector")
-    said = run("info", "detector")
+def test_outliers_are_found_from_fit_to_score(work):
+    said = run("fit", "table.parquet", "--out", "detector", "--kind", "outliers", "--contamination", 0.1,
+               "--columns", "x,y", *QUICK)  # fmt: skip
+    assert "pushforward score detector table.parquet --out scores.csv" in said
+    detector = pf.load("detector")
+    assert isinstance(detector, pf.FlowOutlierDetector)
     assert f"rows of a log-density below {detector.offset_:.6g}" in said
-    write("rows.csv", "".join(f"{line}\n" for line in ["x0,x1", *(f"{float(a)!r},{float(b)!r}" for a, b in X)]))
-    run("score", "detector", "rows.csv", "--out", "scored.parquet")
-    flagged = pq.read_table("scored.parquet").column("outlier").to_numpy()
-    assert np.array_equal(flagged, detector.predict(X) == -1)
-    assert flagged.sum() == 12
+    assert f"rows of a log-density below {detector.offset_:.6g}" in run("info", "detector")
+    run("score", "detector", "table.parquet", "--out", "scored.parquet")
+    scored = pq.read_table("scored.parquet")
+    assert scored.column_names[-2:] == ["log_density", "outlier"]
+    X = read_table("table.parquet", columns=["x", "y"]).values
+    assert np.array_equal(
+        scored.column("outlier").to_numpy(), detector.predict(pa.table({"x": X[:, 0], "y": X[:, 1]})) == -1
+    )
+    assert scored.column("outlier").to_numpy().sum() == 12
+    run("sample", "detector", "-n", 9, "--out", "new.csv")
+    assert columns("new.csv") == ["x", "y"]
+    said = refused("cluster", "detector", "table.parquet", "--out", "t.csv")
+    assert said.endswith("holds one density without components; use `pushforward score`")
+
+
+def test_an_outlier_detector_is_resumed(work):
+    fit = ["fit", "table.parquet", "--out", "detector", "--kind", "outliers", "--columns", "x,y", *QUICK]
+    run(*fit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pushforward.training.Checkpoint.discard", lambda self: None)
+        run(*fit[:3], "cut", *fit[4:], "--checkpoint", 0)
+    shutil.rmtree("cut")
+    assert "contamination changed since it was written" in refused(
+        *fit[:3], "cut", *fit[4:], "--contamination", 0.2, "--resume"
+    )
+    run(*fit[:3], "cut", *fit[4:], "--resume")
+    assert Path("cut/weights.safetensors").read_bytes() == Path("detector/weights.safetensors").read_bytes()
+    assert not Path("cut.checkpoint").exists()
 
 
 def test_cluster_appends_component_probabilities_density_and_label(work):
@@ -92,10 +118,10 @@ def test_conditional_density_scores_and_samples(work):
     )
 
 
-@pytest.mark.parametrize("kind", ["mixture", "density"])
+@pytest.mark.parametrize("kind", ["mixture", "density", "outliers"])
 def test_defaults_are_those_of_the_estimators(work, monkeypatch, kind):
     """But for the seed, which the command line fixes, and the progress bar."""
-    estimator = pf.FlowMixture if kind == "mixture" else pf.FlowDensity
+    estimator = service.ESTIMATORS[kind]
     made = []
 
     def keep(self, *_, **__):
@@ -109,48 +135,6 @@ def test_defaults_are_those_of_the_estimators(work, monkeypatch, kind):
         "random_state": 0,
         "verbose": 1,
     }
-
-
-class Drawing:
-    """Stands for a density of whole numbers: its nth batch holds the nth of `values`."""
-
-    condition_columns_ = None
-
-    def __init__(self, *values):
-        self.values = values
-        self.columns_ = SimpleNamespace(n=2, names=("small", "large"), whole=np.array([True, True]))
-
-    def sample(self, n, condition, random_state):
-        large = self.values[self.seeds.index(random_state)]
-        return np.column_stack([np.full(n, 3.0), np.full(n, large)])
-
-    @property
-    def seeds(self):
-        return np.random.SeedSequence(0).generate_state(len(self.values)).tolist()
-
-
-@pytest.mark.parametrize(
-    ("values", "written"),
-    [
-        ((-(2.0**63), 5.0), [-(2**63), 5]),
-        ((2.0**63 - 1024, 5.0), [2**63 - 1024, 5]),
-        ((2.0**63, 5.0), [2.0**63, 5.0]),
-        ((5.0, -1e300), [5.0, -1e300]),  # known only when the first batch is written
-        ((5.0, np.inf), [5.0, np.inf]),
-        ((2.0**53 - 1, 0.0), [2**53 - 1, 0]),  # 32-bit floats would round it
-    ],
-)
-def test_whole_numbers_are_written_as_they_are_drawn(tmp_path, monkeypatch, values, written):
-    monkeypatch.setattr("pushforward.cli.applying.load_estimator", lambda _: Drawing(*values))
-    monkeypatch.setattr("pushforward.cli.applying.SAMPLE_ROWS", 10)
-    run("sample", "model", "-n", 20, "--out", tmp_path / "new.parquet")
-    table = pq.read_table(tmp_path / "new.parquet")
-    assert table.column("small").to_pylist() == [3] * 20
-    assert table.schema.field("small").type == pa.int64()
-    large = table.column("large").to_pylist()
-    assert large == [written[0]] * 10 + [written[1]] * 10
-    assert {type(value) for value in large} == {type(written[0])}
-    assert [path.name for path in tmp_path.iterdir()] == ["new.parquet"]
 
 
 @pytest.mark.long
@@ -174,7 +158,7 @@ def test_info_tells_columns_components_and_labels(work):
 
 def test_tables_larger_than_a_batch_are_streamed_in_order(work, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("pushforward.cli.inputs.batch_rows", lambda width: 32)
+        patch.setattr("pushforward.service.applying.batch_rows", lambda width: 32)
         run("score", "model", "table.parquet", "--out", "parts.parquet")
     run("score", "model", "table.parquet", "--out", "whole.parquet")
     parts, whole = pq.read_table("parts.parquet"), pq.read_table("whole.parquet")
@@ -244,6 +228,10 @@ def test_bounds_and_whole_numbers_are_declared(work):
         (["--kind", "density", "--components", "3"], "--components needs --kind mixture"),
         (["--kind", "density", "--label-column", "side"], "--label-column needs --kind mixture"),
         (["--kind", "density", "--image", "1x2"], "--image needs --kind mixture"),
+        (["--kind", "outliers", "--components", "2"], "--components needs --kind mixture"),
+        (["--contamination", "0.1"], "--contamination needs --kind outliers"),
+        (["--kind", "outliers", "--contamination", "many"], "--contamination many: give a share above 0"),
+        (["--kind", "outliers", "--contamination", "0.7"], "--contamination must be a number in (0, 0.5]"),
         (["--image", "2by1"], "--image 2by1: expected HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS"),
         (["--image", "2x2"], "--image (2, 2) makes 4 pixels, and a row has 2 columns"),
         (["--given", "x"], "column 'x' is both modelled and conditioned on"),
@@ -275,6 +263,11 @@ def test_drop_missing(work):
     assert "113 (7 with missing cells left out)" in run(
         "fit", "gaps.npy", "--out", "t", "--drop-missing", "--kind", "density", *QUICK
     )
+
+
+def test_every_kind_of_model_can_be_fitted():
+    assert [str(kind) for kind in Kind] == list(service.ESTIMATORS)
+    assert "--kind outliers --contamination 0.05" in run("fit", "--help")
 
 
 def test_help_teaches():

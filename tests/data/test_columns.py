@@ -25,7 +25,7 @@ def test_kinds_are_read_off_the_values_and_the_bounds() -> None:
     columns = learn(draws(), counts, np.abs(draws()), bounds={"x2": (0, None)})
     assert columns.kinds == ["real", "whole number", "bounded"]
     assert columns.n == 3 and columns.bounded
-    assert columns.whole.tolist() == [False, True, False]
+    assert columns.integer.tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_kinds_are_read_off_the_values_and_the_bounds() -> None:
 )
 def test_discrete_says_which_columns_are_whole(discrete: Any, whole: list[bool]) -> None:
     x = np.random.default_rng(0).integers(0, 50, (200, 2)).astype(float)
-    assert learn_columns(x, ["a", "b"], discrete=discrete).whole.tolist() == whole
+    assert learn_columns(x, ["a", "b"], discrete=discrete).integer.tolist() == whole
 
 
 def test_standard_units_have_mean_zero_and_spread_one() -> None:
@@ -64,7 +64,7 @@ def test_statistics_are_in_float64_so_small_spreads_on_large_offsets_survive() -
 def test_restoring_undoes_standardizing(bounds: Any) -> None:
     x = np.stack([3 * draws().clip(-3, 3), np.abs(draws(seed=1)) + 0.1, np.round(5 * draws(seed=2))], axis=1)
     columns = learn_columns(x, list("abc"), bounds=bounds)
-    middle = np.where(columns.whole, 0.5, 0) / columns.scale
+    middle = np.where(columns.integer, 0.5, 0) / columns.scale
     np.testing.assert_allclose(columns.restore(columns.standardize(x) + middle), x, rtol=1e-12, atol=1e-12)
 
 
@@ -103,7 +103,7 @@ def test_the_fixed_draws_cover_the_unit_step_evenly_and_are_the_same_every_time(
 def test_ties_of_a_continuous_column_are_spread_over_the_step_between_values() -> None:
     rounded = np.round(draws(2000), 1)
     columns = learn(rounded)
-    assert not columns.whole[0] and columns.width[0] == pytest.approx(0.1)
+    assert not columns.integer[0] and columns.width[0] == pytest.approx(0.1)
     # centred: half a step down, so that the noise keeps the mean
     shift = columns.standardize(rounded[:, None]) - columns.standardize(rounded[:, None], training=True)
     np.testing.assert_allclose(shift * columns.scale, 0.05)

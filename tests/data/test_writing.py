@@ -72,7 +72,7 @@ def test_a_full_disk_leaves_the_old_file(suffix, tmp_path):
 def test_existing_output_needs_overwrite(tmp_path):
     path = write(tmp_path / "t.csv", "old")
     said = message(lambda: TableWriter(path))
-    assert said == f"{path}: exists already; give --overwrite to replace it, or another --out"
+    assert said == f"{path}: exists already; give overwrite=True to replace it, or another path"
     with TableWriter(path, overwrite=True) as writer:
         writer.write(batch())
     assert read_table(path, columns=["a"]).values.ravel().tolist() == [0, 0.5, 1]

@@ -14,7 +14,9 @@ from pushforward.checks import floating, require
 
 
 class CircularShift(AbstractBijection):
-    """x = z + shift on the circle [-half_width, half_width), in each coordinate; volume preserving, in closed form both ways.
+    """x = z + shift on the circle [-half_width, half_width), in each coordinate.
+
+    Volume preserving, in closed form both ways.
 
     It moves the seam of a circular spline (Rezende et al. 2020, "Normalizing flows on tori and spheres"). Points of
     data outside the interval have log-determinant -inf; noise is wrapped onto it.

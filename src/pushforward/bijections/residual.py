@@ -294,6 +294,6 @@ def _check_contraction(network: Any, dim: int, cond_dim: int | None) -> None:
     steepest = float(jnp.linalg.norm(slopes, 2, axis=(-2, -1)).max())
     if not steepest <= network.lipschitz * (1 + ROUNDING):
         raise ValueError(
-            f"the network is no contraction: it stretches {steepest:.3g} times where its bound is {network.lipschitz:.3g}; "
-            "take a networks.Lipschitz, or divide the network by its norm"
+            f"the network is no contraction: it stretches {steepest:.3g} times where its bound is "
+            f"{network.lipschitz:.3g}; take a networks.Lipschitz, or divide the network by its norm"
         )

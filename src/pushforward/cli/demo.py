@@ -48,8 +48,8 @@ def demo(
     prepare()
     from sklearn.datasets import load_digits
 
-    from pushforward.cli.inputs import as_frame
     from pushforward.estimators import FlowMixture
+    from pushforward.service import as_frame
 
     digits = load_digits(n_class=5)
     names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]

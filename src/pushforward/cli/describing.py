@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from pushforward.cli.shell import prepare
+from pushforward.cli.shell import about, prepare
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that `fit` wrote.", show_default=False)]
+if TYPE_CHECKING:
+    from pushforward.service import Description, Model
+
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that `fit` wrote.", show_default=False)]
 
 EPILOG = """
 **Example**
@@ -24,16 +26,18 @@ UNIT = (
 )
 
 
-def info(model: Model) -> None:
-    """Tell what a saved model is: columns, components, how it was trained."""
-    estimator = load_estimator(model)
-    print_summary(estimator, {"model": str(model)})
-    print_columns(estimator)
-    if hasattr(estimator, "n_components"):
-        print_components(estimator)
+def info(model: ModelFolder) -> None:
+    """Tell what a saved model is: columns, components, how it was trained; of an outlier detector the threshold."""
+    from pushforward.service import describe
+
+    description = describe(load(model))
+    print_summary(description, {"model": str(model)})
+    print_columns(description)
+    if description.components:
+        print_components(description)
 
 
-def load_estimator(model: Path) -> Any:
+def load(model: Path) -> Model:
     """The estimator in a model folder.
 
     Raises:
@@ -41,89 +45,81 @@ def load_estimator(model: Path) -> Any:
         ValueError: it holds something else.
     """
     prepare()
-    from pushforward.estimators import FlowDensity, FlowMixture
-    from pushforward.serialization import load
+    from pushforward.service import load_model
 
-    estimator = load(model)
-    if not isinstance(estimator, (FlowDensity, FlowMixture)):
-        raise ValueError(f"{model}: holds a {type(estimator).__name__}, no fitted estimator; load it in Python")
-    return estimator
+    with about(model):
+        return load_model(model)
 
 
-def print_summary(estimator: Any, facts: Mapping[str, str], x: Any = None, condition: Any = None) -> None:
-    """A table of a few facts, on standard output."""
+def print_summary(description: Description, facts: Mapping[str, str], log_density: float | None = None) -> None:
+    """A table of a few facts, on standard output.
+
+    Arguments:
+        description: of a model.
+        facts: to begin with.
+        log_density: the mean of the rows that the model was fitted to.
+    """
     from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in {**facts, **_facts(estimator, x, condition)}.items():
+    for name, value in {**facts, **_facts(description, log_density)}.items():
         table.add_row(name, value)
     Console().print(table, highlight=False, markup=False)
 
 
-def _facts(estimator: Any, x: Any, condition: Any) -> dict[str, str]:
-    columns = estimator.columns_
-    integer = int(columns.integer.sum())
-    facts = {"columns": f"{columns.n}" + (f", {integer} of them of whole numbers" if integer else "")}
-    if estimator.condition_columns_ is not None:
-        facts["given"] = ", ".join(estimator.condition_columns_.names)
-    if hasattr(estimator, "n_components"):
-        shares = ", ".join(f"{share:.0%}" for share in estimator.weights_)
-        facts["components"] = f"{estimator.n_components_} of shares {shares}"
-    if estimator.label_column_ is not None:
-        facts["labels"] = f"{estimator.label_column_}: {', '.join(estimator.label_names_)}"
-    chosen = estimator.spec_.flow
-    facts["flow"] = f"{chosen}, chosen by the number of columns" if estimator.flow == "auto" else chosen
-    if estimator.exactness_ != "exact":
-        facts["log-density"] = f"known through estimates ({estimator.exactness_})"
-    if hasattr(estimator, "offset_"):
-        facts["outliers"] = f"rows of a log-density below {estimator.offset_:.6g}"
-    facts["epochs"] = f"{estimator.n_iter_}, the best {estimator.best_epoch_}, in {estimator.seconds_:.1f} s"
-    if x is not None:
-        frame = _frame(estimator, x)
-        nats, inexact = estimator.score(frame, condition=condition), estimator.exactness_ != "exact"
-        label = f", an estimate ({estimator.exactness_})" if inexact else ""
-        facts["log-density"] = f"{nats:.4f} nats a row, on rows it was fitted to{label}"
+def _facts(model: Description, log_density: float | None) -> dict[str, str]:
+    whole = sum(column.kind == "whole number" for column in model.columns)
+    facts = {"columns": f"{len(model.columns)}" + (f", {whole} of them of whole numbers" if whole else "")}
+    if model.given:
+        facts["given"] = ", ".join(model.given)
+    if model.components:
+        shares = ", ".join(f"{component.share:.0%}" for component in model.components)
+        facts["components"] = f"{len(model.components)} of shares {shares}"
+    if model.label_column is not None:
+        facts["labels"] = f"{model.label_column}: {', '.join(model.label_names)}"
+    facts["flow"] = f"{model.flow}, chosen by the number of columns" if model.flow_chosen else model.flow
+    if model.exactness != "exact":
+        facts["log-density"] = f"known through estimates ({model.exactness})"
+    if model.threshold is not None:
+        facts["outliers"] = f"rows of a log-density below {model.threshold:.6g}"
+    facts["epochs"] = f"{model.epochs}, the best {model.best_epoch}, in {model.seconds:.1f} s"
+    if log_density is not None:
+        label = "" if model.exactness == "exact" else f", an estimate ({model.exactness})"
+        facts["log-density"] = f"{log_density:.4f} nats a row, on rows it was fitted to{label}"
     return facts
 
 
-def _frame(estimator: Any, x: Any) -> Any:
-    from pushforward.cli.inputs import as_frame
-
-    return as_frame(x, [str(name) for name in estimator.feature_names_in_])
-
-
-def print_columns(estimator: Any) -> None:
+def print_columns(description: Description) -> None:
     """What each column was taken to be."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    columns = estimator.columns_
     table = Table(title="columns", title_justify="left", box=None, pad_edge=False)
     for heading in ("name", "kind", "from", "to", "mean", "unit"):
         table.add_column(heading, justify="left" if heading in ("name", "kind") else "right")
-    for i, (name, kind) in enumerate(zip(columns.names, columns.kinds, strict=True)):
-        middle = columns.shift[i] - 0.5 * columns.integer[i]
-        ends = ["" if not np.isfinite(end) else f"{end:g}" for end in (columns.low[i], columns.high[i])]
-        table.add_row(escape(name), kind, *ends, f"{middle:.4g}", f"{columns.scale[i]:.4g}")
+    for column in description.columns:
+        ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
+        table.add_row(escape(column.name), column.kind, *ends, f"{column.mean:.4g}", f"{column.unit:.4g}")
     Console().print("", table, UNIT, highlight=False)
 
 
-def print_components(estimator: Any) -> None:
+def print_components(description: Description) -> None:
     """Each component's share, and the label it stands for."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    labels = estimator.label_names_ or ()
+    labelled = bool(description.label_names)
     table = Table(title="components", title_justify="left", box=None, pad_edge=False)
     table.add_column("number", justify="right")
     table.add_column("share", justify="right")
-    if labels:
+    if labelled:
         table.add_column("label")
-    for k, share in enumerate(estimator.weights_):
-        table.add_row(str(k), f"{share:.2%}", *([escape(labels[k]) if k < len(labels) else ""] if labels else []))
+    for component in description.components:
+        label = [escape(component.label or "")] if labelled else []
+        table.add_row(str(component.number), f"{component.share:.2%}", *label)
     Console().print("", table, highlight=False)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from pushforward.cli.shell import command, note, prepare
 
 if TYPE_CHECKING:
-    from pushforward.cli.inputs import Inputs
+    from pushforward.service import Inputs, Model
 
 EPILOG = """
 **Examples**
@@ -25,6 +26,8 @@ pushforward fit patients.parquet --out model --label-column diagnosis --drop-mis
 
 pushforward fit sales.parquet --out model --kind density --columns price,volume --given weekday
 
+pushforward fit readings.csv --out detector --kind outliers --contamination 0.05    *(then: score)*
+
 pushforward fit big.parquet --out model --checkpoint 10    *(after a crash: the same with --resume)*
 """
 
@@ -34,6 +37,7 @@ class Kind(StrEnum):
 
     mixture = "mixture"
     density = "density"
+    outliers = "outliers"
 
 
 Data = Annotated[
@@ -70,6 +74,15 @@ Components = Annotated[
     typer.Option(
         metavar="K|auto",
         help="Components of the mixture; auto: as many as there are clusters. [default: 5, or one a label]",
+        show_default=False,
+    ),
+]
+Contamination = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE|auto",
+        help="With --kind outliers: the share of rows that are outliers, above 0 and at most 0.5; auto: rows far below "
+        "the quartiles. [default: auto]",
         show_default=False,
     ),
 ]
@@ -136,12 +149,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 def fit(
     data: Data,
     out: Out,
-    kind: Annotated[Kind, typer.Option(help="Clusters and density, or density alone.")] = Kind.mixture,
+    kind: Annotated[Kind, typer.Option(help="Clusters and density, density alone, or outliers.")] = Kind.mixture,
     columns: Columns = None,
     given: Given = None,
     drop_missing: DropMissing = False,
     label_column: LabelColumn = None,
     components: Components = None,
+    contamination: Contamination = None,
     bound: Bound = None,
     discrete: Discrete = "auto",
     image: Image = None,
@@ -156,17 +170,28 @@ def fit(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit a mixture of flows, or one flow, to a table of numbers, and save it as a folder.
+    """Fit a mixture of flows, one flow, or an outlier detector to a table of numbers, and save it as a folder.
 
     Ctrl-C ends training and keeps the best model so far.
     """
+    keep = Keep(checkpoint, resume, overwrite)
     for option, value in (("--label-column", label_column), ("--components", components), ("--image", image)):
-        if kind is Kind.density and value:
-            raise ValueError(f"{option} needs --kind mixture; a density has no components")
-    _check_paths(out, checkpoint, resume, overwrite)
-    from pushforward.cli.inputs import read_inputs
+        if kind is not Kind.mixture and value:
+            raise ValueError(f"{option} needs --kind mixture; --kind {kind} fits one flow, without components")
+    if kind is not Kind.outliers and contamination:
+        raise ValueError(f"--contamination needs --kind outliers; --kind {kind} has no threshold")
+    _check_paths(out, keep)
+    prepare()
+    from pushforward.data.tables import open_source
+    from pushforward.service import read_inputs
 
-    inputs = read_inputs(data, columns, given, label_column, drop_missing)
+    inputs = read_inputs(
+        open_source(data),
+        columns=split_names(columns),
+        given=split_names(given) or (),
+        label_column=label_column or None,
+        drop_missing=drop_missing,
+    )
     options: dict[str, Any] = {
         "flow": flow,
         "n_layers": layers,
@@ -180,10 +205,40 @@ def fit(
         "verbose": 1,
     }
     if kind is Kind.mixture:
-        options["n_components"] = _n_components(components, inputs, label_column)
-        options["image_shape"] = _image_shape(image)
-    estimator = _train(kind, options, inputs, label_column, out, checkpoint, resume, overwrite)
-    _report(estimator, inputs, data, out, checkpoint is not None or resume)
+        options |= {"n_components": _n_components(components), "image_shape": _image_shape(image)}
+    if kind is Kind.outliers:
+        options["contamination"] = _contamination(contamination)
+    model = _train(kind, options, inputs, out, keep)
+    _report(model, inputs, data, out, keep.wanted)
+
+
+class Keep(NamedTuple):
+    """What is kept, and what may be replaced.
+
+    Arguments:
+        minutes: between two checkpoints; None for none.
+        resume: go on from a checkpoint.
+        overwrite: replace what is there.
+    """
+
+    minutes: float | None
+    resume: bool
+    overwrite: bool
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there are checkpoints at all."""
+        return self.minutes is not None or self.resume
+
+
+def split_names(text: str | None) -> tuple[str, ...] | None:
+    """Column names from a comma-separated option; a name that holds a comma stands in double quotes."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip())
+    if not names:
+        raise ValueError("a list of columns is empty; write names separated by commas, such as --columns width,height")
+    return names
 
 
 def checkpoint_folder(out: Path) -> Path:
@@ -214,8 +269,6 @@ def parse_bounds(texts: list[str], names: tuple[str, ...]) -> dict[str, tuple[fl
 
 
 def _discrete(text: str, names: tuple[str, ...]) -> str | tuple[str, ...]:
-    from pushforward.cli.inputs import split_names
-
     chosen = split_names(text) or ()
     if text in ("auto", "none"):
         return text
@@ -233,28 +286,30 @@ def _image_shape(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(side) for side in sides) or None
 
 
-def _n_components(asked: str | None, inputs: Inputs, label_column: str | None) -> int | str:
-    """K: as asked for, or one for each label, or 5."""
-    if asked is None:
-        return len(inputs.label_names) or 5
-    if asked == "auto":
-        return asked
-    if not asked.isdecimal() or int(asked) < 1:
-        raise ValueError(f"--components {asked}: give a whole number of at least 1, or auto")
-    components = int(asked)
-    if components < len(inputs.label_names):
+def _n_components(text: str | None) -> int | str | None:
+    """`K|auto` as the estimator takes it."""
+    if text is None or text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"--components {text}: give a whole number of at least 1, or auto")
+    return int(text)
+
+
+def _contamination(text: str | None) -> float | str:
+    """`SHARE|auto` as the estimator takes it, which checks its range."""
+    try:
+        return "auto" if text is None or text == "auto" else float(text)
+    except ValueError:
         raise ValueError(
-            f"{inputs.source}: label column {label_column!r} has {len(inputs.label_names)} labels for "
-            f"{components} components; give --components {len(inputs.label_names)} or more"
-        )
-    return components
+            f"--contamination {text}: give a share above 0 and at most 0.5, such as 0.05, or auto"
+        ) from None
 
 
-def _check_paths(out: Path, checkpoint: float | None, resume: bool, overwrite: bool) -> None:
+def _check_paths(out: Path, keep: Keep) -> None:
     """Refuse before any work what could not be written in the end."""
     from pushforward.data.writing import check_output
 
-    check_output(out, overwrite)
+    check_output(out, keep.overwrite)
     if out.exists():
         foreign = [] if not out.is_dir() else sorted({*os.listdir(out)} - {"model.json", "weights.safetensors"})
         if not out.is_dir() or foreign:
@@ -262,90 +317,49 @@ def _check_paths(out: Path, checkpoint: float | None, resume: bool, overwrite: b
     state = checkpoint_folder(out)
     if state.exists() and not state.is_dir():
         raise ValueError(f"{state}: is in the way of the checkpoint; give another --out")
-    if resume and not state.exists():
+    if keep.resume and not state.exists():
         raise ValueError(f"{state}: there is no checkpoint to go on from; start without --resume")
-    if checkpoint is not None and state.exists() and not resume and not overwrite:
+    if keep.minutes is not None and state.exists() and not keep.resume and not keep.overwrite:
         raise ValueError(f"{state}: holds an unfinished fit; go on with --resume, or start anew with --overwrite")
 
 
-def _train(
-    kind: Kind,
-    options: dict[str, Any],
-    inputs: Inputs,
-    label_column: str | None,
-    out: Path,
-    minutes: float | None,
-    resume: bool,
-    overwrite: bool,
-) -> Any:
+def _train(kind: Kind, options: dict[str, Any], inputs: Inputs, out: Path, keep: Keep) -> Model:
     """Fit and save."""
-    prepare()
-    from pushforward.cli.inputs import as_frame
-    from pushforward.data.sources import DataError
-    from pushforward.estimators import FlowDensity, FlowMixture
     from pushforward.serialization import save
+    from pushforward.service import fit
     from pushforward.training import Checkpoint
 
-    keep = None
-    if minutes is not None or resume:
-        settings = {"--columns": inputs.names, "--given": inputs.given, "the labels": inputs.label_names}
-        keep = Checkpoint(
-            checkpoint_folder(out), minutes=5.0 if minutes is None else minutes, resume=resume, fingerprint=settings
-        )
-    estimator = FlowMixture(**options) if kind is Kind.mixture else FlowDensity(**options)
-    try:
-        estimator.fit(as_frame(inputs.x, inputs.names), inputs.label, condition=inputs.condition, checkpoint=keep)
-    except ValueError as error:
-        raise DataError(f"{inputs.source}: {_in_options(str(error))}") from error
-    _name_columns(estimator, inputs, label_column)
-    save(estimator, out, overwrite=overwrite)
-    if keep is not None and not estimator.interrupted_:
-        keep.discard()
-    return estimator
+    checkpoint = None
+    if keep.wanted:
+        minutes = 5.0 if keep.minutes is None else keep.minutes
+        checkpoint = Checkpoint(checkpoint_folder(out), minutes=minutes, resume=keep.resume)
+    model = fit(inputs, str(kind), checkpoint=checkpoint, **options)
+    save(model, out, overwrite=keep.overwrite)
+    if checkpoint is not None and not model.interrupted_:
+        checkpoint.discard()
+    return model
 
 
-def _in_options(message: str) -> str:
-    """A message of the estimators with the names of options in place of those of arguments."""
-    renamed = {
-        "n_components": "--components",
-        "discrete=[...]": "--discrete",
-        "image_shape": "--image",
-        "max_epochs must": "--epochs must",  # with the verb, as columns may have such names
-        "batch_size must": "--batch-size must",
-        "learning_rate must": "--learning-rate must",
-    }
-    for argument, option in renamed.items():
-        message = message.replace(argument, option)
-    return message
-
-
-def _name_columns(estimator: Any, inputs: Inputs, label_column: str | None) -> None:
-    """Names that `score`, `cluster` and `sample` need and arrays do not carry."""
-    import dataclasses
-
-    if estimator.condition_columns_ is not None:
-        estimator.condition_columns_ = dataclasses.replace(estimator.condition_columns_, names=inputs.given)
-    if label_column is not None:
-        estimator.label_column_, estimator.label_names_ = label_column, inputs.label_names
-
-
-def _report(estimator: Any, inputs: Inputs, data: str, out: Path, kept: bool) -> None:
+def _report(model: Model, inputs: Inputs, data: str, out: Path, kept: bool) -> None:
     """What was fitted, where it is, and what to type next."""
     from pushforward.cli.describing import print_summary
+    from pushforward.service import describe
     from pushforward.training import Checkpoint
 
     facts = {
         "rows": f"{len(inputs.x):,}" + (f" ({inputs.dropped:,} with missing cells left out)" if inputs.dropped else "")
     }
-    print_summary(estimator, facts, inputs.x[:20_000], None if inputs.condition is None else inputs.condition[:20_000])
+    description = describe(model)
+    x, condition = inputs.frames(most=20_000)
+    print_summary(description, facts, model.score(x, condition=condition))
     typer.echo(f"\nThe model is in {out}. Next:\n")
-    verb, suffix = ("cluster", "clusters") if hasattr(estimator, "n_components") else ("score", "scores")
+    verb, suffix = ("cluster", "clusters") if description.components else ("score", "scores")
     typer.echo(f"  {command(verb, out, data, '--out', f'{suffix}.csv')}")
-    if not inputs.given:
+    if not description.given:
         typer.echo(f"  {command('sample', out, '-n', 1000, '--out', 'new-rows.csv')}")
     typer.echo(f"  {command('info', out)}")
-    if estimator.interrupted_:
+    if description.interrupted:
         resumable = kept and Checkpoint(checkpoint_folder(out)).file.exists()  # on a full disk there may be none
         again = "; the same command with --resume --overwrite goes on" if resumable else ""
-        note(f"interrupted after {estimator.n_iter_} epochs: {out} holds the best model so far{again}")
+        note(f"interrupted after {description.epochs} epochs: {out} holds the best model so far{again}")
         raise typer.Exit(130)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +17,36 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 _CACHE_BYTES = 1 << 30
+
+
+def _bare(names: str) -> str:
+    """A list of names in Python as options take it."""
+    return names.replace("'", "").replace(", ", ",")
+
+
+# What the library calls its arguments, and the command line its options. Some with the word that follows, as columns
+# and files may have such names.
+_IN_OPTIONS = (
+    (re.compile(r"\bcolumns=\[(.*?)\]"), lambda found: "--columns " + _bare(found[1])),
+    (re.compile(r"\bgiven={(.*?)}"), lambda found: "--given " + _bare(found[1]).replace(": ", "=")),
+    (re.compile(r"\bgiven= ?"), "--given "),
+    (re.compile(r"\blabel_column= ?"), "--label-column "),
+    (re.compile(r"\bcomponent= ?"), "--component "),
+    (re.compile(r"\bn_components="), "--components "),
+    (re.compile(r"\bn_components\b"), "--components"),
+    (re.compile(r"\bimage_shape\b"), "--image"),
+    (re.compile(r"\bdiscrete=\[\.\.\.\]"), "--discrete"),
+    (re.compile(r"\bdiscrete='none'"), "--discrete none"),
+    (re.compile(r"\b(max_)?epochs must\b"), "--epochs must"),
+    (re.compile(r"\bbatch_size must\b"), "--batch-size must"),
+    (re.compile(r"\blearning_rate must\b"), "--learning-rate must"),
+    (re.compile(r"\bcontamination must\b"), "--contamination must"),
+    (re.compile(r"\bdrop_missing=True"), "--drop-missing"),
+    (re.compile(r"\boverwrite=True"), "--overwrite"),
+    (re.compile(r"\banother path\b"), "another --out"),
+    (re.compile(r"\bone flow alone\b"), "one flow alone (--kind density)"),
+    (re.compile(r"\bscore it instead\b"), "use `pushforward score`"),
+)
 
 
 class OneLineGroup(TyperGroup):
@@ -37,7 +70,7 @@ class OneLineGroup(TyperGroup):
         except Exception as error:
             if os.environ.get("PUSHFORWARD_DEBUG") or not isinstance(error, _for_users()):
                 raise
-            fail(one_line(error))
+            fail(in_options(one_line(error)))
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -66,6 +99,28 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"not enough memory; use fewer rows or a smaller --batch-size ({error})"
     return str(error) or type(error).__name__
+
+
+def in_options(message: str) -> str:
+    """A message of the library with the names of options in place of those of arguments."""
+    for argument, option in _IN_OPTIONS:
+        message = argument.sub(option, message)
+    return message
+
+
+@contextmanager
+def about(model: Path) -> Iterator[None]:
+    """Name the model in what is refused about it.
+
+    Raises:
+        ValueError: a `RequestError` of the service, after the model's folder.
+    """
+    from pushforward.service import RequestError
+
+    try:
+        yield
+    except RequestError as error:
+        raise ValueError(f"{model}: {error}") from error
 
 
 def command(*words: object) -> str:

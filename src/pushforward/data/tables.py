@@ -38,13 +38,14 @@ class Table:
     dropped: int = 0
 
 
-def open_source(source: str | os.PathLike[str]) -> Source:
-    """Open a table: CSV, Parquet, JSON lines, .npy, .npz, or a SQL query over such files.
+def open_source(source: str | os.PathLike[str] | pa.Table | pa.RecordBatch) -> Source:
+    """Open a table: CSV, Parquet, JSON lines, .npy, .npz, a SQL query over such files, or an Arrow table in memory.
 
     Nothing in a file is ever run: no pickles, no extensions, no network.
 
     Arguments:
-        source: a path (`*` stands for several files of one table), or a query that starts with SELECT, WITH or FROM.
+        source: a path (`*` stands for several files of one table), a query that starts with SELECT, WITH or FROM, or
+            an Arrow table or record batch.
 
     Raises:
         DataError: the file is missing, empty, malformed or of an unknown kind, or the query fails.
@@ -54,6 +55,8 @@ def open_source(source: str | os.PathLike[str]) -> Source:
         >>> open_source("SELECT 1.5 AS width, 'a' AS name").names
         ('width', 'name')
     """
+    if not isinstance(source, str | os.PathLike):
+        return _open_arrow(source)
     from pushforward.data.arrays import open_array
     from pushforward.data.duck import open_file, open_query
 
@@ -66,7 +69,9 @@ def open_source(source: str | os.PathLike[str]) -> Source:
 
 
 def read_table(
-    source: str | os.PathLike[str], columns: Sequence[str] | None = None, drop_missing: bool = False
+    source: str | os.PathLike[str] | pa.Table | pa.RecordBatch,
+    columns: Sequence[str] | None = None,
+    drop_missing: bool = False,
 ) -> Table:
     """Read columns of numbers.
 
@@ -129,8 +134,8 @@ def to_numbers(batch: pa.Table | pa.RecordBatch, columns: Sequence[str], name: s
             usable.append(column)
             out[:, i] = numbers
     if refused:
-        rest = ",".join(usable[:8]) + (",…" if len(usable) > 8 else "")
-        leave = f"leave out with --columns {rest}, or " if usable else ""
+        rest = ", ".join(map(repr, usable[:8])) + (", …" if len(usable) > 8 else "")
+        leave = f"leave out with columns=[{rest}], or " if usable else ""
         raise DataError(
             f"{name}: not numbers: {listing(refused, 4)}; {leave}"
             "turn into numbers in a SQL query (a category as one 0/1 column for each value)"
@@ -153,7 +158,7 @@ def finite_rows(
         counts = [f"{c} ({k} row{'' if k == 1 else 's'})" for c, k in zip(columns, bad.sum(axis=0), strict=True) if k]
         raise DataError(
             f"{name}: missing or infinite values in {listing(counts)}, {bad_rows}; "
-            "leave these rows out with --drop-missing, or fill them in"
+            "leave these rows out with drop_missing=True, or fill them in"
         )
     if len(values) and incomplete.all():
         raise DataError(f"{name}: every row has a missing or infinite value; use fewer columns, or fill them in")
@@ -179,6 +184,18 @@ def content_hash(*parts: np.ndarray | Sequence[str] | None) -> str:
         else:
             digest.update(repr(None if part is None else [str(item) for item in part]).encode())
     return digest.hexdigest()
+
+
+def _open_arrow(table: pa.Table | pa.RecordBatch) -> Source:
+    """An Arrow table in memory."""
+
+    def read(columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        whole = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
+        yield from whole.select(list(columns)).to_batches(max_chunksize=rows)
+
+    return Source("the table", table.schema.names, read)
 
 
 def _numbers(values: pa.ChunkedArray | pa.Array) -> Float[np.ndarray, " n"] | None:

@@ -115,15 +115,15 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> None:
     target = Path(path).resolve()
     folder = target.parent
     if target.exists() and not overwrite:
-        raise DataError(f"{path}: exists already; give --overwrite to replace it, or another --out")
+        raise DataError(f"{path}: exists already; give overwrite=True to replace it, or another path")
     if not folder.is_dir():
-        raise DataError(f"{path}: there is no folder {str(folder)!r}; create it first, or give another --out")
+        raise DataError(f"{path}: there is no folder {str(folder)!r}; create it first, or give another path")
     probe = folder / f".{target.name}.{os.getpid()}.probe.tmp"
     try:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}; give another --out") from error
+        raise DataError(f"{path}: cannot be written: {error.strerror}; give another path") from error
 
 
 def append_columns(batch: pa.RecordBatch, columns: Mapping[str, np.ndarray | pa.Array], name: str) -> pa.RecordBatch:

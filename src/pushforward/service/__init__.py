@@ -1,0 +1,35 @@
+"""Models and tables: fit one to the other, apply it to batches, draw from it, describe it.
+
+What the command line does, as functions: a server, a report or a cluster calls the same ones.
+"""
+
+from pushforward.service.aligning import AlignedBatch, Alignment, align, as_frame
+from pushforward.service.applying import TASKS, Application, batches
+from pushforward.service.describing import ColumnFacts, ComponentFacts, Description, describe
+from pushforward.service.fitting import Inputs, fit, read_inputs
+from pushforward.service.kinds import ESTIMATORS, Model, RequestError, kind_of, load_model
+from pushforward.service.sampling import TooLargeError, sample
+
+__all__ = [
+    "ESTIMATORS",
+    "TASKS",
+    "AlignedBatch",
+    "Alignment",
+    "Application",
+    "ColumnFacts",
+    "ComponentFacts",
+    "Description",
+    "Inputs",
+    "Model",
+    "RequestError",
+    "TooLargeError",
+    "align",
+    "as_frame",
+    "batches",
+    "describe",
+    "fit",
+    "kind_of",
+    "load_model",
+    "read_inputs",
+    "sample",
+]

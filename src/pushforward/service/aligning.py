@@ -1,0 +1,116 @@
+"""Which columns of a table a fitted model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from pushforward.data.sources import DataError, Source, listing
+from pushforward.data.tables import finite_rows, to_numbers
+from pushforward.service.kinds import Model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class AlignedBatch(NamedTuple):
+    """A batch, and what a model reads of it.
+
+    Arguments:
+        batch: all its columns, without the rows left out.
+        rows: what estimators take as X, n rows.
+        condition: the conditioning columns, shape (n, C), or None.
+    """
+
+    batch: pa.RecordBatch
+    rows: Any
+    condition: Float[np.ndarray, "n c"] | None
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Which columns of a table a fitted model reads; see `align`.
+
+    Arguments:
+        source: what messages call the table.
+        columns: in the model's order.
+        names: what the model calls them; None if it knows no names.
+        given: the columns it is conditioned on.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    names: tuple[str, ...] | None
+    given: tuple[str, ...]
+
+    def read(self, batch: pa.RecordBatch, *, start: int = 0, drop_missing: bool = False) -> AlignedBatch:
+        """What the model reads of a batch of the table.
+
+        Arguments:
+            batch: some rows, with all the columns that are needed.
+            start: the batch's first row in the table, for messages.
+            drop_missing: leave out rows with missing or infinite cells instead of raising.
+
+        Raises:
+            DataError: text where numbers are needed, or missing cells.
+        """
+        import pyarrow as pa
+
+        wanted = [*self.columns, *self.given]
+        numbers = to_numbers(batch, wanted, self.source)
+        keep = np.isfinite(numbers).all(axis=1)
+        if not keep.all():
+            if not drop_missing:
+                finite_rows(numbers, wanted, f"{self.source}, rows {start + 1:,} to {start + len(numbers):,}")
+            batch, numbers = batch.filter(pa.array(keep)), numbers[keep]
+        d = len(self.columns)
+        return AlignedBatch(batch, as_frame(numbers[:, :d], self.names), numbers[:, d:] if self.given else None)
+
+
+def align(model: Model, source: Source) -> Alignment:
+    """Find a fitted model's columns in a table: by name, or by place in a table that has no names.
+
+    Arguments:
+        model: a fitted estimator.
+        source: the table, as `pushforward.data.open_source` opens it.
+
+    Raises:
+        DataError: a column is missing, or the width is wrong.
+
+    Example:
+        >>> import pushforward as pf
+        >>> from pushforward import service
+        >>> rows = pf.data.open_source("SELECT sin(range) AS a, cos(range) AS b, range AS day FROM range(60)")
+        >>> model = service.fit(service.read_inputs(rows, columns=["b", "a"]), "density", max_epochs=1)
+        >>> service.align(model, rows).columns
+        ('b', 'a')
+    """
+    known = vars(model).get("feature_names_in_")  # absent, says scikit-learn, where a table had no names
+    names = None if known is None else tuple(str(name) for name in known)
+    d = model.columns_.n
+    given = () if model.condition_columns_ is None else model.condition_columns_.names
+    fitted_on = f"the model was fitted on {listing(names) if names else f'{d} columns'}"
+    if names is None or (source.positional and not set(names) <= set(source.names)):
+        places = tuple(name for name in source.features if name not in given)
+        if len(places) != d:
+            raise DataError(f"{source.name}: has {len(places)} columns, where {fitted_on}; choose them in a SQL query")
+        source.check_columns(given)
+        return Alignment(source.name, places, names, given)
+    try:
+        source.check_columns([*names, *given])
+    except DataError as error:
+        raise DataError(f"{error}; {fitted_on}{f' given {listing(given)}' if given else ''}") from None
+    return Alignment(source.name, names, names, given)
+
+
+def as_frame(values: Float[np.ndarray, "n d"], names: Sequence[str] | None) -> Any:
+    """Numbers with the names of their columns, as estimators take them; plain numbers where there are no names."""
+    import pyarrow as pa
+
+    if names is None:
+        return values
+    return pa.table({name: np.ascontiguousarray(values[:, i]) for i, name in enumerate(names)})

@@ -1,0 +1,107 @@
+"""A model applied to a table: batches in, batches with more columns out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pushforward.checks import check_choice
+from pushforward.data.sources import DataError, Source
+from pushforward.data.writing import append_columns
+from pushforward.service import kinds
+from pushforward.service.aligning import Alignment, align, as_frame
+from pushforward.service.kinds import Model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Add = Callable[[Model, Any, Any], dict[str, Any]]
+TASKS: Mapping[str, Add] = MappingProxyType({"score": kinds.scores, "cluster": kinds.clusters})
+
+
+@dataclass(frozen=True)
+class Application:
+    """A model applied to a table, batch by batch: a function from Arrow record batches to wider ones.
+
+    Of a batch without rows the outcome has none either, and tells the schema.
+
+    Arguments:
+        model: a fitted estimator.
+        alignment: which columns it reads.
+        task: "score" adds log_density, and outlier where the model is an outlier detector; "cluster" adds component,
+            predicted_L where the model knows labels L, p_0, p_1, … and log_density.
+        drop_missing: leave out rows with missing or infinite cells instead of raising.
+
+    Raises:
+        RequestError: the model has no components to cluster by.
+
+    Example:
+        >>> import pushforward as pf
+        >>> from pushforward import service
+        >>> rows = pf.data.open_source("SELECT sin(range) AS a, cos(range) AS b FROM range(60)")
+        >>> model = service.fit(service.read_inputs(rows), "density", max_epochs=1)
+        >>> score = service.Application.of(model, rows)
+        >>> [score(batch).schema.names for batch in service.batches(rows)]
+        [['a', 'b', 'log_density']]
+    """
+
+    model: Model
+    alignment: Alignment
+    task: str = "score"
+    drop_missing: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, tuple(TASKS))
+        if self.task == "cluster":
+            kinds.require_mixture(self.model, "score it instead")
+
+    @classmethod
+    def of(cls, model: Model, source: Source, task: str = "score", *, drop_missing: bool = False) -> Application:
+        """A model applied to an opened table; arguments and errors as those of the class and of `align`."""
+        return cls(model, align(model, source), task, drop_missing)
+
+    def __call__(self, batch: pa.RecordBatch, start: int = 0) -> pa.RecordBatch:
+        """The batch with further columns.
+
+        Arguments:
+            batch: some rows of the table.
+            start: the batch's first row in the table, for messages.
+
+        Raises:
+            DataError: missing cells, text where numbers are needed, or a column that is there already.
+        """
+        kept, rows, condition = self.alignment.read(batch, start=start, drop_missing=self.drop_missing)
+        if kept.num_rows:
+            added = TASKS[self.task](self.model, rows, condition)
+        else:
+            added = {name: values[:0] for name, values in self._of_one_row().items()}
+        return append_columns(kept, added, self.alignment.source)
+
+    def _of_one_row(self) -> dict[str, Any]:
+        """What is added to a row in the middle of the data."""
+        columns, given = self.model.columns_, self.model.condition_columns_
+        row = as_frame(columns.restore(np.zeros((1, columns.n))), self.alignment.names)
+        return TASKS[self.task](self.model, row, None if given is None else given.restore(np.zeros((1, given.n))))
+
+
+def batch_rows(width: int) -> int:
+    """Rows to hold at a time for a table of that many columns: some 64 MiB of numbers."""
+    return int(np.clip(2**23 // max(width, 1) // 4096 * 4096, 4096, 65_536))
+
+
+def batches(source: Source) -> Iterator[pa.RecordBatch]:
+    """All columns of a table in batches that fit in memory.
+
+    Raises:
+        DataError: the table is malformed, or has no rows.
+    """
+    empty = True
+    for batch in source.batches(batch_rows(len(source.names))):
+        empty = False
+        yield batch
+    if empty:
+        raise DataError(f"{source.name}: there are no rows; check the file or the query")
