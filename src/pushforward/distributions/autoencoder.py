@@ -111,7 +111,7 @@ class Autoencoder(AbstractModel):
 
         def one(key: PRNGKeyArray) -> Terms:
             z, log_q = self.posterior.sample_and_log_weight(key, features)
-            return Terms(self.likelihood.log_prob(self.decoder(z), x), self.prior._log_prob(z), log_q)
+            return Terms(self.likelihood.log_prob(self.decoder(z), x), self.prior.log_weight(z, None), log_q)
 
         return jax.vmap(one)(keys)
 
@@ -251,7 +251,7 @@ def _encoded(model: Autoencoder, x: Array, key: PRNGKeyArray | None) -> Array:
     if key is None or model.deterministic:
         return jax.vmap(model.code)(x)
     keys = jax.random.split(key, len(x))
-    z: Array = jax.vmap(lambda x, key: model.posterior._sample(key, model.encoder(x)))(x, keys)
+    z: Array = jax.vmap(lambda x, key: model.posterior.sample_and_log_weight(key, model.encoder(x))[0])(x, keys)
     return z
 
 

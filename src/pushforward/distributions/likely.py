@@ -70,8 +70,8 @@ def likely_log_probs(
 
     def one(flow: Pushforward, rows: Array) -> Array:
         if condition is None or flow.cond_shape is None:
-            return jax.vmap(flow._log_prob)(z[rows])
-        return jax.vmap(flow._log_prob)(z[rows], condition[rows])
+            return jax.vmap(lambda z: flow.log_weight(z, None))(z[rows])
+        return jax.vmap(lambda z, given: flow.log_weight(z, None, given))(z[rows], condition[rows])
 
     result = eqx.filter_vmap(one)(flows, blocks.row)
     column = jnp.broadcast_to(blocks.component[:, None], blocks.row.shape)

@@ -109,7 +109,8 @@ def fit(inputs: Inputs, kind: str = "mixture", *, checkpoint: Checkpoint | None 
         inputs: what `read_inputs` read.
         kind: "mixture", "density" or "outliers".
         checkpoint: where and how often to keep the state of training.
-        parameters: those of the estimator of that kind, by name. A mixture has a component for each label where `n_components` is
+        parameters: those of the estimator of that kind, by name. A mixture has a component for each label where
+            `n_components` is
             None or absent.
 
     Returns:
