@@ -211,7 +211,7 @@ def test_a_condition_nobody_asked_for_is_refused(model: Any) -> None:
     ("options", "message"),
     [
         ({"flow": "realnvp"}, "unknown flow 'realnvp'; choose one of .*'real_nvp'"),
-        ({"max_epochs": 0}, "max_epochs must be at least 1; got 0"),
+        ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1 .*; got 0"),
         ({"validation_fraction": 1.0}, r"validation_fraction must be in \[0, 1\); got 1.0"),
         ({"training": {"momentum": 0.9}}, r"training has unknown settings \['momentum'\]"),
         ({"training": {"schedule": "linear"}}, "schedule must be one of"),

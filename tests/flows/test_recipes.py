@@ -109,7 +109,7 @@ def test_unknown_names_are_refused() -> None:
         flows.recipe("glow")
     with pytest.raises(ValueError, match="unknown form 'diagonal'; choose one of"):
         flows.sylvester(jax.random.key(0), 2, form="diagonal")
-    with pytest.raises(ValueError, match="fast must be 'density' or 'sampling'; got 'both'"):
+    with pytest.raises(ValueError, match="fast must be one of 'density', 'sampling'; got 'both'"):
         flows.naf(jax.random.key(0), 2, fast="both")
 
 

@@ -78,5 +78,5 @@ def test_contrast_leaves_padding_out() -> None:
 
 
 def test_contrast_needs_partners() -> None:
-    with pytest.raises(ValueError, match="needs rows with neighbours"):
+    with pytest.raises(ValueError, match="needs rows with a partner each"):
         Contrast()(Embedding(lambda v: v), batch(np.ones((2, 3)), None, np.ones(2)), jax.random.key(0))

@@ -14,7 +14,7 @@ import pytest
 from pushforward import trees
 from pushforward.bijections import BatchNorm
 from pushforward.distributions import Normal, Pushforward
-from pushforward.objectives import NegativeLogLikelihood
+from pushforward.objectives import NegativeLogLikelihood, Rows
 from pushforward.training import Resident, Settings, TrainingError, TrainingWarning, engine, train
 from pushforward.training.epochs import State
 from pushforward.training.progress import Progress
@@ -76,8 +76,8 @@ def test_equal_seeds_give_equal_bits_and_others_other_orders() -> None:
 def test_padding_changes_nothing() -> None:
     """With whole batches, so that the order of rows plays no part."""
     data = rows(n=80)
-    longer = Rows(*(None if a is None else jnp.concatenate([a, a[-1:]] * 1) if a.ndim else a for a in data))
-    assert longer.x.shape[0] == data.x.shape[0] + 1
+    longer = jax.tree.map(lambda a: jnp.concatenate([a, a[-1:]]) if a.ndim else a, data)
+    assert longer.data.shape[0] == data.data.shape[0] + 1
     fits = [run(point(0.0, 0.0), d, batch_size=96, max_epochs=20) for d in (data, longer)]
     np.testing.assert_allclose(fits[0].model.at, fits[1].model.at, rtol=1e-5)
 
@@ -235,10 +235,10 @@ def test_a_fitted_density_has_the_statistics_of_all_training_rows() -> None:
     fit = train(
         flow,
         NegativeLogLikelihood(),
-        Resident.of(data),
+        Resident.of(Rows(data)),
         key=jax.random.key(0),
         settings=Settings(max_epochs=2, batch_size=16),
-        validation=Resident.of(data[:20]),
+        validation=Resident.of(Rows(data[:20])),
     )
     norm = fit.model.bijection
     np.testing.assert_allclose(norm.mean.value, data.mean(axis=0), rtol=1e-5)
@@ -251,10 +251,6 @@ def test_frozen_leaves_stay() -> None:
     class Held(eqx.Module):
         at: jax.Array
         held: trees.Frozen
-
-        @property
-        def reads_data(self) -> bool:
-            return False
 
     model = Held(jnp.zeros(1), trees.Frozen(jnp.ones(1)))
     fit = run(model, rows((5.0,)), weight_decay=1.0)  # type: ignore[arg-type]

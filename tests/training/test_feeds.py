@@ -1,15 +1,19 @@
 """Data on the device: sizes, padding, and that an epoch visits every row once."""
 
+from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pushforward.objectives import Rows
-from pushforward.training import Resident, Steps
+from pushforward.objectives import AbstractLoss, Rows, weighted_mean
+from pushforward.training import AbstractFeed, Resident, Steps
 from pushforward.training.feeds import bucket
+from tests.compilations import compilations
+from tests.training.toy import point, points, run, table
 
 
 def test_padded_sizes_are_few_and_never_half_again_too_large() -> None:
@@ -40,11 +44,16 @@ def test_floating_data_take_the_dtype_of_jax_and_others_keep_theirs(float64: Non
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        ({"x": np.ones((3, 1)), "y": np.ones(4)}, {}, r"as many rows each; got \['x'\]: 3, \['y'\]: 4"),
-        ({}, {}, "no arrays"),
-        ({"x": np.ones(())}, {}, "first axis of rows"),
-        (np.ones((0, 2)), {}, "no rows"),
-        (np.ones((3, 2)), {"weight": np.ones(2)}, r"weight must have shape \(3,\), one for each row; got shape \(2,\)"),
+        ({"a": np.ones(3), "b": (np.ones(4),)}, {}, r"same number of rows; got data\['a'\]: 3, data\['b'\]\[0\]: 4"),
+        (np.ones((3, 2)), {"weight": np.ones(2)}, r"weight has shape \(2,\); expected \(3,\)"),
+        (np.ones((3, 2)), {"weight": [1.0, -1.0, 1.0]}, "weight must be finite and not negative"),
+        (np.ones((3, 2)), {"weight": np.zeros(3)}, "somewhere positive"),
+        (np.ones((3, 2)), {"n_leading": 4}, "n_leading must be a whole number of at least 0 and at most 3; got 4"),
+        (np.ones((0, 2)), {}, "data has no rows"),
+        ([[1.0, 2.0]], {}, r"data\[0\]\[0\] has shape \(\); expected an array with rows"),
+        (None, {}, r"holds no arrays; .* training.Steps\(n\)"),
+        ({"name": np.array(["x"])}, {}, r"data\['name'\] must hold numbers; got dtype <U1"),
+        (Rows(np.ones((3, 2))), {"own": Rows(None, start=np.ones((2, 4)))}, "own has 4 rows .* and data 3"),
     ],
 )
 def test_data_without_common_rows_are_refused(data: Any, options: Any, message: str) -> None:
@@ -108,3 +117,76 @@ def test_every_epoch_has_an_order_of_its_own() -> None:
     np.testing.assert_array_equal(orders[0], orders[1])
     assert not np.array_equal(orders[0], orders[2])
     assert not np.array_equal(np.sort(orders[0].ravel()), orders[0].ravel())
+
+
+class Towards(AbstractLoss):
+    """Half the mean squared distance to each model's own goal, and to the rows' where there is none."""
+
+    def __call__(self, model: Any, batch: Any, key: Any) -> Any:
+        goal = batch.data["x"] if batch.data["goal"] is None else batch.data["goal"]
+        return weighted_mean(((goal - model.at) ** 2).sum(axis=1) / 2, batch.weight)
+
+
+def test_models_side_by_side_have_arrays_of_their_own() -> None:
+    data, goals = {"x": np.zeros((70, 1)), "goal": None}, np.array([1.0, -2.0, 3.0])
+    own = {"x": None, "goal": np.tile(goals[:, None, None], (1, 70, 1))}
+    feed = Resident.of(data, own=own)
+    options: Any = {"loss": Towards(), "max_epochs": 60}
+    many = run(points((0.0,), (0.0,), (0.0,)), feed, more={"n_restarts": 3}, **options)
+    np.testing.assert_allclose(many.restarts.at[:, 0], goals, atol=0.05)
+    alone = Resident.of(data, own={"x": None, "goal": own["goal"][1:2]})
+    assert float(run(point(0.0), alone, **options).model.at[0]) == pytest.approx(-2, abs=0.05)
+    with pytest.raises(ValueError, match=r"own has arrays for \[3\] restarts; expected 2"):
+        run(points((0.0,), (0.0,)), feed, more={"n_restarts": 2}, **options)
+
+
+class Generated(AbstractFeed):
+    """Normal draws around a mean, made from the key of the epoch and the number of the step; they never run out."""
+
+    mean: Any
+    n_rows: int = 20 * 16
+    capacity: int = 16
+
+    def start_epoch(self, key: Any, batch_size: int) -> Any:
+        return key
+
+    def n_batches(self, batch_size: int) -> Any:
+        return 0, self.n_rows // batch_size
+
+    def batch(self, order: Any, i: Any, batch_size: int, epoch: Any) -> Any:
+        draws = jax.random.normal(jax.random.fold_in(order, i), (batch_size, len(self.mean)))
+        return self.mean + draws, jnp.ones(batch_size)
+
+    def everything(self) -> Any:
+        return self.batch(jax.random.key(0), 0, self.capacity, jnp.inf)
+
+
+def test_a_feed_may_make_its_rows() -> None:
+    feed = Generated(jnp.array([2.0, -1.0]))
+    settings: Any = {"max_epochs": 30, "schedule": "cosine", "more": {"validation": feed}}
+    fit = run(point(0.0, 0.0), feed, **settings)
+    np.testing.assert_allclose(fit.model.at, [2.0, -1.0], atol=0.1)
+    assert len(fit.history) == 30 and fit.best_loss == pytest.approx(1.0, abs=0.2)
+    assert fit.history == run(point(0.0, 0.0), feed, **settings).history
+
+
+class Streamed(Resident):
+    """Rows of a file, a block of them on the device at a time."""
+
+    file: str = eqx.field(static=True, kw_only=True)
+
+    def chunk(self, epoch: int) -> Any:
+        blocks = np.load(self.file, mmap_mode="r")
+        return Streamed.of(blocks[epoch % len(blocks)], file=self.file), 1
+
+
+def test_a_feed_may_stream_its_rows_and_like_blocks_share_one_program(tmp_path: Path) -> None:
+    blocks = np.stack([table(m, n=64, seed=i) for i, m in enumerate((2.0, 4.0, 6.0))])
+    np.save(tmp_path / "rows.npy", blocks)
+    feed = Streamed.of(blocks[0], file=str(tmp_path / "rows.npy"))
+    with compilations() as compiled:
+        fit = run(point(0.0), feed, max_epochs=60, learning_rate=0.05)
+    assert compiled.count("jit(run_epochs)") == 1
+    assert float(fit.model.at[0]) == pytest.approx(4, abs=1.0)
+    losses = [entry["train_loss"] for entry in fit.history]
+    assert len(losses) == 60 and max(losses[-3:]) > 1.5  # blocks differ

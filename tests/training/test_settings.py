@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -11,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jaxtyping import config
 
 from pushforward.training import Settings
 from pushforward.training.epochs import initial_state, learning_rate, update
@@ -21,13 +19,13 @@ from pushforward.training.settings import hyper
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("max_epochs", 0, "at least 1"),
-        ("max_epochs", 2**31, "at most 2147483647"),
-        ("batch_size", 0, "at least 1"),
-        ("max_bad_steps", 0, "at least 1"),
-        ("warmup_steps", -1, "zero or more"),
-        ("start_epochs", -1, "zero or more"),
-        ("leading_epochs", -1, "zero or more"),
+        ("max_epochs", 0, "a whole number of at least 1"),
+        ("max_epochs", 2**31, "a whole number of at least 1 and at most 2147483647"),
+        ("batch_size", 0, "a whole number of at least 1"),
+        ("max_bad_steps", 0, "a whole number of at least 1"),
+        ("warmup_steps", -1, "a whole number of at least 0"),
+        ("start_epochs", -1, "a whole number of at least 0"),
+        ("leading_epochs", -1, "a whole number of at least 0"),
         ("learning_rate", 0.0, "positive and finite"),
         ("learning_rate", math.inf, "positive and finite"),
         ("learning_rate", math.nan, "positive and finite"),
@@ -38,7 +36,7 @@ from pushforward.training.settings import hyper
         ("weight_decay", math.nan, "zero or more, and finite"),
         ("averaging", 1.0, r"in \[0, 1\)"),
         ("averaging", math.nan, r"in \[0, 1\)"),
-        ("patience", 0, "at least 1, or None"),
+        ("patience", 0, "a whole number of at least 1 .*, or None"),
         ("schedule", "linear", "one of .*'cosine'"),
         ("decay_form", "L2", "one of .*'decoupled'"),
     ],
@@ -46,14 +44,6 @@ from pushforward.training.settings import hyper
 def test_a_setting_out_of_range_is_named(name: str, value: Any, expected: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be {expected}.*; got {value!r}$"):
         Settings(**{name: value})
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """The package as users run it: in tests, its arguments' types are checked before it sees them."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 COUNTS = {"max_epochs", "batch_size", "max_bad_steps", "patience", "warmup_steps", "start_epochs", "leading_epochs"}
@@ -69,7 +59,7 @@ def test_every_number_is_a_count_or_a_rate() -> None:
 @pytest.mark.parametrize("name", sorted(COUNTS))
 @pytest.mark.parametrize("value", [2.5, 2.0, True, "7", math.nan, np.float64(3)])
 def test_counts_are_whole_numbers(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must be a whole number, .*; got {re.escape(repr(value))}$"):
+    with pytest.raises(ValueError, match=f"^{name} must be a whole number of .*; got {re.escape(repr(value))}$"):
         Settings(**{name: value})
 
 
@@ -77,7 +67,7 @@ def test_counts_are_whole_numbers(name: str, value: Any) -> None:
 @pytest.mark.parametrize("name", sorted(RATES))
 @pytest.mark.parametrize("value", ["x", "0.5", None, True, 1j, [0.5]])
 def test_rates_are_numbers(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must be a number; got {re.escape(repr(value))}$"):
+    with pytest.raises(ValueError, match=f"^{name} must be a number, .*; got {re.escape(repr(value))}$"):
         Settings(**{name: value})
 
 

@@ -110,8 +110,7 @@ def fit(inputs: Inputs, kind: str = "mixture", *, checkpoint: Checkpoint | None 
         kind: "mixture", "density" or "outliers".
         checkpoint: where and how often to keep the state of training.
         parameters: those of the estimator of that kind, by name. A mixture has a component for each label where
-            `n_components` is
-            None or absent.
+            `n_components` is None or absent.
 
     Returns:
         The fitted estimator, to be saved by `pushforward.save`.

@@ -118,7 +118,7 @@ class Checkpoint:
         if [(a.shape, a.dtype) for a in arrays] != [(leaf.shape, leaf.dtype) for leaf in leaves]:
             raise CheckpointError(f"{self.file} holds another model; resume with the same settings, or start anew")
         restored = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(a) for a in arrays])
-        return restored._replace(key=jax.random.wrap_key_data(restored.key)), history
+        return jax.tree.map(lambda a, b: jax.random.wrap_key_data(a) if _is_key(b) else a, restored, like), history
 
     def discard(self) -> None:
         """Remove the kept state, once training is complete."""
@@ -129,7 +129,11 @@ class Checkpoint:
 
 
 def _raw_keys(state: Any) -> Any:
-    return state._replace(key=jax.random.key_data(state.key))
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _canonical(fingerprint: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ from pushforward.training.settings import Settings, TrainingError, hyper
 
 M = TypeVar("M")
 DEFAULTS = Settings()
+OF_ADAM = ("learning_rate", "schedule", "warmup_steps", "weight_decay", "decay_form")
 CALL_SECONDS = 0.5  # how long one compiled call should take: long enough to be cheap, short enough for Ctrl-C
 
 
@@ -127,9 +128,10 @@ def train(
     """
     began = time.monotonic()
     if optimizer is not None:
-        settings.refuse_for_adam()
+        _check_optimizer(optimizer, settings)
     side_by_side = n_restarts > 1
-    feed, most_epochs = feed.chunk(0)
+    feed = feed.chunk(0)[0]
+    _check_restarts(feed, n_restarts)
     model = _calibrated(model, loss, feed, side_by_side)  # some maps start there
     params, rest = trees.partition(model, where)
     keys = jax.random.split(key, n_restarts) if side_by_side else key
@@ -194,6 +196,26 @@ def _keep(checkpoint: Checkpoint, state: State, history: list[dict[str, Any]]) -
         )
 
 
+def _check_optimizer(optimizer: Any, settings: Settings) -> None:
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(
+            f"optimizer must be a gradient transformation of optax, such as optax.lion(1e-4); got {optimizer!r}"
+        )
+    for name in OF_ADAM:
+        value, default = getattr(settings, name), getattr(DEFAULTS, name)
+        if value != default:
+            raise ValueError(
+                f"{name} is a setting of the engine's own Adam, got {value!r} beside optimizer=; "
+                f"leave it at {default!r} and say it to the optimizer, as in optax.adamw(1e-3, weight_decay=1e-4)"
+            )
+
+
+def _check_restarts(feed: AbstractFeed, n_restarts: int) -> None:
+    counts = {int(leaf.shape[0]) for leaf in jax.tree.leaves(feed.restart_data())}
+    if counts - {n_restarts}:
+        raise ValueError(f"own has arrays for {sorted(counts)} restarts; expected {n_restarts}, one for each model")
+
+
 def _calibrated(model: Any, loss: Loss, feed: AbstractFeed, side_by_side: bool) -> Any:
     """The model with what it reads off data read off the training rows, each restart's own."""
     if not isinstance(model, trees.AbstractModel) or not model.reads_data:
@@ -203,7 +225,7 @@ def _calibrated(model: Any, loss: Loss, feed: AbstractFeed, side_by_side: bool) 
 
 
 @eqx.filter_jit
-def _start_state(params: Any, keys: Any, averaging: bool, side_by_side: bool, optimizer: Any) -> State:
+def _start_state(params: Any, keys: Any, averaging: bool, side_by_side: bool, optimizer: Any = None) -> State:
     def make(params: Any, key: Any) -> State:
         return initial_state(params, key, averaging, optimizer)
 
@@ -250,9 +272,11 @@ def _finish(
     """Choose the best restart, calibrate it, and report what went wrong on the way."""
     failed = np.atleast_1d(np.asarray(state.bad_in_a_row)) >= settings.max_bad_steps
     if failed.all():
+        own = setup.optimizer is None
+        rate = f"learning_rate (now {settings.learning_rate:g})" if own else "learning rate of the optimizer"
         raise TrainingError(
             f"the loss or its gradient was not finite for {settings.max_bad_steps} steps in a row "
-            f"(epoch {len(history)}); try a smaller learning_rate (now {settings.learning_rate:g}), a clip_norm, "
+            f"(epoch {len(history)}); try a smaller {rate}, a clip_norm, "
             "or look for extreme values in the data"
         )
     last = np.asarray(history[-1]["train_loss"])

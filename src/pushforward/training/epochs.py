@@ -26,7 +26,7 @@ class State(NamedTuple):
     """Everything that changes while training; arrays only."""
 
     params: Any
-    optimizer: Any
+    moments: Any  # of Adam, or whatever another optimizer keeps
     average: Any
     best: Any
     best_loss: Array
@@ -67,7 +67,7 @@ class Setup(NamedTuple):
     hyper: Hyper
 
 
-def initial_state(params: Any, key: PRNGKeyArray, averaging: bool, optimizer: Any) -> State:
+def initial_state(params: Any, key: PRNGKeyArray, averaging: bool, optimizer: Any = None) -> State:
     """The state before the first step; every leaf has a buffer of its own, so that all can be donated."""
 
     def copy(tree: Any) -> Any:
@@ -76,7 +76,7 @@ def initial_state(params: Any, key: PRNGKeyArray, averaging: bool, optimizer: An
     zero = jnp.zeros((), jnp.int32)
     return State(
         params=copy(params),
-        optimizer=copy((optax.scale_by_adam() if optimizer is None else optimizer).init(params)),
+        moments=copy((optax.scale_by_adam() if optimizer is None else optimizer).init(params)),
         average=copy(params) if averaging else None,
         best=copy(params),
         best_loss=jnp.asarray(jnp.inf, jnp.result_type(float)),
@@ -98,16 +98,33 @@ def learning_rate(hyper: Hyper, step: Array, steps_per_epoch: Array) -> Array:
     return hyper.learning_rate * warm * jnp.where(hyper.cosine, cosine, 1.0)
 
 
-def update(state: State, value: Array, grads: Any, setup: Setup, rate: Array) -> State:
-    """One step, or none and a mark against it where loss or gradient is not finite."""
-    hyper = setup.hyper
+def update(
+    state: State,
+    value: Array,
+    grads: Any,
+    hyper: Hyper,
+    rate: Array,
+    optimizer: optax.GradientTransformation | None = None,
+    objective: Callable[[Any], Array] | None = None,
+) -> State:
+    """One step, or none and a mark against it where loss or gradient is not finite.
+
+    Arguments:
+        state: before it.
+        value: of the loss.
+        grads: its gradient.
+        hyper: the settings.
+        rate: Adam's step size.
+        optimizer: what makes the step; None for Adam.
+        objective: the loss of the parameters, for optimizers that search along a line.
+    """
     norm = optax.tree.norm(grads)
     finite = jnp.isfinite(value) & jnp.isfinite(norm)
     scale = jnp.minimum(1.0, hyper.clip_norm / jnp.maximum(norm, 1e-12))
-    if setup.optimizer is None:
-        params, optimizer = adam(state, grads, scale, finite, hyper, rate)
+    if optimizer is None:
+        params, moments = adam(state, grads, scale, finite, hyper, rate)
     else:
-        params, optimizer = own_step(setup.optimizer, state, grads, scale, finite)
+        params, moments = own_step(optimizer, state, value, grads, scale, finite, objective)
     # a debiased average: the first steps count in full, so it never remembers the initial weights for long
     keep = jnp.minimum(hyper.averaging, (state.step + 1) / (state.step + 10))
     average = None
@@ -115,7 +132,7 @@ def update(state: State, value: Array, grads: Any, setup: Setup, rate: Array) ->
         average = jax.tree.map(lambda a, p: (keep * a + (1 - keep) * p).astype(a.dtype), state.average, params)
     return state._replace(
         params=params,
-        optimizer=optimizer,
+        moments=moments,
         average=average,
         step=state.step + 1,
         bad_steps=state.bad_steps + ~finite,
@@ -127,7 +144,7 @@ def adam(
     state: State, grads: Any, scale: Array, finite: Array, hyper: Hyper, rate: Array
 ) -> tuple[Any, optax.ScaleByAdamState]:
     """Adam's step on gradients times `scale`, taken where `finite`."""
-    moments: optax.ScaleByAdamState = state.optimizer
+    moments: optax.ScaleByAdamState = state.moments
     grads = jax.tree.map(lambda g, p: g * scale + hyper.l2 * p, grads, state.params)
     count = moments.count + 1
     mu = optax.tree.update_moment(grads, moments.mu, BETA_1, 1)
@@ -146,14 +163,23 @@ def adam(
 
 
 def own_step(
-    optimizer: optax.GradientTransformation, state: State, grads: Any, scale: Array, finite: Array
+    optimizer: optax.GradientTransformation,
+    state: State,
+    value: Array,
+    grads: Any,
+    scale: Array,
+    finite: Array,
+    objective: Callable[[Any], Array] | None,
 ) -> tuple[Any, Any]:
     """A step of any gradient transformation on gradients times `scale`, taken where `finite`."""
-    grads = jax.tree.map(lambda g: jnp.where(finite, g * scale, 0).astype(g.dtype), grads)
-    updates, new = optimizer.update(grads, state.optimizer, state.params)
+    grads = jax.tree.map(lambda g: g * scale, grads)
+    extra = {"value": value, "grad": grads, "value_fn": objective}
+    updates, new = optax.with_extra_args_support(optimizer).update(grads, state.moments, state.params, **extra)
     moved = optax.apply_updates(state.params, updates)
     taken: tuple[Any, Any] = jax.tree.map(
-        lambda after, before: jnp.where(finite, after, before), (moved, new), (state.params, state.optimizer)
+        lambda after, before: jnp.where(finite, after, before).astype(before.dtype),
+        (moved, new),
+        (state.params, state.moments),
     )
     return taken
 
@@ -186,8 +212,8 @@ def calibrated(model: Any, loss: Loss, feed: AbstractFeed) -> Any:
         return model
     if not isinstance(loss, AbstractLoss):
         raise TypeError(
-            f"{type(model).__name__} reads statistics off data, which the loss has to say how; got {loss!r}: make it a "
-            "subclass of pushforward.objectives.AbstractLoss"
+            f"a {type(model).__name__} that reads parameters off data needs a loss with `calibrate`, a subclass of "
+            f"objectives.AbstractLoss; got {loss!r}"
         )
     return loss.calibrate(model, Batch(*feed.everything()), jax.random.key(0))
 
@@ -206,7 +232,8 @@ def run_epoch(state: State, setup: Setup, batch_size: int) -> tuple[State, Metri
         batch = Batch(*feed.batch(order, i, batch_size, epoch), epoch, state.step.astype(real))
         objective = lambda p: setup.loss(trees.combine(p, setup.rest), batch, jax.random.fold_in(step_key, i))  # noqa: E731
         value, grads = jax.value_and_grad(objective)(state.params)
-        state = update(state, value, grads, setup, learning_rate(hyper, state.step, n_first + n_second))
+        rate = learning_rate(hyper, state.step, n_first + n_second)
+        state = update(state, value, grads, hyper, rate, setup.optimizer, objective)
         seen = jnp.where(jnp.isfinite(value), batch.weight.sum(), 0)
         return state, total + jnp.where(jnp.isfinite(value), value, 0) * seen, weight + seen
 

@@ -8,6 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
+
+from pushforward.checks import check_whole
 
 SMALLEST = 64
 CHUNK = 64  # epochs that one compiled call may run
@@ -119,7 +122,8 @@ class Resident(AbstractFeed):
             more: fields of a subclass.
 
         Raises:
-            ValueError: there are no rows, or the arrays differ in their number.
+            ValueError: there are no rows, the arrays differ in their number, or hold no numbers; weights that are no
+                weights.
 
         Example:
             >>> import numpy as np
@@ -128,10 +132,11 @@ class Resident(AbstractFeed):
             >>> int(feed.n_rows), feed.data["x"].shape
             (70, (96, 3))
         """
-        n = _n_rows(data)
-        weight = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
-        if weight.shape != (n,):
-            raise ValueError(f"weight must have shape ({n},), one for each row; got shape {weight.shape}")
+        n = _n_rows("data", data, 0)
+        weight = _weights(weight, n)
+        check_whole("n_leading", n_leading, 0, n)
+        if own is not None and _n_rows("own", own, 1) != n:
+            raise ValueError(f"own has {_n_rows('own', own, 1)} rows in its second axis, and data {n}; they must agree")
         room = bucket(n) - n
         return cls(
             jax.tree.map(lambda leaf: placed(leaf, room), data),
@@ -200,6 +205,9 @@ class Steps(AbstractFeed):
 
     n: int = eqx.field(static=True)
 
+    def __check_init__(self) -> None:
+        check_whole("n", self.n, 1)
+
     @property
     def n_rows(self) -> int:
         """One for each step."""
@@ -253,15 +261,31 @@ def pick(leaf: Array, index: Array) -> Array:
     return picked
 
 
-def _n_rows(data: Any) -> int:
-    """The common length of a tree of arrays."""
-    lengths = {jax.tree_util.keystr(path) or "data": np.shape(leaf) for path, leaf in jax.tree.leaves_with_path(data)}
-    if not lengths or any(not shape for shape in lengths.values()):
-        raise ValueError(f"data must hold arrays with a first axis of rows; got {lengths or 'no arrays'}")
-    if len({shape[0] for shape in lengths.values()}) > 1:
-        listed = ", ".join(f"{name}: {shape[0]}" for name, shape in lengths.items())
-        raise ValueError(f"arrays of data must have as many rows each; got {listed}")
-    n = next(iter(lengths.values()))[0]
+def _n_rows(name: str, tree: Any, axis: int) -> int:
+    """The common length along an axis of a tree of arrays of numbers."""
+    lengths = {}
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        array, where = np.asarray(leaf), name + jax.tree_util.keystr(path)
+        if array.ndim <= axis:
+            raise ValueError(f"{where} has shape {array.shape}; expected an array with rows along axis {axis}")
+        if array.dtype.kind not in "buif":
+            raise ValueError(f"{where} must hold numbers; got dtype {array.dtype}")
+        lengths[where] = array.shape[axis]
+    if not lengths:
+        raise ValueError(f"{name} holds no arrays; for a loss that draws its own points take training.Steps(n)")
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{where}: {length}" for where, length in lengths.items())
+        raise ValueError(f"the arrays of {name} must have the same number of rows; got {listed}")
+    n = next(iter(lengths.values()))
     if not n:
-        raise ValueError("data has no rows; give at least one")
+        raise ValueError(f"{name} has no rows; give at least one")
     return int(n)
+
+
+def _weights(given: Any, n: int) -> NDArray[np.float64]:
+    weight = np.ones(n) if given is None else np.asarray(given, dtype=np.float64)
+    if weight.shape != (n,):
+        raise ValueError(f"weight has shape {weight.shape}; expected ({n},), one for each row")
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise ValueError("weight must be finite and not negative, and somewhere positive")
+    return weight

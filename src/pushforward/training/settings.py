@@ -9,11 +9,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from pushforward.checks import check_choice, check_number, check_positive, check_whole
+from pushforward.checks import check_choice, check_number, check_positive, check_whole, is_whole
 
 SCHEDULES = ("constant", "cosine")
 DECAY_FORMS = ("l2", "decoupled")
-FOR_ADAM = ("learning_rate", "schedule", "warmup_steps", "weight_decay", "decay_form")
 LARGEST = 2**31 - 1  # the compiled program counts in 32 bits
 
 
@@ -23,7 +22,10 @@ class TrainingError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the engine needs to know besides model, loss and data.
+    """What the engine needs to know besides model, loss and feed.
+
+    Step size, schedule, warm-up and weight decay are those of the engine's own Adam; with `train(optimizer=)` they do
+    not apply, and are refused where they are set.
 
     Arguments:
         max_epochs: passes over the data at most.
@@ -65,28 +67,16 @@ class Settings:
             check_whole(name, getattr(self, name), 1, LARGEST)
         for name in ("warmup_steps", "start_epochs", "leading_epochs"):
             check_whole(name, getattr(self, name), 0, LARGEST)
-        if self.patience is not None:
-            check_whole("patience", self.patience, 1, LARGEST)
+        if self.patience is not None and not (is_whole(self.patience, 1) and self.patience <= LARGEST):
+            raise ValueError(
+                f"patience must be a whole number of at least 1 and at most {LARGEST}, or None; got {self.patience!r}"
+            )
         check_positive("learning_rate", self.learning_rate)
         check_number("weight_decay", self.weight_decay, "zero or more, and finite", lambda v: 0 <= v < math.inf)
         check_number("clip_norm", self.clip_norm, "positive", lambda v: v > 0)
         check_number("averaging", self.averaging, "in [0, 1)", lambda v: 0 <= v < 1)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("decay_form", self.decay_form, DECAY_FORMS)
-
-    def refuse_for_adam(self) -> None:
-        """Refuse settings that an optimizer of one's own would leave without effect.
-
-        Raises:
-            ValueError: there are some, named.
-        """
-        standard = {field.name: field.default for field in dataclasses.fields(self)}
-        without_effect = [name for name in FOR_ADAM if getattr(self, name) != standard[name]]
-        if without_effect:
-            raise ValueError(
-                f"settings {', '.join(without_effect)} are for the Adam of this package; leave them out, and give the "
-                "optimizer its own step size, schedule and weight decay"
-            )
 
 
 class Hyper(NamedTuple):
