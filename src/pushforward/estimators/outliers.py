@@ -178,7 +178,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             self.support_ = np.zeros(len(given.x), dtype=bool)
             self.support_[kept if given.weight is None else np.flatnonzero(given.weight > 0)[kept]] = True
             # one weight for all says nothing, and what rows of no weight are like is no matter
-            weight = table.weight if np.ndim(sample_weight) > 0 else None
+            weight = table.weight if np.asarray(sample_weight).ndim > 0 else None
             self.offset_ = _threshold(self._scores(table.x, table.condition), share, weight)
         return self
 
