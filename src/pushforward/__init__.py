@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         numpyro,
         objectives,
         plots,
+        service,
         training,
     )
     from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
@@ -45,6 +46,7 @@ __all__ = [
     "objectives",
     "plots",
     "save",
+    "service",
     "training",
     "vae",
 ]
