@@ -94,12 +94,13 @@ def test_parameters_that_do_not_fit_the_kind_are_refused():
         service.fit(inputs, flow="nope")
 
 
-def test_a_checkpoint_belongs_to_its_columns_and_labels(tmp_path, monkeypatch):
-    kept = Checkpoint(tmp_path / "kept", minutes=0)
+def test_a_checkpoint_belongs_to_its_columns_and_labels(tmp_path):
+    kept = Checkpoint(tmp_path / "kept", minutes=0.0)
     service.fit(service.read_inputs(ROWS, columns=["x", "y"]), "density", checkpoint=kept, **QUICK)
     assert kept.file.exists() and kept.fingerprint == {}
     again = dataclasses.replace(kept, resume=True)
-    swapped = service.read_inputs(open_source(TABLE.rename_columns(["id", "x", "y", "side", "n"])), columns=["y", "x"])
+    renamed = TABLE.rename_columns(["id", "x", "y", "side", "n"])
+    swapped = service.read_inputs(open_source(renamed), columns=["y", "x"])
     with pytest.raises(DataError, match="the columns changed since it was written") as caught:
         service.fit(swapped, "density", checkpoint=again, **QUICK)
     assert isinstance(caught.value.__cause__, CheckpointError)
