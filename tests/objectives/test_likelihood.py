@@ -56,7 +56,9 @@ def test_several_draws_give_the_importance_weighted_bound() -> None:
 
     def estimated(flow: Pushforward, key: Any) -> Any:
         x = add_noise(rows.data.x, noise, jax.random.fold_in(key, 7))[:2]
-        return -flow.log_prob_estimate(x, rows.data.condition[:2], key=key, n_samples=4).value @ jnp.array([1.0, 2.0]) / 3
+        return (
+            -flow.log_prob_estimate(x, rows.data.condition[:2], key=key, n_samples=4).value @ jnp.array([1.0, 2.0]) / 3
+        )
 
     def over_keys(loss: Any) -> tuple[Any, Any]:
         def one(key: Any) -> Any:

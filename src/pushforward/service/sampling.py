@@ -32,7 +32,7 @@ def sample(
     n: int,
     *,
     component: int | None = None,
-    given: Mapping[str, float] | None = None,
+    given: Mapping[str, int | float] | None = None,
     seed: int = 0,
     as_floats: Collection[str] = (),
 ) -> Iterator[pa.RecordBatch]:
@@ -97,7 +97,7 @@ def _batches(
         yield pa.RecordBatch.from_pydict(drawn)
 
 
-def _condition(model: Model, given: Mapping[str, float]) -> NDArray[np.float64] | None:
+def _condition(model: Model, given: Mapping[str, int | float]) -> NDArray[np.float64] | None:
     """Given values as one row in the order of the model's conditioning columns."""
     names = () if model.condition_columns_ is None else model.condition_columns_.names
     if set(given) != set(names):
