@@ -1,6 +1,7 @@
 """The pages of docs cover what there is, and are what their generators make of the committed results."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -37,3 +38,15 @@ def test_the_page_of_experiments_is_that_of_the_committed_results(monkeypatch: p
 
 def test_the_page_of_benchmarks_is_that_of_the_committed_results() -> None:
     assert (ROOT / "benchmarks" / "RESULTS.md").read_text() == render(ROOT / "benchmarks" / "results")
+
+
+def test_the_code_on_the_page_of_extensions_runs() -> None:
+    page = (ROOT / "docs" / "extending.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        names: dict = {}
+        exec(compile(block, "docs/extending.md", "exec"), names)
+        assert float(names["loss"]) < 10
+    for name in re.findall(r"examples/(\w+\.py)", page):
+        assert (ROOT / "docs" / "examples" / name).is_file()
