@@ -18,8 +18,10 @@ from pushforward.networks.lipschitz import contracted, lip_swish
 from tests.keys import cheap_key
 
 
-def layer(dim: int, log_det: str | None = None, n_terms: int = 10, bound: float = 0.9) -> Residual:
-    return Residual(Lipschitz.init(cheap_key(1), dim, dim, (16, 16), bound, output_scale=3.0), dim, log_det, n_terms)
+def layer(dim: int, log_det: str | None = None, n_terms: int = 10, lipschitz: float = 0.9) -> Residual:
+    return Residual(
+        Lipschitz.init(cheap_key(1), dim, dim, (16, 16), lipschitz, output_scale=3.0), dim, log_det, n_terms
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])

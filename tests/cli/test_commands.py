@@ -13,8 +13,8 @@ import pytest
 import pushforward as pf
 from pushforward import service
 from pushforward.cli.fitting import Kind
+from pushforward.clustering import embedding
 from pushforward.data import read_table
-from pushforward.estimators import embedding
 from tests.cli.helpers import QUICK, columns, invoke, refused, run, snapshot, write
 
 

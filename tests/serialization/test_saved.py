@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -76,7 +77,7 @@ def test_distributions(name: str) -> None:
 def test_models_of_latent_variables(name: str) -> None:
     model, x, key = loaded("latent")[name], expected("latent")[name]["x"], jax.random.key(2)
     if isinstance(model, SequentialLatent):
-        weights = jax.vmap(lambda key: model.log_weight(x, key))(jax.random.split(key, 3))
+        weights = jax.vmap(lambda key: model.log_weight(jnp.asarray(x), key))(jax.random.split(key, 3))
         outputs = {"bound": log_mean_exp(weights), "sample": model.sample(key)}
     else:
         outputs = {"features": jax.vmap(model.encoder)(x), "decoded": jax.vmap(model.decoder)(x[:, :2])}
