@@ -231,7 +231,7 @@ def test_bounds_and_whole_numbers_are_declared(work):
         (["--kind", "outliers", "--components", "2"], "--components needs --kind mixture"),
         (["--contamination", "0.1"], "--contamination needs --kind outliers"),
         (["--kind", "outliers", "--contamination", "many"], "--contamination many: give a share above 0"),
-        (["--kind", "outliers", "--contamination", "0.7"], "--contamination must be a number in (0, 0.5]"),
+        (["--kind", "outliers", "--contamination", "0.7"], "--contamination must be in (0, 0.5]"),
         (["--image", "2by1"], "--image 2by1: expected HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS"),
         (["--image", "2x2"], "--image (2, 2) makes 4 pixels, and a row has 2 columns"),
         (["--given", "x"], "column 'x' is both modelled and conditioned on"),
