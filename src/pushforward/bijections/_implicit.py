@@ -29,10 +29,10 @@ def implicit(function: Callable[..., Any], derivative: Callable[[Any, Any, Any],
 
     @plain.def_jvp  # type: ignore[untyped-decorator]
     def rule(primals: Any, tangents: Any) -> Any:
-        value = bound_function(*primals)
+        value = wrapped(*primals)
         return value, derivative(value, primals, tangents)
 
-    def bound_function(*arguments: Any) -> Any:
+    def wrapped(*arguments: Any) -> Any:
         arrays, static = eqx.partition(arguments, eqx.is_array)
         leaves, structure = jax.tree.flatten(arrays)
 
@@ -42,7 +42,7 @@ def implicit(function: Callable[..., Any], derivative: Callable[[Any, Any, Any],
         traced, shape = jax.make_jaxpr(flat, return_shape=True)(*leaves)
         return jax.tree.unflatten(jax.tree.structure(shape), _call.bind(*leaves, traced=traced))
 
-    return bound_function
+    return wrapped
 
 
 def along(function: Callable[..., Any], arguments: Any, tangents: Any) -> Any:
