@@ -247,7 +247,7 @@ def test_forward_and_reverse_mode_agree_to_second_order(entry: Entry, dim: int) 
     with precision("float64"):
         bijection, condition = draw(entry, dim, 5)
         size = int(np.prod(bijection.shape))
-        z = jnp.asarray(np.linspace(-0.7, 0.4, size).reshape(bijection.shape))
+        z = jnp.asarray(np.linspace(-0.7, 0.4, size).reshape(bijection.noise_shape))
         x = eqx.filter_jit(lambda bijection: bijection.forward(z, condition))(bijection)
         for point, from_data in ((z, False), (x, True)):
             found = derivatives(bijection, point, condition, from_data)

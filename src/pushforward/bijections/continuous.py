@@ -15,6 +15,7 @@ from pushforward.bijections.base import AbstractMap
 
 EXACT_UP_TO = 4  # coordinates up to which the trace is taken exactly by default
 MOST_STEPS = 4096
+MOST_DIRECT_STEPS = 256  # where every step is kept for derivatives of any order
 STAGES = 6  # evaluations of a step: of the seven, one is the next step's first
 LOG_DETS = {"exact": frozenset[str](), "unbiased": frozenset({"unbiased"})}
 ADJOINTS = ("checkpointed", "backsolve", "direct")
@@ -34,8 +35,8 @@ class Continuous(AbstractMap):
         tolerance: of each step, relative and absolute.
         adjoint: how derivatives are taken: "checkpointed", through the steps that were taken, exact for these;
             "backsolve", by a second equation back in time, of constant memory and accurate to the tolerance; or
-            "direct", as "checkpointed" but slower, and alone of the three in forward mode (`jax.jvp`, `jax.jacfwd`,
-            `jax.hessian`) too.
+            "direct", as "checkpointed" but slower and of 256 steps at most, and alone of the three in forward mode
+            (`jax.jvp`, `jax.jacfwd`, `jax.hessian`) too.
         cond_dim: size of the condition, or None.
 
     Raises:
@@ -165,7 +166,7 @@ class Continuous(AbstractMap):
                 args=(self.velocity, condition),
                 stepsize_controller=diffrax.PIDController(self.tolerance, self.tolerance),
                 adjoint=kinds[self.adjoint](),
-                max_steps=MOST_STEPS,
+                max_steps=MOST_DIRECT_STEPS if self.adjoint == "direct" else MOST_STEPS,
                 throw=False,
             )
         except TypeError as error:
