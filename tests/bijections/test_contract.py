@@ -72,6 +72,7 @@ PLANES = [
     for marks in [long_if(entry in COMPOSED or entry.name in TWINS)]
 ]
 WHOLE = [pytest.param(entry, entry.dims[-1], id=f"{entry.name}-{entry.dims[-1]}") for entry in ENTRIES]
+SINGULAR = {"householder_zero", "planar_no_direction"}  # at a parameter of which the map itself is not smooth
 SLOW = TWINS - {"continuous_direct"} | {"conditional_coupling", "amortized", "residual_conditional"}
 # a `continuous` map is differentiated in reverse mode alone, as its message says
 DERIVATIVES = [
@@ -257,7 +258,7 @@ def test_forward_and_reverse_mode_agree_to_second_order(entry: Entry, dim: int) 
                 ("pushed", "pulled", 1e-9),
                 ("columns", "rows", 1e-9),
                 ("hessian", "reverse twice", 1e-7),
-            ):
+            )[entry.name in SINGULAR :]:
                 scale = 1 + np.abs(found[other]).max()
                 np.testing.assert_allclose(found[one], found[other], rtol=0, atol=tolerance * scale, err_msg=one)
             scale = 1 + np.abs(found["hessian"]).max()
