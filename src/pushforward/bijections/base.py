@@ -351,6 +351,14 @@ class Fixed(AbstractMap):
     bijection: AbstractMap
 
     @property
+    def domain(self) -> tuple[Any, Any]:
+        return self.bijection.domain
+
+    @property
+    def codomain(self) -> tuple[Any, Any]:
+        return self.bijection.codomain
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return self.bijection.shape
 

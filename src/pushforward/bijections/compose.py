@@ -133,6 +133,15 @@ class Chain(AbstractComposition):
         self.bijections = bijections
 
     @property
+    def domain(self) -> tuple[Any, Any]:
+        return self.bijections[0].domain
+
+    @property
+    def codomain(self) -> tuple[Any, Any]:
+        """That of the last map, which is right where the one before it reaches all that the last one takes."""
+        return self.bijections[-1].codomain
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return self.bijections[-1].shape
 

@@ -170,6 +170,8 @@ def as_map(value: Any, shape: tuple[int, ...] | None = None, *, codomain: Sequen
     cond_shape = None
     match value:
         case AbstractMap():
+            if ends != LINE:
+                raise ValueError(f"{type(value).__name__} says its codomain itself, {value.codomain}; leave it out")
             return value
         case FlowJAX():
             if shape not in (None, value.shape):

@@ -103,9 +103,12 @@ class Functions(AbstractBijection):
         def tangent_solve(linear: Callable[[Array], Array], right: Array) -> Array:
             return inverse_and_log_det(jax.jacfwd(linear)(jnp.zeros_like(right)))[0] @ right
 
-        z = lax.custom_root(residual, lax.stop_gradient(x).reshape(-1), _newton, tangent_solve)
-        gap = jnp.abs(lax.stop_gradient(residual(lax.stop_gradient(z)))).max()
-        solved = gap <= limits(x.dtype).eps ** 0.5 * (1 + jnp.abs(lax.stop_gradient(x)).max())
+        near, nothing = lax.stop_gradient(x).reshape(-1), jnp.zeros(x.size, x.dtype)
+        gaps = [jnp.abs(lax.stop_gradient(residual(guess))).max() for guess in (near, nothing)]
+        guess = jnp.where(jnp.isfinite(gaps[0]) & ~(gaps[0] > gaps[1]), near, nothing)
+        z = lax.custom_root(residual, guess, _newton, tangent_solve)
+        gap = jnp.abs(lax.stop_gradient(residual(lax.stop_gradient(z))))
+        solved = (gap <= limits(x.dtype).eps ** 0.5 * (1 + jnp.abs(lax.stop_gradient(x)).reshape(-1))).all()
         result: Array = jnp.where(solved, z, jnp.nan)
         return result.reshape(self.shape_inside)
 
@@ -252,12 +255,14 @@ def _newton(residual: Callable[[Array], Array], guess: Array) -> Array:
     def body(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         i, z, _ = state
         here = residual(z)
-        full = -(inverse_and_log_det(jax.jacfwd(residual)(z))[0] @ here)
-        size = jnp.abs(here).max()
+        # nearness is that of the point, not of its image, whose coordinates may be of any scale (Deuflhard 2011)
+        back = inverse_and_log_det(jax.jacfwd(residual)(z))[0]
+        full = -(back @ here)
+        size = jnp.abs(full).max()
 
         def farther(trial: tuple[Array, Array]) -> Array:
             n, step = trial
-            nearer = jnp.abs(residual(z + step)).max() < size
+            nearer = jnp.abs(back @ residual(z + step)).max() < size
             going_on: Array = (n < MOST_HALVINGS) & ~nearer
             return going_on
 

@@ -26,7 +26,11 @@ ADDED: dict[str, dict[str, Any]] = {}
 # states, by the class's name of today or by its room for all classes there: a path of keys joined by "/" as older files
 # have it, such as "fitted/columns_/kinds", to the last key's name of today, or None for what is gone
 STATES: dict[str, dict[str, str | None]] = {
-    "estimators": {"fitted/columns_/whole": "integer", "fitted/condition_columns_/whole": "integer"},
+    "estimators": {
+        "fitted/columns_/whole": "integer",
+        "fitted/condition_columns_/whole": "integer",
+        "params/flow_options/bound": "lipschitz",
+    },
 }
 
 

@@ -19,6 +19,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from pushforward import trees
+from pushforward.checks import check_whole
 from pushforward.training.checkpoint import Checkpoint
 from pushforward.training.epochs import Loss, Setup, State, calibrated, initial_state, run_epochs
 from pushforward.training.feeds import CHUNK, AbstractFeed
@@ -127,6 +128,9 @@ def train(
         3
     """
     began = time.monotonic()
+    if not isinstance(feed, AbstractFeed):
+        raise ValueError(f"feed must be a feed, such as training.Resident.of(data); got a {type(feed).__name__}")
+    check_whole("n_restarts", n_restarts, 1)
     if optimizer is not None:
         _check_optimizer(optimizer, settings)
     side_by_side = n_restarts > 1
