@@ -83,6 +83,13 @@ def test_files_keep_what_a_flow_was_called_and_its_numbers(flow: Any, tmp_path: 
     loaded.set_params(warm_start=True).fit(X)  # which needs no recipe
 
 
+def test_a_warm_start_tells_flows_of_ones_own_apart() -> None:
+    built, other = gaussian(None, 2), gaussian(None, 2)
+    model = pf.FlowDensity(built, warm_start=True, **QUICK).fit(X).fit(X)
+    with pytest.raises(ValueError, match="goes on with the flow of the last fit; flow=<Pushforward> is another one"):
+        model.set_params(flow=other).fit(X)
+
+
 def test_a_checkpoint_is_an_argument_of_fit(tmp_path: Path) -> None:
     def kept(resume: bool) -> Any:
         return pf.training.Checkpoint(tmp_path / "state", epochs=1, resume=resume)

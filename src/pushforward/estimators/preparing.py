@@ -99,6 +99,13 @@ def learn_table(
     x = table.x
     if going_on:
         check_like_before(x, estimator.columns_, shaping(estimator), estimator.settings_)
+        if (
+            not isinstance(estimator.flow, str) and estimator.flow is not estimator.spec_.flow
+        ):  # which texts do not tell
+            raise ValueError(
+                f"a warm start goes on with the flow of the last fit; flow={flow_text(estimator.flow)} is another one; "
+                "give the same object, or warm_start=False"
+            )
         return
     if (x == x[0]).all():
         raise ValueError(f"all {len(x)} rows are the same, and one point has no density; give rows that differ")
