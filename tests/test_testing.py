@@ -6,7 +6,18 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from pushforward.bijections import AbstractBijection, Bounded, Exp, Identity, Invert, Residual, Tanh, from_functions
+from pushforward.bijections import (
+    AbstractBijection,
+    Bounded,
+    Concatenate,
+    Exp,
+    Identity,
+    Invert,
+    Residual,
+    Tanh,
+    Vmap,
+    from_functions,
+)
 from pushforward.networks import Lipschitz
 from pushforward.testing import CheckError, check_bijection
 
@@ -18,8 +29,18 @@ class Wrong(Identity):
         return x, jnp.zeros((), jnp.int32)
 
 
+PARTS = Concatenate([Exp((2,)), Bounded(jnp.zeros(1), jnp.ones(1)), Identity((1,))])
+
+
 @pytest.mark.parametrize(
-    "bijection", [Tanh((2,)), Invert(Exp(())), Bounded(jnp.array([0.0, -jnp.inf]), jnp.array([1.0, 3.0]))]
+    "bijection",
+    [
+        Tanh((2,)),
+        Invert(Exp(())),
+        Bounded(jnp.array([0.0, -jnp.inf]), jnp.array([1.0, 3.0])),
+        Vmap(PARTS, 2, axis=1),
+        Concatenate([Identity((1, 3)), Invert(Exp((1, 3)))], axis=0),
+    ],
 )
 def test_maps_that_keep_the_contract_pass(bijection: AbstractBijection) -> None:
     report = check_bijection(bijection)

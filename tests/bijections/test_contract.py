@@ -22,6 +22,7 @@ import pushforward as pf
 from pushforward import bijections, trees
 from pushforward.bijections import AbstractDataMap, AbstractMap, Dequantise, Indexed
 from pushforward.distributions import Normal, Pushforward, Uniform
+from pushforward.testing import check_bijection
 from tests.bijections.composed import COMPOSED
 from tests.bijections.registry import ENTRIES, Entry
 from tests.keys import cheap_key
@@ -81,6 +82,14 @@ DERIVATIVES = [
     for dim in entry.dims
     if entry.name != "continuous"
     for marks in [long_if(dim != entry.dims[-1] or entry.name in SLOW)]
+]
+QUICK = {"affine", "sigmoid", "spline_bounded", "circular_shift", "concatenate", "vmap", "coupling", "bounded"}
+# a `continuous` map has no forward mode
+PUBLIC = [
+    pytest.param(entry, id=entry.name, marks=marks)
+    for entry in ENTRIES
+    if entry.name != "continuous"
+    for marks in [long_if(entry.name not in QUICK)]
 ]
 FLOAT32 = [case for case in CASES if case.values[2] == "float32"]
 
@@ -316,6 +325,14 @@ def test_jit_and_vmap_change_nothing(entry: Entry, dim: int, dtype: str) -> None
         pairs = ((x, there["image"]), (log_det, there["log_det"]), (z, back["image"]), (back_log_det, back["log_det"]))
         for alone, batched in pairs:
             np.testing.assert_allclose(alone, batched[i], rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("entry", PUBLIC)
+def test_the_public_check_passes(entry: Entry) -> None:
+    with precision("float64"):
+        bijection, condition = draw(entry, entry.dims[-1], 0)
+        report = check_bijection(bijection, condition=condition)
+    assert max(report.errors.values()) <= 10 * report.tolerance
 
 
 @pytest.mark.parametrize(("entry", "dim"), WHOLE)

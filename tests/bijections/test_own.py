@@ -9,7 +9,8 @@ import pytest
 from numpyro.distributions import transforms
 
 from pushforward import trees
-from pushforward.bijections import Exp, as_map, from_functions
+from pushforward.bijections import Chain, Exp, as_map, from_functions
+from pushforward.distributions import Normal, Pushforward
 from pushforward.testing import check_bijection
 
 
@@ -106,6 +107,32 @@ def test_a_transform_may_change_shape() -> None:
     assert as_map(exp := Exp(())) is exp
 
 
+class Paired(eqx.Module):
+    """As of distrax: two numbers in a row of one."""
+
+    event_ndims_in: int = 1
+
+    def forward_and_log_det(self, z: Any) -> Any:
+        return z[..., None, :], jnp.zeros(z.shape[:-1])
+
+    def inverse_and_log_det(self, x: Any) -> Any:
+        return x[..., 0, :], jnp.zeros(x.shape[:-2])
+
+
+def test_a_bijector_shows_the_shape_of_its_noise() -> None:
+    row = as_map(Paired(), (1, 2))
+    assert (row.noise_shape, row.shape) == ((2,), (1, 2))
+    assert Chain([Exp((2,)), row]).forward(jnp.zeros(2)).tolist() == [[1.0, 1.0]]
+
+
+def test_a_transform_of_another_shape_says_how_to_give_its_own() -> None:
+    message = r"StickBreakingTransform \(taken for one of data of shape \(2,\); as_map\(StickBreakingTransform"
+    with pytest.raises(ValueError, match=message):
+        Chain([Exp((2,)), transforms.StickBreakingTransform()])
+    with pytest.raises(ValueError, match=message):
+        Pushforward(Normal.standard((2,)), transforms.StickBreakingTransform())
+
+
 @pytest.mark.parametrize(
     ("message", "call"),
     [
@@ -116,6 +143,8 @@ def test_a_transform_may_change_shape() -> None:
         ("expected a bijection, or one of NumPyro", lambda: as_map(3)),
         ("does not say its event shape", lambda: as_map(Probability())),
         ("has event shape", lambda: as_map(Bijection(), (3,))),
+        ("does not take data of shape", lambda: as_map(transforms.StickBreakingTransform(), ())),
+        ("does not take data of shape", lambda: as_map(Paired(), ())),
     ],
 )
 def test_what_does_not_fit_is_refused(message: str, call: Any) -> None:

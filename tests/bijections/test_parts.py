@@ -102,7 +102,7 @@ def test_estimates_of_parts_carry_to_the_whole(make: Any) -> None:
 def test_inverting_swaps_the_shapes() -> None:
     inverse = Invert(Reshape((4,), (2, 2)))
     assert (inverse.noise_shape, inverse.shape) == ((2, 2), (4,))
-    with pytest.raises(ValueError, match=r"base has event shape \(4,\), noise of the bijection \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"base has event shape \(4,\), noise of Invert \(2, 2\)"):
         Pushforward(Normal.standard((4,)), inverse)
 
 

@@ -11,7 +11,7 @@ import pytest
 from jaxtyping import Array
 
 from pushforward import flows, trees
-from pushforward.bijections import InexactError, Residual
+from pushforward.bijections import InexactError, Residual, Scan
 from pushforward.bijections.residual import with_series
 from pushforward.networks import MLP, Convolution, Linear, Lipschitz, norm_bound
 from pushforward.networks.lipschitz import contracted, lip_swish
@@ -306,3 +306,18 @@ def test_an_estimate_is_differentiated_in_both_modes_with_its_key_held(float64: 
 
     mean, exact = map(np.asarray, hessians(arguments))
     np.testing.assert_allclose(mean, exact, atol=0.05 * np.abs(exact).max())
+
+
+def test_the_inverse_of_a_scanned_stack_has_second_derivatives_in_every_mode(float64: None) -> None:
+    layers = [Residual(Lipschitz.init(cheap_key(i), 2, 2, (4,)), 2) for i in range(9)]  # more than are unrolled
+    stack = Scan(trees.stack(layers))
+
+    def value(x: Any) -> Array:
+        z, log_det = stack.inverse_and_log_det(x)
+        return jnp.sin(z).sum() + log_det
+
+    x, step = jnp.array([0.3, -0.7]), 1e-5
+    slope = jax.jit(jax.grad(value))
+    differences = jnp.stack([(slope(x + step * e) - slope(x - step * e)) / (2 * step) for e in jnp.eye(2)])
+    for outer, inner in itertools.product((jax.jacfwd, jax.jacrev), repeat=2):
+        np.testing.assert_allclose(jax.jit(outer(inner(value)))(x), differences, atol=1e-8)

@@ -102,6 +102,22 @@ def test_a_checkpoint_is_an_argument_of_fit(tmp_path: Path) -> None:
         pf.FlowOutlierDetector(flow=gaussian, **QUICK).fit(2 * X, checkpoint=kept(True))
 
 
+def test_checkpoints_tell_functions_apart_that_look_alike(tmp_path: Path) -> None:
+    def kept(resume: bool) -> Any:
+        return pf.training.Checkpoint(tmp_path / "state", epochs=1, resume=resume)
+
+    def make(activation: str) -> Any:
+        def flow(key: Any, dim: int, **options: Any) -> Any:
+            return pf.flows.real_nvp(key, dim, n_layers=1, hidden_sizes=(4,), activation=activation)
+
+        return flow
+
+    pf.FlowDensity(make("tanh"), **QUICK).fit(X, checkpoint=kept(False))
+    pf.FlowDensity(make("tanh"), **QUICK).fit(X, checkpoint=kept(True))
+    with pytest.raises(ValueError, match="the model changed since it was written"):
+        pf.FlowDensity(make("relu"), **QUICK).fit(X, checkpoint=kept(True))
+
+
 def test_states_of_old_files_are_filled() -> None:
     model = pf.FlowMixture(2, flow=gaussian, **SMALL_MIXTURE).fit(X)
     assert model.label_column_ is None and model.label_names_ is None

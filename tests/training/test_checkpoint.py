@@ -62,6 +62,14 @@ def test_a_checkpoint_of_a_finished_run_resumes_to_its_result(tmp_path: Path) ->
     assert again.history == whole.history and np.array_equal(again.model.at, whole.model.at)
 
 
+def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(tmp_path: Path) -> None:
+    settings = {"schedule": "constant", "patience": None}
+    assert len(fit(keep(tmp_path), max_epochs=4, **settings).history) == 4
+    longer = fit(keep(tmp_path, resume=True), max_epochs=7, **settings)
+    straight = fit(max_epochs=7, **settings)
+    assert longer.history == straight.history and np.array_equal(longer.model.at, straight.model.at)
+
+
 def test_the_state_is_kept_by_count_or_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     by_count = Checkpoint(tmp_path, minutes=None, epochs=3)
     assert [by_count.due(epoch) for epoch in (1, 2, 3, 4)] == [False, False, True, True]

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pushforward.objectives import AbstractLoss, Rows, weighted_mean
-from pushforward.training import AbstractFeed, Resident, Steps
+from pushforward import flows
+from pushforward.objectives import AbstractLoss, NegativeLogLikelihood, Rows, weighted_mean
+from pushforward.training import AbstractFeed, Resident, Steps, train
 from pushforward.training.feeds import bucket
 from tests.compilations import compilations
-from tests.training.toy import point, points, run, table
+from tests.training.toy import point, points, rows, run, table
 
 
 def test_padded_sizes_are_few_and_never_half_again_too_large() -> None:
@@ -140,6 +141,17 @@ def test_models_side_by_side_have_arrays_of_their_own() -> None:
         run(points((0.0,), (0.0,)), feed, more={"n_restarts": 2}, **options)
 
 
+def test_restarts_of_one_model_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"model\.at has shape \(2,\); stack that many models by trees.stack"):
+        run(point(0.0, 0.0), rows(), more={"n_restarts": 3})
+
+
+def test_a_loss_of_tables_says_that_it_wants_rows() -> None:
+    feed = Resident.of(np.zeros((5, 2)))
+    with pytest.raises(TypeError, match=r"the feed gives a \w+; make the feed of objectives.Rows"):
+        train(flows.real_nvp(jax.random.key(0), 2, n_layers=1), NegativeLogLikelihood(), feed, key=jax.random.key(0))
+
+
 class Generated(AbstractFeed):
     """Normal draws around a mean, made from the key of the epoch and the number of the step; they never run out."""
 
@@ -190,3 +202,12 @@ def test_a_feed_may_stream_its_rows_and_like_blocks_share_one_program(tmp_path: 
     assert float(fit.model.at[0]) == pytest.approx(4, abs=1.0)
     losses = [entry["train_loss"] for entry in fit.history]
     assert len(losses) == 60 and max(losses[-3:]) > 1.5  # blocks differ
+
+
+def test_a_streamed_feed_to_judge_by_is_read_anew_too(tmp_path: Path) -> None:
+    blocks = np.stack([table(m, n=64, seed=i) for i, m in enumerate((2.0, 4.0, 6.0))])
+    np.save(tmp_path / "rows.npy", blocks)
+    feed = Streamed.of(blocks[0], file=str(tmp_path / "rows.npy"))
+    fit = run(point(4.0), rows(), max_epochs=6, learning_rate=1e-9, more={"validation": feed})
+    losses = [entry["validation_loss"] for entry in fit.history]
+    assert losses[:3] == pytest.approx(losses[3:]) and losses[1] < min(losses[0], losses[2]) - 1

@@ -97,6 +97,13 @@ def test_resuming_gives_the_bits_of_an_uninterrupted_run(tmp_path: Path, monkeyp
     assert resumed.history == straight.history and np.array_equal(resumed.model.at, straight.model.at)
 
 
+def test_the_checkpoint_of_another_optimizer_is_refused(tmp_path: Path) -> None:
+    fit(optax.lion(0.01), max_epochs=2, more={"checkpoint": Checkpoint(tmp_path, epochs=1)})
+    for other in (optax.sgd(0.01, momentum=0.9), ADAM):
+        with pytest.raises(TrainingError, match="the optimizer changed since it was written"):
+            fit(other, max_epochs=2, more={"checkpoint": Checkpoint(tmp_path, resume=True)})
+
+
 def test_the_same_optimizer_compiles_once() -> None:
     optimizer = optax.lion(0.01)
     fit(optimizer, max_epochs=2)

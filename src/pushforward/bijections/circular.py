@@ -49,6 +49,14 @@ class CircularShift(AbstractBijection):
         self.shape = self.shift.shape
         self.cond_shape = None
 
+    @property
+    def domain(self) -> tuple[float, float]:
+        return -self.half_width, self.half_width
+
+    @property
+    def codomain(self) -> tuple[float, float]:
+        return self.domain
+
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self._wrapped(z + self.shift), jnp.zeros((), z.dtype)
 

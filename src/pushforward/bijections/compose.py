@@ -17,7 +17,7 @@ from pushforward.bijections.base import (
     require_map,
     require_no_statistics,
 )
-from pushforward.bijections.foreign import as_map
+from pushforward.bijections.foreign import as_map, map_name
 
 UNROLL = 8  # stacks up to this depth are unrolled: faster steps, and compile time is still bounded
 
@@ -126,8 +126,8 @@ class Chain(AbstractComposition):
         for i, (first, second) in enumerate(itertools.pairwise(bijections)):
             if first.shape != second.noise_shape:
                 raise ValueError(
-                    f"maps {i} and {i + 1} of the Chain do not fit: {type(first).__name__} makes event shape "
-                    f"{first.shape}, {type(second).__name__} takes {second.noise_shape}"
+                    f"maps {i} and {i + 1} of the Chain do not fit: {map_name(first)} makes event shape "
+                    f"{first.shape}, {map_name(second)} takes {second.noise_shape}"
                 )
         merge_cond_shapes(bijections)
         self.bijections = bijections

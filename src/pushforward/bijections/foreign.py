@@ -178,14 +178,9 @@ def as_map(value: Any, shape: tuple[int, ...] | None = None, *, codomain: Sequen
                 raise ValueError(f"{type(value).__name__} has event shape {value.shape}, not {shape}")
             shape, cond_shape = value.shape, value.cond_shape
             inside = shape
-        case Distrax():
-            inside = shape = _needed(value, shape)
-        case TensorFlowProbability():
+        case Distrax() | TensorFlowProbability() | NumPyro():
             shape = _needed(value, shape)
-            inside = tuple(value.inverse_event_shape(shape))
-        case NumPyro():
-            shape = _needed(value, shape)
-            inside = tuple(value.inverse_shape(shape))
+            inside = _noise_shape(value, shape)
         case _:
             raise ValueError(f"expected a bijection, or one of {LIBRARIES}; got {value!r}")
     if math.prod(inside) > math.prod(shape):
@@ -197,6 +192,29 @@ def _needed(value: Any, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     if shape is None:
         raise ValueError(f"{type(value).__name__} does not say its event shape; give it: as_map(..., shape)")
     return check_shape("shape", shape)
+
+
+def _noise_shape(value: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the noise of data of a shape."""
+    try:
+        match value:
+            case Distrax():  # which does not say it, but shows it
+                noise: tuple[int, ...]
+                noise = eqx.filter_eval_shape(lambda y: value.inverse_and_log_det(y)[0], jnp.zeros(shape)).shape
+                return noise
+            case TensorFlowProbability():
+                return tuple(value.inverse_event_shape(shape))
+        return tuple(value.inverse_shape(shape))
+    except Exception as error:  # each library has its own
+        raise ValueError(f"{type(value).__name__} does not take data of shape {shape}: {error}") from error
+
+
+def map_name(bijection: AbstractMap) -> str:
+    """What a map is called in messages: one of another library as it is there, and how to give it its shape."""
+    if not isinstance(bijection, Foreign):
+        return type(bijection).__name__
+    name = type(bijection.transform).__name__
+    return f"{name} (taken for one of data of shape {bijection.shape}; as_map({name}(...), shape) takes it for another)"
 
 
 def _arrays(point: Array, image: Any, log_det: Any) -> tuple[Array, Array]:

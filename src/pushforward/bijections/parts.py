@@ -68,6 +68,24 @@ class Concatenate(AbstractComposition):
         return merge_cond_shapes(self.bijections)
 
     @property
+    def domain(self) -> tuple[Any, Any]:
+        return self._ends(
+            [b.domain for b in self.bijections], [b.noise_shape for b in self.bijections], self.noise_axis
+        )
+
+    @property
+    def codomain(self) -> tuple[Any, Any]:
+        return self._ends([b.codomain for b in self.bijections], [b.shape for b in self.bijections], self.axis)
+
+    @staticmethod
+    def _ends(ends: list[tuple[Any, Any]], shapes: list[tuple[int, ...]], axis: int) -> tuple[Any, Any]:
+        low, high = (
+            jnp.concatenate([jnp.broadcast_to(end, shape) for end, shape in zip(side, shapes, strict=True)], axis)
+            for side in zip(*ends, strict=True)
+        )
+        return low, high
+
+    @property
     def inexactness(self) -> frozenset[str]:
         return frozenset().union(*(b.inexactness for b in self.bijections))
 
@@ -167,6 +185,18 @@ class Vmap(AbstractComposition):
     def _with_axis(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         at = self.axis % (len(shape) + 1)
         return (*shape[:at], self.axis_size, *shape[at:])
+
+    @property
+    def domain(self) -> tuple[Any, Any]:
+        return self._ends(self.bijection.domain, self.bijection.noise_shape)
+
+    @property
+    def codomain(self) -> tuple[Any, Any]:
+        return self._ends(self.bijection.codomain, self.bijection.shape)
+
+    def _ends(self, ends: tuple[Any, Any], shape: tuple[int, ...]) -> tuple[Any, Any]:
+        low, high = (jnp.expand_dims(jnp.broadcast_to(end, shape), self.axis) for end in ends)
+        return low, high
 
     @property
     def cond_shape(self) -> tuple[int, ...] | None:

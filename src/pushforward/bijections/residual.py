@@ -153,21 +153,14 @@ class Residual(AbstractMap):
         Returns:
             z of shape (D,), NaN where the iteration did not converge, and the number of steps it took, a whole number.
         """
-        eps = float(limits(x.dtype).eps)
-
-        def step(z: Array, given: Any) -> Array:
-            network, x, condition = given
-            result: Array = x - network.raw(z, condition)
-            return result
-
-        solver: Any = optx.FixedPointIteration(STEP * eps, STEP * eps)
         given = (self.network.fixed_norms(), x, condition)
-        result: Any = optx.fixed_point(step, solver, x, given, max_steps=STEPS, throw=False)
+        z, n_steps = _fixed_point(*given)
         # rounding can keep the steps of a solved point above any tolerance, so what counts is whether it solves
-        z, network = result.value, given[0]
-        gap = jnp.abs(lax.stop_gradient(z + network.raw(z, condition) - x)).max()
-        solved = gap <= GAP * eps * (1 + jnp.abs(lax.stop_gradient(x)).max() + jnp.abs(lax.stop_gradient(z)).max())
-        return jnp.where(solved, z, jnp.nan), result.stats["num_steps"]
+        (network, at, given_condition), here = trees.stop_gradient((given, z))
+        gap = jnp.abs(here + network.raw(here, given_condition) - at).max()
+        eps = float(limits(x.dtype).eps)
+        solved = gap <= GAP * eps * (1 + jnp.abs(at).max() + jnp.abs(here).max())
+        return jnp.where(solved, z, jnp.nan), n_steps
 
     def _draws(self, key: PRNGKeyArray | None, z: Array) -> tuple[Array, Array]:
         """A probe for each point of z, and one number of terms."""
@@ -186,6 +179,32 @@ class Residual(AbstractMap):
         goes_on, most = (GOES_ON, MOST_TERMS) if self.log_det == "unbiased" else (1.0, self.n_terms)
         moved, log_det = with_series(self.network.fixed_norms(), z, condition, probe, n_terms, goes_on, most)
         return z + moved, log_det
+
+
+def _iterate(network: Lipschitz, x: Array, condition: Array | None) -> tuple[Array, Array]:
+    """z with z + g(z) = x for a network whose norms are computed, as far as it comes, and the steps it took."""
+
+    def step(z: Array, given: Any) -> Array:
+        network, x, condition = given
+        result: Array = x - network.raw(z, condition)
+        return result
+
+    eps = float(limits(x.dtype).eps)
+    solver: Any = optx.FixedPointIteration(STEP * eps, STEP * eps)
+    result: Any = optx.fixed_point(step, solver, x, (network, x, condition), max_steps=STEPS, throw=False)
+    return result.value, result.stats["num_steps"]
+
+
+def _iterate_derivative(value: Any, arguments: Any, tangents: Any) -> tuple[Array, None]:
+    """(I + J) dz = dx − dg, with dg of all but z."""
+    (z, _), (network, _, condition), (network_dot, x_dot, condition_dot) = value, arguments, tangents
+    moves = along(lambda network, given: network.raw(z, given), (network, condition), (network_dot, condition_dot))
+    jacobian = jax.jacfwd(lambda z: network.raw(z, condition))(z)
+    moved = jnp.linalg.solve(jnp.eye(z.size, dtype=z.dtype) + jacobian, -moves if x_dot is None else x_dot - moves)
+    return moved, None
+
+
+_fixed_point = implicit(_iterate, _iterate_derivative)  # whose derivative optimistix' own rule loses in a scan
 
 
 def with_series(

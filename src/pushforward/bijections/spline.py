@@ -86,6 +86,14 @@ class RationalQuadraticSpline(AbstractBijection):
         bins = jnp.full((*shape, n_bins), 2 * half_width / n_bins)
         return cls(bins, bins, jnp.ones((*shape, n_bins + _extra_slopes(ends))), half_width, ends)
 
+    @property
+    def domain(self) -> tuple[float, float]:
+        return (-math.inf, math.inf) if self.ends == "identity" else (-self.half_width, self.half_width)
+
+    @property
+    def codomain(self) -> tuple[float, float]:
+        return self.domain
+
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         inside = (z >= -self.half_width) & (z <= self.half_width)
         point = jnp.where(inside, z, 0)

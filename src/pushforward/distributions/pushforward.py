@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import AbstractMap
 from pushforward.bijections.compose import Chain
-from pushforward.bijections.foreign import as_map
+from pushforward.bijections.foreign import as_map, map_name
 from pushforward.distributions.base import AbstractDistribution
 
 
@@ -43,7 +43,8 @@ class Pushforward(AbstractDistribution):
         bijection = as_map(bijection, base.shape)
         if base.shape != bijection.noise_shape:
             raise ValueError(
-                f"base has event shape {base.shape}, noise of the bijection {bijection.noise_shape}; they must agree"
+                f"base has event shape {base.shape}, noise of {map_name(bijection)} {bijection.noise_shape}; "
+                "they must agree"
             )
         self.base = base
         self.bijection = bijection

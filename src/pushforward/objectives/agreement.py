@@ -44,9 +44,9 @@ class Contrast(AbstractLoss):
     temperature: float = eqx.field(static=True, default=0.5)
 
     def __call__(self, model: Embedding, batch: Batch, key: PRNGKeyArray) -> Array:
-        if batch.data.partner is None:
+        if batch.rows.partner is None:
             raise ValueError("contrast needs rows with a partner each; the batch has none")
-        n, rows = len(batch.data.x), jnp.concatenate([batch.data.x, batch.data.partner])
+        n, rows = len(batch.rows.x), jnp.concatenate([batch.rows.x, batch.rows.partner])
         result = model(rows if self.views is None else self.views(rows, key))
         real = jnp.tile(batch.weight > 0, 2)
         alike = jnp.where(real & ~jnp.eye(2 * n, dtype=bool), result @ result.T / self.temperature, -jnp.inf)

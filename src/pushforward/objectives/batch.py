@@ -29,6 +29,20 @@ class Batch(NamedTuple):
     epoch: Any = jnp.inf
     step: Array | None = None
 
+    @property
+    def rows(self) -> Rows:
+        """The data, which a loss of tables takes as rows.
+
+        Raises:
+            TypeError: they are something else.
+        """
+        if not isinstance(self.data, Rows):
+            raise TypeError(
+                f"this loss takes rows of a table, and the feed gives a {type(self.data).__name__}; "
+                "make the feed of objectives.Rows, as in training.Resident.of(Rows(x))"
+            )
+        return self.data
+
 
 class Rows(NamedTuple):
     """Rows of a table as losses take them.
@@ -75,7 +89,7 @@ class AbstractLoss(eqx.Module):
             batch: of all rows that a model is trained on.
             key: a JAX random key.
         """
-        rows: Rows = batch.data
+        rows = batch.rows
         return model.calibrate(rows.x, rows.condition, batch.weight, key if model.inexactness else None)[0]
 
 

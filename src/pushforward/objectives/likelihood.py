@@ -50,10 +50,10 @@ class NegativeLogLikelihood(AbstractLoss):
         check_whole("n_samples", self.n_samples, 1)
 
     def __call__(self, model: AbstractDistribution, batch: Batch, key: PRNGKeyArray) -> Array:
-        batch = batch._replace(data=batch.data._replace(x=add_noise(batch.data.x, self.noise, key)))
+        batch = batch._replace(data=batch.rows._replace(x=add_noise(batch.rows.x, self.noise, key)))
         key_map = jax.random.fold_in(key, 1) if model.inexactness else None
         if key_map is None or self.n_samples == 1:
-            bounds = model.calibrate(batch.data.x, batch.data.condition, batch.weight, key_map)[1]
+            bounds = model.calibrate(batch.rows.x, batch.rows.condition, batch.weight, key_map)[1]
         else:
             bounds = _importance_weighted(model, batch, key_map, self.n_samples)
         return weighted_mean(-bounds, batch.weight)
@@ -65,16 +65,16 @@ def _importance_weighted(model: AbstractDistribution, batch: Batch, key: PRNGKey
     In a logarithm the score of q(u|x), which a bound of one draw leaves out, has a part to play.
     """
     model.require_weights("train on one draw")
-    n = len(batch.data.x)
+    n = len(batch.rows.x)
     keys = jax.random.split(key, n * n_samples + 1)
     if model.reads_data:
-        model = model.calibrate(batch.data.x, batch.data.condition, batch.weight, keys[-1])[0]
+        model = model.calibrate(batch.rows.x, batch.rows.condition, batch.weight, keys[-1])[0]
 
     def row(x: Array, condition: Array | None, keys: Array) -> Array:
         return log_mean_exp(weigher(model)((x, condition))(keys))
 
-    axes = (0, None if batch.data.condition is None else 0, 0)
-    result: Array = jax.vmap(row, in_axes=axes)(batch.data.x, batch.data.condition, keys[:-1].reshape(n, n_samples))
+    axes = (0, None if batch.rows.condition is None else 0, 0)
+    result: Array = jax.vmap(row, in_axes=axes)(batch.rows.x, batch.rows.condition, keys[:-1].reshape(n, n_samples))
     return result
 
 

@@ -51,14 +51,14 @@ class MixtureBound(AbstractLoss):
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
         key_x, key_partner = jax.random.split(key)
-        x = add_noise(batch.data.x, self.noise, key_x)
+        x = add_noise(batch.rows.x, self.noise, key_x)
         target = self._target(batch)
         if self.n_likely is None or self.n_likely >= model.n_components:
             key_maps = jax.random.fold_in(key, 2) if model.inexactness else None
-            _, joint, logits = model.calibrate_jointly(x, batch.data.condition, batch.weight, key_maps)
+            _, joint, logits = model.calibrate_jointly(x, batch.rows.condition, batch.weight, key_maps)
             ranked = logits
         else:
-            joint, logits = model.likely_joint_and_logits(x, batch.data.condition, self.n_likely, target)
+            joint, logits = model.likely_joint_and_logits(x, batch.rows.condition, self.n_likely, target)
             ranked = jnp.where(jnp.isneginf(joint), -jnp.inf, logits)
         left = jnp.clip(1 - (batch.epoch - self.start_epochs) / jnp.maximum(self.anneal_epochs, 1), 0, 1)
         unlabelled = -evidence_bound(joint, ranked / self.temperature**left)
@@ -71,21 +71,21 @@ class MixtureBound(AbstractLoss):
         return weighted_mean(jnp.where(target >= 0, labelled, unlabelled), left_out) + disagreement
 
     def _disagreement(self, model: MixtureOfFlows, batch: Batch, logits: Array, key: PRNGKeyArray) -> Array | float:
-        if self.consistency is None or batch.data.partner is None:
+        if self.consistency is None or batch.rows.partner is None:
             return 0.0
-        others = nearby_logits(model, batch.data.partner, batch.data.condition, self.noise, self.views, key)
+        others = nearby_logits(model, batch.rows.partner, batch.rows.condition, self.noise, self.views, key)
         return -self.consistency * agreement(logits, others, batch.weight, self.balance)
 
     def _target(self, batch: Batch) -> Array | None:
         """The component that each row trains, -1 where the posterior network decides; None if it always does."""
-        if batch.data.label is None and batch.data.start is None:
+        if batch.rows.label is None and batch.rows.start is None:
             return None
-        nobody = jnp.full(batch.data.x.shape[0], -1)
+        nobody = jnp.full(batch.rows.x.shape[0], -1)
         starting = batch.epoch < self.start_epochs
         return jnp.where(
             starting,
-            nobody if batch.data.start is None else batch.data.start,
-            nobody if batch.data.label is None else batch.data.label,
+            nobody if batch.rows.start is None else batch.rows.start,
+            nobody if batch.rows.label is None else batch.rows.label,
         )
 
 
@@ -119,10 +119,10 @@ class PosteriorStart(AbstractLoss):
     views: ImageViews | None = None
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
-        if batch.data.start is None:
+        if batch.rows.start is None:
             raise ValueError("the posterior cannot start: the batch does not say which component each row starts")
-        logits = nearby_logits(model, batch.data.x, batch.data.condition, self.noise, self.views, key)
-        chosen = jax.nn.one_hot(batch.data.start, logits.shape[-1])  # of -1, for no component, zeros
+        logits = nearby_logits(model, batch.rows.x, batch.rows.condition, self.noise, self.views, key)
+        chosen = jax.nn.one_hot(batch.rows.start, logits.shape[-1])  # of -1, for no component, zeros
         return weighted_mean(-(chosen * jax.nn.log_softmax(logits)).sum(-1), batch.weight)
 
 
@@ -135,6 +135,6 @@ class PosteriorFit(AbstractLoss):
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
         key_maps = key if model.inexactness else None
-        _, joint, logits = model.calibrate_jointly(batch.data.x, batch.data.condition, batch.weight, key_maps)
+        _, joint, logits = model.calibrate_jointly(batch.rows.x, batch.rows.condition, batch.weight, key_maps)
         exact = jax.lax.stop_gradient(jax.nn.softmax(joint))
         return weighted_mean(-(exact * jax.nn.log_softmax(logits)).sum(-1), batch.weight)

@@ -35,7 +35,7 @@ class SequenceBound(AbstractLoss):
     n_samples: int = eqx.field(static=True, default=1)
 
     def __call__(self, model: Pushforward, batch: Batch, key: PRNGKeyArray) -> Array:
-        bounds = sequence_bounds(model, batch.data.x, key, self.n_samples)
+        bounds = sequence_bounds(model, batch.rows.x, key, self.n_samples)
         return weighted_mean(-bounds, batch.weight)
 
 

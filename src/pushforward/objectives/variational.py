@@ -38,7 +38,7 @@ class NegativeELBO(AbstractLoss):
 
     def __call__(self, model: Autoencoder, batch: Batch, key: PRNGKeyArray) -> Array:
         key_x, key_z = jax.random.split(key)
-        x = model.likelihood.observe(key_x, batch.data.x)
+        x = model.likelihood.observe(key_x, batch.rows.x)
         keys = jax.random.split(key_z, (len(x), self.n_samples))
         terms = jax.vmap(lambda x, keys: model.terms_at(model.encoder(x), x, keys))(x, keys)
         joint = terms.log_likelihood + terms.log_prior
@@ -66,6 +66,6 @@ class ReconstructionError(AbstractLoss):
     """
 
     def __call__(self, model: Autoencoder, batch: Batch, key: PRNGKeyArray) -> Array:
-        x = model.likelihood.observe(key, batch.data.x)
+        x = model.likelihood.observe(key, batch.rows.x)
         errors = jax.vmap(lambda x: -model.likelihood.log_prob(model.decoder(model.code(x)), x))(x)
         return weighted_mean(errors, batch.weight)

@@ -12,6 +12,8 @@ array's path in the tree.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import json
 import math
 import re
@@ -65,13 +67,16 @@ def encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
         kind, parts = "state", value.to_state()
     elif isinstance(value, eqx.Module):
         kind, parts = "fields", {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    elif callable(value) and not isinstance(value, type):
+    elif inspect.isroutine(value) or isinstance(value, functools.partial | jax.stages.Wrapped):
         raise TypeError(
             f"cannot save {path}: {value!r} is code, which no file holds; write it as a subclass of equinox.Module "
             f"with __call__, and give that class to {REGISTER}"
         )
     else:
-        raise TypeError(f"cannot save {path}: a {type(value).__name__}; models, arrays and plain values can be saved")
+        raise TypeError(
+            f"cannot save {path}: {type(value).__module__}.{type(value).__qualname__}; models, arrays and plain values "
+            f"can be saved, and modules whose class is given to {REGISTER}"
+        )
     name = _class_name(type(value), path)
     return {"class": name, kind: {k: encode(v, _join(path, k), tensors) for k, v in parts.items()}}
 
@@ -238,7 +243,7 @@ class Reader:
         try:
             return cls.from_state(values)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise self.fail(path, f"does not describe a {name}: {error!r}") from error
+            raise self.fail(path, f"does not describe {name}: {error!r}") from error
 
     def finish(self) -> None:
         """Nothing may be left over; say once what was narrowed."""

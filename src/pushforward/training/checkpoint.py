@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,8 @@ class Checkpoint:
         minutes: keep the state when this long has passed; None for never by the clock.
         epochs: keep the state every so many epochs; None for never by the count.
         resume: continue from what is there.
-        fingerprint: anything JSON-able that must not change between runs: settings, the data's hash.
+        fingerprint: anything JSON-able that must not change between runs: settings, the data's hash. What is trained,
+            and by which optimizer, training adds itself.
     """
 
     path: str | os.PathLike[str]
@@ -126,6 +129,21 @@ class Checkpoint:
         self._partial.unlink(missing_ok=True)  # of a process that was killed while it wrote
         with contextlib.suppress(OSError):  # somebody keeps other things there
             self.file.parent.rmdir()
+
+
+def structure_of(tree: Any) -> str:
+    """A hash of how a tree is made, the same in every process: classes, sizes, and the whole numbers in it.
+
+    Floating numbers are left out, which another machine may round otherwise.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", str(structure)).encode())
+    for leaf in leaves:
+        array = np.asarray(_raw_keys(leaf) if isinstance(leaf, jax.Array) else leaf)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        if array.dtype.kind in "biu":
+            digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _raw_keys(state: Any) -> Any:

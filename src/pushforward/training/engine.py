@@ -20,8 +20,8 @@ from jaxtyping import PRNGKeyArray
 
 from pushforward import trees
 from pushforward.checks import check_whole
-from pushforward.training.checkpoint import Checkpoint
-from pushforward.training.epochs import Loss, Setup, State, calibrated, initial_state, run_epochs
+from pushforward.training.checkpoint import Checkpoint, structure_of
+from pushforward.training.epochs import Loss, Setup, State, calibrated, has_ended, initial_state, run_epochs
 from pushforward.training.feeds import CHUNK, AbstractFeed
 from pushforward.training.progress import Progress
 from pushforward.training.settings import Settings, TrainingError, hyper
@@ -135,7 +135,7 @@ def train(
         _check_optimizer(optimizer, settings)
     side_by_side = n_restarts > 1
     feed = feed.chunk(0)[0]
-    _check_restarts(feed, n_restarts)
+    _check_restarts(model, feed, n_restarts)
     model = _calibrated(model, loss, feed, side_by_side)  # some maps start there
     params, rest = trees.partition(model, where)
     keys = jax.random.split(key, n_restarts) if side_by_side else key
@@ -143,15 +143,18 @@ def train(
     batch_size = min(settings.batch_size, feed.capacity)
     setup = Setup(rest, loss, optimizer, feed, validation, hyper(settings))
     history: list[dict[str, Any]] = []
-    if checkpoint is not None and checkpoint.resume:
-        state, history = checkpoint.load(state)
+    if checkpoint is not None:
+        checkpoint = _tied(checkpoint, model, optimizer)
+        if checkpoint.resume:
+            state, history = checkpoint.load(state)
+            # more epochs may be asked for than were before
+            state = state._replace(stopped=has_ended(state, setup.hyper, validation is not None))
 
     with Progress(settings.max_epochs, int(feed.n_rows), show_progress) as progress, _interrupts() as interrupted:
         n_epochs, ended = 1, bool(jnp.all(state.stopped))
         while not ended:
             tick = time.monotonic()
-            feed, most_epochs = setup.feed.chunk(len(history))
-            setup = setup._replace(feed=feed)
+            setup, most_epochs = _chunk(setup, len(history))
             n = jnp.asarray(min(n_epochs, most_epochs), jnp.int32)
             state, log = run_epochs(setup, state, n, batch_size, side_by_side)
             ran = _append(history, log, validation is not None)
@@ -162,6 +165,15 @@ def train(
                 _keep(checkpoint, state, history)
             n_epochs = _next_chunk(n_epochs, ran, time.monotonic() - tick, checkpoint)
     return _finish(state, setup, history, settings, bool(interrupted), side_by_side, began)
+
+
+def _chunk(setup: Setup, epoch: int) -> tuple[Setup, int]:
+    """What the next compiled call reads, and for how many epochs at most."""
+    feed, n_epochs = setup.feed.chunk(epoch)
+    if setup.validation is None:
+        return setup._replace(feed=feed), n_epochs
+    validation, n_validated = setup.validation.chunk(epoch)
+    return setup._replace(feed=feed, validation=validation), min(n_epochs, n_validated)
 
 
 @contextlib.contextmanager
@@ -214,10 +226,25 @@ def _check_optimizer(optimizer: Any, settings: Settings) -> None:
             )
 
 
-def _check_restarts(feed: AbstractFeed, n_restarts: int) -> None:
+def _check_restarts(model: Any, feed: AbstractFeed, n_restarts: int) -> None:
     counts = {int(leaf.shape[0]) for leaf in jax.tree.leaves(feed.restart_data())}
     if counts - {n_restarts}:
         raise ValueError(f"own has arrays for {sorted(counts)} restarts; expected {n_restarts}, one for each model")
+    if n_restarts == 1:
+        return
+    for path, leaf in jax.tree.leaves_with_path(eqx.filter(model, eqx.is_array)):
+        if leaf.shape[:1] != (n_restarts,):
+            raise ValueError(
+                f"with n_restarts={n_restarts} every array of the model has as many along its first axis, and "
+                f"model{jax.tree_util.keystr(path)} has shape {leaf.shape}; stack that many models by trees.stack"
+            )
+
+
+def _tied(checkpoint: Checkpoint, model: Any, optimizer: Any) -> Checkpoint:
+    """The checkpoint of this model and optimizer, whose state fits no other."""
+    own = "Adam" if optimizer is None else structure_of(optimizer.init(jnp.zeros(())))
+    more = {"the model": structure_of(model), "the optimizer": own}
+    return dataclasses.replace(checkpoint, fingerprint={**checkpoint.fingerprint, **more})
 
 
 def _calibrated(model: Any, loss: Loss, feed: AbstractFeed, side_by_side: bool) -> Any:

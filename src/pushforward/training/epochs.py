@@ -248,23 +248,25 @@ def run_epoch(state: State, setup: Setup, batch_size: int) -> tuple[State, Metri
 
 
 def keep_best(state: State, current: Any, validation_loss: Array, setup: Setup) -> State:
-    """Remember the best weights by validation loss (the latest ones without validation), and when to stop."""
+    """Remember the best weights by validation loss (the latest ones without validation), and whether to stop."""
     hyper = setup.hyper
     counts = state.epoch >= hyper.start_epochs
     better = (validation_loss < state.best_loss) & counts if setup.validation is not None else jnp.asarray(True)
     best_epoch = jnp.where(better | ~counts, state.epoch, state.best_epoch)
-    epoch = state.epoch + 1
-    stopped = (epoch >= hyper.max_epochs) | (state.bad_in_a_row >= hyper.max_bad_steps)
-    if setup.validation is not None:
-        stopped = stopped | (epoch - best_epoch > hyper.patience)
     # before any epoch counts, the latest weights are the best there are
-    return state._replace(
+    state = state._replace(
         best=jax.tree.map(lambda b, c: jnp.where(better | ~counts, c, b), state.best, current),
         best_loss=jnp.where(better, validation_loss, state.best_loss).astype(state.best_loss.dtype),
         best_epoch=best_epoch,
-        epoch=epoch,
-        stopped=stopped,
+        epoch=state.epoch + 1,
     )
+    return state._replace(stopped=has_ended(state, hyper, setup.validation is not None))
+
+
+def has_ended(state: State, hyper: Hyper, validated: bool) -> Array:
+    """Whether the epochs are used up, too many steps in a row failed, or validation has long not improved."""
+    ended = (state.epoch >= hyper.max_epochs) | (state.bad_in_a_row >= hyper.max_bad_steps)
+    return ended | (state.epoch - state.best_epoch > hyper.patience) if validated else ended
 
 
 @eqx.filter_jit(donate="all-except-first")
