@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from benchmarks.task import Side, Task
@@ -33,16 +34,26 @@ class Worker:
         python: the interpreter of the side's environment.
         quick: small blocks.
         root: the checkout whose package and benchmarks run.
+        variables: of its environment, besides those of this process.
     """
 
-    def __init__(self, module: str, task: Task, side: Side, python: Path, quick: bool, root: Path = ROOT):
+    def __init__(
+        self,
+        module: str,
+        task: Task,
+        side: Side,
+        python: Path,
+        quick: bool,
+        root: Path = ROOT,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ):
         self.name = f"{task.name}/{side.name}"
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
         command = [str(python), "-m", "benchmarks.worker", module, task.name, side.name, "quick" if quick else "full"]
         self._process = subprocess.Popen(
             command,
             cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root / "src")},
+            env={**os.environ, **variables, "PYTHONPATH": str(root / "src")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -189,6 +190,19 @@ def test_samples_are_batches_of_a_table(mixture, density, monkeypatch):
     assert drawn.schema.field("n").type == pa.float64()
     (drawn,) = service.sample(density, 5, given={"n": 3})
     assert drawn.schema.names == ["x", "y", "n"] and set(drawn.column("n").to_pylist()) == {3}
+
+
+@pytest.mark.parametrize("kind", ["densities", "mixtures"])
+def test_a_conditional_model_of_an_older_commit_scores_and_draws(kind):
+    saved = Path(__file__).parents[1] / "serialization" / "saved"
+    model = pf.load(saved / kind)["conditional"]
+    with np.load(saved / f"{kind}.npz") as kept:
+        x, given, scores = (kept[f"conditional/{what}"] for what in ("x", "condition", "scores"))
+    source = open_source(pa.table({"x0": x[:, 0], "c0": given[:, 0], "x1": x[:, 1]}))
+    (scored,) = map(service.Application.of(model, source), service.batches(source))
+    np.testing.assert_allclose(scored["log_density"], scores, rtol=1e-5)
+    (drawn,) = service.sample(model, 6, given={"c0": 0.5})
+    assert drawn.schema.names[:3] == ["x0", "x1", "c0"] and set(drawn["c0"].to_pylist()) == {0.5}
 
 
 def test_a_mixture_is_sampled_under_a_condition():
