@@ -201,4 +201,4 @@ def _feed(name: str, X: Any, model: Autoencoder) -> Resident:
     if rows.shape[1:] != model.shape:
         raise ValueError(f"{name} has shape {rows.shape}; expected (n, {model.shape[0]}), a row for each point")
     model.likelihood.check(rows, False)
-    return Resident.of(Rows(rows.astype(np.float64)))
+    return Resident.of(Rows(rows.astype(jnp.result_type(float), copy=False)))
