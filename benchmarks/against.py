@@ -2,7 +2,8 @@
 
 Blocks alternate, each checkout in a process of its own: what changed between two commits, on a machine that is never
 quite quiet. Both use this environment; the checkout needs none of its own. `--programs` compares what they compile to
-instead, instruction by instruction, which no other work on the machine disturbs: the same program takes the same time.
+instead, instructions by kind and shape, which no other work on the machine disturbs: the same program takes the same
+time.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ def paired_times(module: str, task: Task, other: Path, rounds: int) -> tuple[lis
 
 
 def programs(module: str, task: Task, root: Path) -> list[tuple[str, dict[str, int]]]:
-    """The larger programs that a checkout compiles for a task, each with its instructions, counted by kind."""
+    """The larger programs that a checkout compiles for a task, with instructions counted by kind and shape."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         variables = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_dump_to={folder} --xla_dump_hlo_as_text"}
         with Worker(module, task, task.sides[0], Path(sys.executable), True, root, variables) as worker:
             worker.block()
         for file in Path(folder).glob("*.cpu_after_optimizations.txt"):
-            kinds = Counter(re.findall(r" = .*? ([a-z-]+)\(", file.read_text()))
+            kinds = Counter(" ".join(found) for found in re.findall(r" = (.*?) ([a-z-]+)\(", file.read_text()))
             if kinds.total() >= SMALLEST:
                 found.append((file.name.split(".")[1], dict(sorted(kinds.items()))))
     return sorted(found, key=lambda program: (program[0], sum(program[1].values())))
@@ -56,9 +57,15 @@ def programs(module: str, task: Task, root: Path) -> list[tuple[str, dict[str, i
 def compare_programs(name: str, module: str, task: Task, other: Path) -> None:
     """Print whether both checkouts compile a task to the same instructions, and where not."""
     ours, theirs = programs(module, task, ROOT), programs(module, task, other)
+    if not ours or not theirs:
+        print(f"{name:28}nothing to compare: no program was compiled on a CPU", flush=True)
+        return
     sizes = ", ".join(f"{program} {sum(kinds.values()):,}" for program, kinds in ours)
     print(f"{name:28}{'the same' if ours == theirs else 'DIFFERENT'}   {sizes}", flush=True)
-    for (program, a), (_, b) in zip(ours, theirs, strict=False):
+    if [program for program, _ in ours] != [program for program, _ in theirs]:
+        print(f"{'':28}the other compiles {', '.join(program for program, _ in theirs)}", flush=True)
+        return
+    for (program, a), (_, b) in zip(ours, theirs, strict=True):
         changed = [f"{kind} {b.get(kind, 0)} → {a.get(kind, 0)}" for kind in a | b if a.get(kind) != b.get(kind)]
         if changed:
             print(f"{'':28}{program}: {', '.join(changed)}", flush=True)

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.flatten_util import ravel_pytree
 
 import pushforward as pf
 from pushforward import bijections, trees
-from pushforward.bijections import AbstractDataMap, AbstractMap, Dequantise, Indexed
+from pushforward.bijections import AbstractDataMap, AbstractMap, Dequantise, Indexed, Scan
 from pushforward.distributions import Normal, Pushforward, Uniform
 from pushforward.testing import check_bijection
 from tests.bijections.composed import COMPOSED
@@ -325,6 +326,35 @@ def test_jit_and_vmap_change_nothing(entry: Entry, dim: int, dtype: str) -> None
         pairs = ((x, there["image"]), (log_det, there["log_det"]), (z, back["image"]), (back_log_det, back["log_det"]))
         for alone, batched in pairs:
             np.testing.assert_allclose(alone, batched[i], rtol=2e-4, atol=2e-5)
+
+
+SCANNED = ["dense", "low_rank", "orthogonal", "sylvester_orthogonal", "functions", "residual", "coupling"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=long_if(name not in ("dense", "orthogonal"))) for name in SCANNED]
+)
+def test_scanned_layers_keep_their_second_derivatives(name: str, float64: None) -> None:
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    layers, condition = draw(entry, entry.dims[-1], 0)
+    stack = Scan(trees.repeat(layers, 9))  # more than are unrolled
+    trainable, rest = trees.partition(stack)
+    numbers, unravel = ravel_pytree(trainable)
+    x = jnp.cos(1.0 + jnp.arange(np.prod(stack.shape))).reshape(stack.shape)
+
+    def value(numbers: Any, direction: str) -> Any:
+        image, log_det = getattr(trees.combine(unravel(numbers), rest), direction)(x, condition)
+        return jnp.sin(image).sum() + log_det
+
+    along = jnp.sin(2.0 + jnp.arange(numbers.size))
+    for direction in ("forward_and_log_det", "inverse_and_log_det"):
+        slope = jax.jit(jax.grad(functools.partial(value, direction=direction)))
+        expected = (slope(numbers + STEP * along) - slope(numbers - STEP * along)) / (2 * STEP)
+        forward = jax.jvp(slope, (numbers,), (along,))[1]
+        reverse = jax.jit(jax.grad(lambda numbers, slope=slope: slope(numbers) @ along))(numbers)
+        scale = 1 + jnp.abs(expected).max()
+        np.testing.assert_allclose(forward / scale, expected / scale, atol=1e-6)
+        np.testing.assert_allclose(reverse / scale, expected / scale, atol=1e-6)
 
 
 @pytest.mark.parametrize("entry", PUBLIC)

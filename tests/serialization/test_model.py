@@ -140,6 +140,7 @@ class Stranger(eqx.Module):
     [
         ({"key": jax.random.key(0)}, "cannot save model/key: a JAX random key; save jax.random.key_data"),
         ((1, jnp.tanh), "cannot save model/1: .* is code, which no file holds"),
+        ({"f": jax.nn.relu}, "cannot save model/f: .* is code, which no file holds"),
         (jnp.ones(2, jnp.bfloat16), "cannot save model: dtype bfloat16"),
         (np.ones(2, complex), "cannot save model: dtype complex128"),
         (np.array([1, None], object), "cannot save model: an array of dtype object whose elements are not all strings"),

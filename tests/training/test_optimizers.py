@@ -17,7 +17,7 @@ from pushforward.objectives import Batch, NegativeLogLikelihood, Rows, weighted_
 from pushforward.training import Checkpoint, Resident, Settings, TrainingError, TrainingWarning, train
 from tests.compilations import compilations
 from tests.training.test_engine import broken_rows, one_epoch_a_call, press_ctrl_c
-from tests.training.toy import Distance, point, points, rows, run
+from tests.training.toy import Distance, Point, point, points, rows, run
 
 ADAM = optax.adam(0.1)
 
@@ -102,6 +102,13 @@ def test_the_checkpoint_of_another_optimizer_is_refused(tmp_path: Path) -> None:
     for other in (optax.sgd(0.01, momentum=0.9), ADAM):
         with pytest.raises(TrainingError, match="the optimizer changed since it was written"):
             fit(other, max_epochs=2, more={"checkpoint": Checkpoint(tmp_path, resume=True)})
+
+
+def test_an_optimizer_that_knows_the_tree_of_the_model_keeps_a_checkpoint(tmp_path: Path) -> None:
+    masked = optax.masked(optax.sgd(0.1, momentum=0.9), Point(True))
+    fit(masked, max_epochs=2, more={"checkpoint": Checkpoint(tmp_path, epochs=1)})
+    longer = fit(masked, max_epochs=4, more={"checkpoint": Checkpoint(tmp_path, resume=True)})
+    assert longer.history == fit(masked, max_epochs=4).history
 
 
 def test_the_same_optimizer_compiles_once() -> None:

@@ -18,6 +18,8 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, PRNGKeyArray
 
+from pushforward.bijections._implicit import implicit
+
 LEAF = 4  # rows of the blocks that are inverted: inverses of larger ones grow where solutions need not
 MOST_LEAVES = 32  # but no more blocks than these, which would take long to compile
 
@@ -81,45 +83,51 @@ def _one_by_one(kernel: Callable[[Array], Any]) -> Callable[[Array], Any]:
     return result
 
 
-@jax.custom_jvp
-def inverse_and_log_det(matrix: Array) -> tuple[Array, Array]:
-    """The inverse and log|det| of a nonsingular matrix of shape (D, D)."""
-    inverse, log_det = _inverse_and_log_det(matrix)
-    return inverse, log_det
-
-
-@inverse_and_log_det.defjvp
-def _derivative(primals: Any, tangents: Any) -> Any:
-    inverse, log_det = inverse_and_log_det(*primals)
-    change = inverse @ tangents[0]
-    return (inverse, log_det), (-change @ inverse, jnp.trace(change))
-
-
 @_one_by_one
 def _inverse_and_log_det(matrix: Array) -> tuple[Array, Array]:
     return jnp.linalg.inv(matrix), jnp.linalg.slogdet(matrix)[1]
 
 
-@jax.custom_jvp
-def qr(matrix: Array) -> tuple[Array, Array]:
-    """Q with orthonormal columns, (D, M), and R upper triangular, its diagonal positive, (M, M), of rank M ≤ D."""
-    q, r = _qr(matrix)
+def _inverse_derivative(value: Any, arguments: Any, tangents: Any) -> tuple[Array, Array]:
+    inverse, change = value[0], value[0] @ tangents[0]
+    return -change @ inverse, jnp.trace(change)
+
+
+_inverted = implicit(_inverse_and_log_det, _inverse_derivative)
+
+
+def inverse_and_log_det(matrix: Array) -> tuple[Array, Array]:
+    """The inverse and log|det| of a nonsingular matrix of shape (D, D)."""
+    inverse, log_det = _inverted(matrix)
+    return inverse, log_det
+
+
+@_one_by_one
+def _kernel_qr(matrix: Array) -> tuple[Array, Array]:
+    q, r = jnp.linalg.qr(matrix)
+    return q, r
+
+
+def _positive_qr(matrix: Array) -> tuple[Array, Array]:
+    q, r = _kernel_qr(matrix)
     signs = jnp.where(jnp.diag(r) < 0, -1, 1).astype(matrix.dtype)
     return q * signs, signs[:, None] * r
 
 
-@qr.defjvp
-def _qr_derivative(primals: Any, tangents: Any) -> Any:
-    q, r = qr(*primals)
+def _qr_derivative(value: Any, arguments: Any, tangents: Any) -> tuple[Array, Array]:
+    q, r = value
     change = solve_lower(r.T, tangents[0].T).T
     inside = q.T @ change
     turned = jnp.tril(inside, -1) - jnp.tril(inside, -1).T
-    return (q, r), (q @ (turned - inside) + change, (inside - turned) @ r)
+    return q @ (turned - inside) + change, (inside - turned) @ r
 
 
-@_one_by_one
-def _qr(matrix: Array) -> tuple[Array, Array]:
-    q, r = jnp.linalg.qr(matrix)
+_factored = implicit(_positive_qr, _qr_derivative)
+
+
+def qr(matrix: Array) -> tuple[Array, Array]:
+    """Q with orthonormal columns, (D, M), and R upper triangular, its diagonal positive, (M, M), of rank M ≤ D."""
+    q, r = _factored(matrix)
     return q, r
 
 

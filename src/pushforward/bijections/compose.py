@@ -18,6 +18,7 @@ from pushforward.bijections.base import (
     require_no_statistics,
 )
 from pushforward.bijections.foreign import as_map, map_name
+from pushforward.trees import unstack
 
 UNROLL = 8  # stacks up to this depth are unrolled: faster steps, and compile time is still bounded
 
@@ -223,6 +224,16 @@ class Scan(AbstractComposition):
     @property
     def cond_shape(self) -> tuple[int, ...] | None:
         return self.layers.cond_shape
+
+    @property
+    def domain(self) -> tuple[Any, Any]:
+        first: AbstractMap = unstack(self.layers, 0)
+        return first.domain
+
+    @property
+    def codomain(self) -> tuple[Any, Any]:
+        last: AbstractMap = unstack(self.layers, -1)
+        return last.codomain
 
     def __len__(self) -> int:
         return int(jax.tree.leaves(eqx.filter(self.layers, eqx.is_array))[0].shape[0])

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from pushforward.bijections._implicit import along, implicit
 from pushforward.bijections._linalg import inverse_and_log_det
 from pushforward.bijections._roots import increasing_root
 from pushforward.bijections.base import AbstractBijection
@@ -97,20 +98,17 @@ class Functions(AbstractBijection):
         return increasing_root(rising, sign * x, low, high)
 
     def _newton(self, x: Array, condition: Array | None) -> Array:
-        def residual(z: Array) -> Array:
-            return (self._forward(z.reshape(self.shape_inside), condition) - x).reshape(-1)
+        def image(z: Array) -> Array:
+            return self._forward(z.reshape(self.shape_inside), condition).reshape(-1)
 
-        def tangent_solve(linear: Callable[[Array], Array], right: Array) -> Array:
-            return inverse_and_log_det(jax.jacfwd(linear)(jnp.zeros_like(right)))[0] @ right
-
-        near, nothing = lax.stop_gradient(x).reshape(-1), jnp.zeros(x.size, x.dtype)
-        gaps = [jnp.abs(lax.stop_gradient(residual(guess))).max() for guess in (near, nothing)]
+        y, nothing = x.reshape(-1), jnp.zeros(x.size, x.dtype)
+        near = lax.stop_gradient(y)
+        gaps = [jnp.abs(lax.stop_gradient(image(guess) - y)).max() for guess in (near, nothing)]
         guess = jnp.where(jnp.isfinite(gaps[0]) & ~(gaps[0] > gaps[1]), near, nothing)
-        z = lax.custom_root(residual, guess, _newton, tangent_solve)
-        gap = jnp.abs(lax.stop_gradient(residual(lax.stop_gradient(z))))
-        solved = (gap <= limits(x.dtype).eps ** 0.5 * (1 + jnp.abs(lax.stop_gradient(x)).reshape(-1))).all()
-        result: Array = jnp.where(solved, z, jnp.nan)
-        return result.reshape(self.shape_inside)
+        z: Array = _root(eqx.filter_closure_convert(image, guess), y, guess)
+        gap = jnp.abs(lax.stop_gradient(image(lax.stop_gradient(z)) - y))
+        solved = (gap <= limits(x.dtype).eps ** 0.5 * (1 + jnp.abs(near))).all()
+        return jnp.where(solved, z, jnp.nan).reshape(self.shape_inside)
 
 
 def from_functions(
@@ -273,3 +271,18 @@ def _newton(residual: Callable[[Array], Array], guess: Array) -> Array:
     start = (jnp.zeros((), int), guess, jnp.full_like(guess, jnp.inf))
     root: Array = lax.while_loop(unfinished, body, start)[1]
     return root
+
+
+def _solve(function: Callable[[Array], Array], y: Array, guess: Array) -> Array:
+    return _newton(lambda z: function(z) - y, guess)
+
+
+def _derivative(root: Array, arguments: Any, tangents: Any) -> Array:
+    """The implicit derivative of f(z, θ) = y: J dz = dy − ∂f/∂θ dθ."""
+    function, (function_dot, y_dot, _) = arguments[0], tangents
+    moves = along(lambda function: function(root), (function,), (function_dot,))
+    moved: Array = inverse_and_log_det(jax.jacfwd(function)(root))[0] @ (-moves if y_dot is None else y_dot - moves)
+    return moved
+
+
+_root = implicit(_solve, _derivative)

@@ -13,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections._implicit import along, implicit
+from pushforward.bijections._linalg import inverse_and_log_det
 from pushforward.bijections.base import AbstractMap
 from pushforward.checks import check_whole, limits
 from pushforward.networks import Lipschitz
@@ -200,8 +201,8 @@ def _iterate_derivative(value: Any, arguments: Any, tangents: Any) -> tuple[Arra
     (z, _), (network, _, condition), (network_dot, x_dot, condition_dot) = value, arguments, tangents
     moves = along(lambda network, given: network.raw(z, given), (network, condition), (network_dot, condition_dot))
     jacobian = jax.jacfwd(lambda z: network.raw(z, condition))(z)
-    moved = jnp.linalg.solve(jnp.eye(z.size, dtype=z.dtype) + jacobian, -moves if x_dot is None else x_dot - moves)
-    return moved, None
+    inverse = inverse_and_log_det(jnp.eye(z.size, dtype=z.dtype) + jacobian)[0]
+    return inverse @ (-moves if x_dot is None else x_dot - moves), None
 
 
 _fixed_point = implicit(_iterate, _iterate_derivative)  # whose derivative optimistix' own rule loses in a scan

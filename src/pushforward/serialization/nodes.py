@@ -33,6 +33,7 @@ from pushforward.serialization.renamed import ADDED, field_name, state_of_today
 
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
+FUNCTIONS = (functools.partial, jax.stages.Wrapped, jax.custom_jvp, jax.custom_vjp, np.ufunc, jnp.ufunc)
 _DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
 _DTYPES |= {"float16", "float32", "float64"}
 _SPEC = re.compile(r"([a-z0-9]+)\[((?:\d+(?:,\d+)*)?)\]")
@@ -67,7 +68,7 @@ def encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
         kind, parts = "state", value.to_state()
     elif isinstance(value, eqx.Module):
         kind, parts = "fields", {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    elif inspect.isroutine(value) or isinstance(value, functools.partial | jax.stages.Wrapped):
+    elif inspect.isroutine(value) or isinstance(value, FUNCTIONS):
         raise TypeError(
             f"cannot save {path}: {value!r} is code, which no file holds; write it as a subclass of equinox.Module "
             f"with __call__, and give that class to {REGISTER}"

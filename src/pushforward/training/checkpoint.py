@@ -36,8 +36,8 @@ class Checkpoint:
         minutes: keep the state when this long has passed; None for never by the clock.
         epochs: keep the state every so many epochs; None for never by the count.
         resume: continue from what is there.
-        fingerprint: anything JSON-able that must not change between runs: settings, the data's hash. What is trained,
-            and by which optimizer, training adds itself.
+        fingerprint: anything JSON-able that must not change between runs: settings, the data's hash. How the model
+            is made, and what its optimizer keeps, training adds itself.
     """
 
     path: str | os.PathLike[str]
@@ -132,18 +132,25 @@ class Checkpoint:
 
 
 def structure_of(tree: Any) -> str:
-    """A hash of how a tree is made, the same in every process: classes, sizes, and the whole numbers in it.
+    """A hash of how a tree is made, the same in every process: classes, functions, sizes, and its whole numbers.
 
     Floating numbers are left out, which another machine may round otherwise.
     """
     leaves, structure = jax.tree.flatten(tree)
-    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", str(structure)).encode())
+    digest = hashlib.sha256(_without_addresses(structure))
     for leaf in leaves:
+        if callable(leaf):
+            digest.update(_without_addresses(leaf))
+            continue
         array = np.asarray(_raw_keys(leaf) if isinstance(leaf, jax.Array) else leaf)
         digest.update(f"{array.dtype}{array.shape}".encode())
         if array.dtype.kind in "biu":
             digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _without_addresses(value: Any) -> bytes:
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value)).encode()
 
 
 def _raw_keys(state: Any) -> Any:

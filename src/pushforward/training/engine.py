@@ -144,11 +144,12 @@ def train(
     setup = Setup(rest, loss, optimizer, feed, validation, hyper(settings))
     history: list[dict[str, Any]] = []
     if checkpoint is not None:
-        checkpoint = _tied(checkpoint, model, optimizer)
+        checkpoint = _tied(checkpoint, model, state, optimizer is None)
         if checkpoint.resume:
             state, history = checkpoint.load(state)
-            # more epochs may be asked for than were before
-            state = state._replace(stopped=has_ended(state, setup.hyper, validation is not None))
+            # more epochs may be asked for than were before; a restart that fell behind the others stays ended
+            behind = state.epoch < len(history)
+            state = state._replace(stopped=behind | has_ended(state, setup.hyper, validation is not None))
 
     with Progress(settings.max_epochs, int(feed.n_rows), show_progress) as progress, _interrupts() as interrupted:
         n_epochs, ended = 1, bool(jnp.all(state.stopped))
@@ -240,10 +241,9 @@ def _check_restarts(model: Any, feed: AbstractFeed, n_restarts: int) -> None:
             )
 
 
-def _tied(checkpoint: Checkpoint, model: Any, optimizer: Any) -> Checkpoint:
+def _tied(checkpoint: Checkpoint, model: Any, state: State, own: bool) -> Checkpoint:
     """The checkpoint of this model and optimizer, whose state fits no other."""
-    own = "Adam" if optimizer is None else structure_of(optimizer.init(jnp.zeros(())))
-    more = {"the model": structure_of(model), "the optimizer": own}
+    more = {"the model": structure_of(model), "the optimizer": "Adam" if own else structure_of(state.moments)}
     return dataclasses.replace(checkpoint, fingerprint={**checkpoint.fingerprint, **more})
 
 
