@@ -353,10 +353,8 @@ def test_scanned_layers_keep_their_second_derivatives(name: str, float64: None) 
         expected = (slope(numbers + STEP * along) - slope(numbers - STEP * along)) / (2 * STEP)
         forward = jax.jvp(slope, (numbers,), (along,))[1]
         reverse = jax.jit(jax.grad(lambda numbers, slope=slope: slope(numbers) @ along))(numbers)
-        scale = 1 + jnp.abs(expected).max()
-        np.testing.assert_allclose(
-            forward / scale, expected / scale, atol=1e-4
-        )  # of nine layers, differences are rough
+        scale = 1 + jnp.abs(expected).max()  # differences of nine layers are rough
+        np.testing.assert_allclose(forward / scale, expected / scale, atol=1e-4)
         np.testing.assert_allclose(reverse / scale, forward / scale, atol=1e-8)
 
 
