@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused() -> None:
         flow.log_prob(np.zeros((3, 1)))
     with pytest.raises(ValueError, match="takes no condition"):
         Pushforward(Normal.standard((1,)), Exp((1,))).log_prob(np.ones((3, 1)), np.zeros((3, 1)))
-    with pytest.raises(ValueError, match=r"base has event shape \(2,\), noise of the bijection \(1,\)"):
+    with pytest.raises(ValueError, match=r"base has event shape \(2,\), noise of Exp \(1,\)"):
         Pushforward(Normal.standard((2,)), Exp((1,)))
 
 
