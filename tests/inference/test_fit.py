@@ -15,6 +15,8 @@ from pushforward.bijections import Affine, Chain, Exp
 from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior
 from pushforward.inference import fit as fitting
+from pushforward.inference.start import gaussian_starts
+from pushforward.inference.target import as_target
 from pushforward.training import TrainingError
 
 KEY = jax.random.key(0)
@@ -74,6 +76,39 @@ def test_separate_modes_are_told_of_and_met_by_a_mixture() -> None:
     draws = np.asarray(found.sample(jax.random.key(1), (20_000,)))
     assert (draws[:, 0] < 0).mean() == pytest.approx(0.3, abs=0.02)
     assert found.k_hat < 0.7 and found.diagnosis.gap < 0.01
+
+
+def four(x: jax.Array) -> jax.Array:
+    """Equal Gaussians at (±5, ±5), of evidence 1."""
+    at = jnp.array([[5.0, 5.0], [5.0, -5.0], [-5.0, 5.0], [-5.0, -5.0]])
+    return jax.scipy.special.logsumexp(norm.logpdf(x, at, 1.0).sum(axis=1)) - jnp.log(4.0)
+
+
+def test_modes_that_first_starts_miss_are_looked_for() -> None:
+    target = as_target(four, 2)
+    with target.precision():
+        first = [len(gaussian_starts(target, 2, jax.random.key(i))) for i in range(10)]
+        found = [len(gaussian_starts(target, 2, jax.random.key(i), 4)) for i in range(10)]
+    assert min(first) < 4  # else there is nothing to look for
+    assert found == [4] * 10
+    posterior = fit_posterior(four, 2, key=jax.random.key(int(np.argmin(first))), n_components=4, effort=1)
+    assert posterior.log_evidence.value == pytest.approx(0, abs=0.05)
+    quadrants = np.sign(posterior.sample(KEY, (4000,))) @ [1, 2]
+    np.testing.assert_allclose([(quadrants == q).mean() for q in (-3, -1, 1, 3)], 0.25, atol=0.03)
+
+
+def test_fewer_modes_than_components_are_told_of() -> None:
+    with pytest.warns(PosteriorWarning, match="one mode was found, and n_components=3, after 40 starts within 32 of 0"):
+        found = fit_posterior(lambda x: norm.logpdf(x).sum(), 2, key=KEY, n_components=3, effort=1)
+    assert found.diagnosis.gap < 0.05
+
+    def uneven(x: jax.Array) -> jax.Array:
+        return jnp.logaddexp(norm.logpdf(x, -5.0).sum() + jnp.log(0.5), norm.logpdf(x, 5.0).sum() + jnp.log(0.5))
+
+    with pytest.warns(PosteriorWarning, match="2 modes were found, and n_components=3"):
+        found = fit_posterior(uneven, 2, key=KEY, n_components=3, effort=1)
+    # the components that share a mode share its weight
+    assert (found.sample(KEY, (4000,))[:, 0] < 0).mean() == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.long

@@ -164,7 +164,7 @@ def fit_vae(
         settings: of the training engine.
         anneal_steps: steps over which log p(x, z) comes in (the paper takes 10,000); None for none.
         n_samples: draws of the posterior for each row of a step.
-        show_progress: whether to show a progress bar on a terminal.
+        show_progress: whether to show a bar on a terminal or in a notebook, and lines elsewhere.
 
     Returns:
         The engine's `Fit`; its `model` is the trained one, its losses are negative bounds in nats.

@@ -78,7 +78,9 @@ def _started(flow: str | Recipe, key: PRNGKeyArray, start: Gaussian, n_layers: i
 
 
 @eqx.filter_jit
-def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pushforward:
+def draw(
+    flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int, max_log_scale: float | None = None
+) -> Pushforward:
     """A flow of real vectors, its quick direction that of draws; in one program.
 
     Arguments:
@@ -86,6 +88,7 @@ def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pus
         key: a JAX random key.
         size: of the vector.
         n_layers: of a recipe given by name.
+        max_log_scale: soft bound on |log scale| of all affine layers of a recipe together; that of the recipe if None.
     """
     if not isinstance(flow, str):
         # in the precision of the fit, whatever the function draws in
@@ -103,9 +106,11 @@ def draw(flow: str | Recipe, key: PRNGKeyArray, size: int, n_layers: int) -> Pus
     if flow == "auto":
         flow = "real_nvp" if size > 1 else "spline_coupling"
     recipe = flows.recipe(flow)
-    quick = {"fast": "sampling"} if "fast" in flows.options_of(flow) else {}
-    layers = n_layers if size > 1 else 1
-    return recipe(key, size, n_layers=layers, hidden_sizes=(max(16, min(64, 4 * size)),), **quick)
+    takes, layers = flows.options_of(flow), n_layers if size > 1 else 1
+    options: dict[str, Any] = {"fast": "sampling"} if "fast" in takes else {}
+    if max_log_scale is not None and "max_log_scale" in takes:
+        options["max_log_scale"] = max_log_scale / layers
+    return recipe(key, size, n_layers=layers, hidden_sizes=(max(16, min(64, 4 * size)),), **options)
 
 
 def inverse_is_quick(model: AbstractDistribution) -> bool:

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.checks import check_whole
+from pushforward.checks import check_whole, refuse_fork
 from pushforward.distributions import AbstractDistribution
 from pushforward.inference.families import Recipe, check_flow, family, inverse_is_quick
 from pushforward.inference.posterior import Diagnosis, FlowPosterior, PosteriorWarning, diagnose
-from pushforward.inference.start import WIDE, Gaussian, gaussian_starts
+from pushforward.inference.start import FARTHER, N_STARTS, WIDE, Gaussian, gaussian_starts
 from pushforward.inference.target import Target, as_target
 from pushforward.objectives import ReverseKL
-from pushforward.training import Fit, Settings, Steps, TrainingError, train
+from pushforward.training import Fit, Settings, Steps, TrainingError, reporting, train
 
 STEPS_PER_EPOCH = 25
 CLOSE = 0.005  # nats of KL(q‖p), below which no mean is off by more than a tenth of a standard deviation
@@ -66,7 +66,7 @@ def fit_posterior(
         n_components: flows of a mixture, for posteriors with separate modes.
         effort: 1 for the Gaussian alone; 2 to 4 for up to 6 rounds of 400 steps of 256 draws and 10 layers, 7 of 800
             of 512 and 12 layers, 7 of 1600 of 1024 and 16 layers.
-        show_progress: whether to show a progress bar on a terminal.
+        show_progress: whether to show a bar on a terminal or in a notebook, and lines elsewhere.
 
     Returns:
         A `FlowPosterior`. A `PosteriorWarning` says if it should not be trusted.
@@ -84,15 +84,16 @@ def fit_posterior(
         2.0
     """
     began = time.monotonic()
+    refuse_fork()
     effort, n_components = check_whole("effort", effort, 1, len(BUDGETS)), check_whole("n_components", n_components, 1)
     check_flow(flow)
     target, budget = as_target(log_density, support), BUDGETS[effort - 1]
-    with target.precision():
+    with target.precision(), reporting(show_progress):
         start_key, flow_key, train_key, check_key = jax.random.split(key, 4)
-        result = _starts(target, start_key)
+        result = _starts(target, start_key, n_components)
         if np.isposinf(result[0].elbo):  # its draws show where, and are refused
             diagnose(family("gaussian", flow_key, result[:1], 1), target, check_key)
-        starts = [result[i % len(result)] for i in range(n_components)]
+        starts = _shared(result, n_components)
         best, starts = _refined(target, starts, check_key)
         history: list[dict[str, Any]] = []
         if flow != "auto":  # this family was asked for, better or worse than the Gaussian
@@ -102,16 +103,30 @@ def fit_posterior(
             model = family(flow, flow_key, starts, budget.n_layers) if flow == "auto" else best.model
             best, history = _train(model, target, budget, train_key, check_key, best, show_progress)
     posterior = FlowPosterior(best.model, target, best.diagnosis, history, time.monotonic() - began)
-    if len(result) > n_components:
-        warnings.warn(
-            f"{len(result)} modes were found with a valley on the straight line between them, and "
-            f"n_components={n_components}: where they are separate, draws may miss some of them; "
-            f"try n_components={len(result)}",
-            PosteriorWarning,
-            stacklevel=2,
-        )
+    _compare(len(result), n_components)
     posterior.check()
     return posterior
+
+
+def _compare(found: int, asked: int) -> None:
+    """Warn where there are more modes than components, or fewer."""
+    if found > asked:
+        warnings.warn(
+            f"{found} modes were found with a valley on the straight line between them, and n_components={asked}: "
+            f"where they are separate, draws may miss some of them; try n_components={found}",
+            PosteriorWarning,
+            stacklevel=3,
+        )
+    if found < asked:
+        modes = "one mode was" if found == 1 else f"{found} modes were"
+        warnings.warn(
+            f"{modes} found, and n_components={asked}, after {N_STARTS * (1 + len(FARTHER))} starts within "
+            f"{max(FARTHER):g} of 0 on the unconstrained scale: several components share a mode. If there are more "
+            f"modes, draws miss them, and the evidence does not count them: centre and scale the values so that the "
+            f"modes lie nearer to 0; if there are no more, n_components={found} is enough",
+            PosteriorWarning,
+            stacklevel=3,
+        )
 
 
 class Candidate(NamedTuple):
@@ -126,9 +141,9 @@ class Candidate(NamedTuple):
         return self.diagnosis.trusted and self.diagnosis.gap < CLOSE
 
 
-def _starts(target: Target, key: PRNGKeyArray) -> list[Gaussian]:
+def _starts(target: Target, key: PRNGKeyArray, wanted: int) -> list[Gaussian]:
     try:
-        result = gaussian_starts(target, target.size, key)
+        result = gaussian_starts(target, target.size, key, wanted)
     except TypeError as error:
         if "custom_vjp" not in str(error):
             raise
@@ -148,6 +163,12 @@ def _starts(target: Target, key: PRNGKeyArray) -> list[Gaussian]:
         "the log-density was finite at none of the points tried around 0 on the unconstrained scale; check it at "
         "a plausible value, and that support= says where it lives"
     )
+
+
+def _shared(modes: list[Gaussian], n_components: int) -> list[Gaussian]:
+    """The start of each component; those that share a mode share its weight."""
+    chosen = [i % len(modes) for i in range(n_components)]
+    return [modes[i]._replace(elbo=modes[i].elbo - np.log(chosen.count(i))) for i in chosen]
 
 
 def _refined(target: Target, starts: list[Gaussian], key: PRNGKeyArray) -> tuple[Candidate, list[Gaussian]]:

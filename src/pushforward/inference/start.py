@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 N_STARTS, N_STEPS, N_DRAWS = 8, 60, 100
 WIDE = 2.0  # starts are uniform on (−WIDE, WIDE) in every coordinate, as in Stan
 FAR = 8.0  # where separate modes are looked for, every other start lies within this
+FARTHER = (FAR, FAR, 2 * FAR, 4 * FAR)  # as many more starts within each, where fewer modes were found than wanted
 LEAST_CURVATURE = 1e-8  # against the largest
 STRAIGHT = 1e-30  # no curvature at all
 VALLEY = 3.0  # nats below both ends, somewhere on the straight line between them: two modes
@@ -29,7 +30,9 @@ class Gaussian(NamedTuple):
     elbo: Float[Array, "*k"]
 
 
-def gaussian_starts(log_density: Callable[[Array], Array], size: int, key: PRNGKeyArray) -> list[Gaussian]:
+def gaussian_starts(
+    log_density: Callable[[Array], Array], size: int, key: PRNGKeyArray, wanted: int = 1
+) -> list[Gaussian]:
     """A Gaussian for each mode that was found, the one of the highest evidence lower bound first.
 
     Every point passed on the way to a mode gives a Gaussian, by the curvature there, and the bound chooses among them:
@@ -40,30 +43,43 @@ def gaussian_starts(log_density: Callable[[Array], Array], size: int, key: PRNGK
         log_density: of a vector, up to a constant.
         size: of the vector.
         key: a JAX random key.
+        wanted: modes; where fewer are found from the first starts, there are more starts, and farther ones.
 
     Returns:
         Gaussians whose means have a valley between each two of them, with at least a hundredth of the first one's mass
         by their bounds; none where the density was finite at none of the starts.
     """
-    result, apart = _ascents(log_density, size, key)
-    elbo, distinct = np.asarray(result.elbo), np.asarray(apart)
+    near = jnp.where(jnp.arange(N_STARTS) % 2 == 0, WIDE, FAR).at[0].set(0.0)
+    found, apart = _ascents(log_density, size, key, near)
+    result = _distinct(found, apart)
+    if not 0 < len(result) < wanted:
+        return result
+    more = [
+        _ascents(log_density, size, jax.random.fold_in(key, i), jnp.full(N_STARTS, width))[0]
+        for i, width in enumerate(FARTHER)
+    ]
+    found = jax.tree.map(lambda *parts: jnp.concatenate(parts), found, *more)
+    return _distinct(found, _apart(log_density, found.location))
+
+
+def _distinct(found: Gaussian, apart: Bool[Array, "k k"]) -> list[Gaussian]:
+    """Those of a mode of its own, the best first."""
+    elbo, distinct = np.asarray(found.elbo), np.asarray(apart)
     chosen: list[int] = []
     for i in np.argsort(-elbo):
         # one that is +inf is kept, so that its draws can be shown
         if elbo[i] > -np.inf and elbo[i] >= elbo.max() + np.log(LEAST_SHARE) and distinct[i, chosen].all():
             chosen.append(int(i))
-    return [Gaussian(result.location[i], result.factor[i], result.elbo[i]) for i in chosen]
+    return [Gaussian(found.location[i], found.factor[i], found.elbo[i]) for i in chosen]
 
 
 @partial(jax.jit, static_argnames=("log_density", "size"))
 def _ascents(
-    log_density: Callable[[Array], Array], size: int, key: PRNGKeyArray
+    log_density: Callable[[Array], Array], size: int, key: PRNGKeyArray, widths: Float[Array, " k"]
 ) -> tuple[Gaussian, Bool[Array, "k k"]]:
     """The best Gaussian of each ascent, and which of them have a valley between their means."""
     start_key, draw_key = jax.random.split(key)
-    width = jnp.where(jnp.arange(N_STARTS) % 2 == 0, WIDE, FAR)[:, None]
-    starts = width * jax.random.uniform(start_key, (N_STARTS, size), minval=-1.0, maxval=1.0)
-    starts = starts.at[0].set(0.0)
+    starts = widths[:, None] * jax.random.uniform(start_key, (len(widths), size), minval=-1.0, maxval=1.0)
     noise = jax.random.normal(draw_key, (N_DRAWS, size))
     paths, curvatures = jax.vmap(partial(_newton_path, log_density))(starts)
 
@@ -76,6 +92,7 @@ def _ascents(
     return result, _apart(log_density, result.location)
 
 
+@partial(jax.jit, static_argnames="log_density")
 def _apart(log_density: Callable[[Array], Array], at: Float[Array, "k d"]) -> Bool[Array, "k k"]:
     """Whether the density falls far below both ends on the straight line between two points."""
     share = jnp.linspace(0.0, 1.0, 11)[:, None, None, None]

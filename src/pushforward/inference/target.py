@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from pushforward.inference.precision import double_precision
 from pushforward.inference.support import Support, as_support
 
 
@@ -37,8 +38,7 @@ class Target:
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
         """The context to evaluate it in."""
-        context: contextlib.AbstractContextManager[Any] = jax.enable_x64(self.double)
-        return context
+        return double_precision(self.double)
 
     def __call__(self, u: Array) -> Array:
         values, log_det = self.support.constrain(u)
