@@ -28,6 +28,7 @@ TITLES = {
     "topology": "Topology",
     "bi_lipschitz": "How far a map must stretch",
     "indexed_tables": "Continuously-indexed flows of real tables",
+    "guides": "Guides for SVI",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",

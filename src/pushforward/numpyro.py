@@ -21,11 +21,15 @@ from numpyro.infer.autoguide import AutoContinuous
 from numpyro.infer.util import log_density as joint_log_density
 
 from pushforward import trees
-from pushforward.bijections import AbstractMap, Affine, require_bijection
+from pushforward.bijections import AbstractMap, Affine, Chain, Triangular, require_bijection
 from pushforward.distributions import AbstractDistribution, Pushforward
 from pushforward.inference.families import GAUSSIANS, Recipe, check_flow, draw, inverse_is_quick
 from pushforward.inference.support import Support
 from pushforward.trees import stop_gradient
+
+DENSE_UP_TO = 100  # latent values up to which a guide has a matrix for their correlations
+PACE = 0.03  # of Adam's steps in the numbers of the networks, whose effects add up over units and layers
+MAX_LOG_SCALE = 3.0  # of all affine layers together: single draws far out would else throw training off
 
 
 def as_log_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Callable[[Any], Array], Support]:
@@ -196,8 +200,10 @@ class FlowDistribution(dist.Distribution):
 class AutoFlow(AutoContinuous):
     """A guide for SVI on any NumPyro model with continuous latent values: a flow over all of them.
 
-    Families whose inverse is quick take path gradients, which have less noise (Roeder et al. 2017); others train
-    through their forward direction alone. Its transform serves NumPyro's `NeuTraReparam` as well.
+    It starts as a small Gaussian at the initial values. Location, scales and correlations train at the optimizer's own
+    pace, the networks of the flow at a slower one, with bounded log-scales: so Adam at 5e-3 or 1e-2 and a single draw a
+    step do. Families whose inverse is quick take path gradients, which have less noise (Roeder et al. 2017); others
+    train through their forward direction alone. Its transform serves NumPyro's `NeuTraReparam` as well.
 
     Arguments:
         model: a NumPyro model.
@@ -231,7 +237,7 @@ class AutoFlow(AutoContinuous):
         model: Callable[..., Any],
         flow: str | Recipe = "auto",
         *,
-        n_layers: int = 6,
+        n_layers: int = 4,
         init_scale: float = 0.1,
         prefix: str = "auto",
         init_loc_fn: Callable[..., Any] = init_to_uniform,
@@ -246,15 +252,20 @@ class AutoFlow(AutoContinuous):
         super().__init__(model, prefix=prefix, init_loc_fn=init_loc_fn)
 
     def _drawn(self, key: Any) -> Pushforward:
-        drawn = draw(self.recipe, key, self.latent_dim, self.n_layers)
-        scale = jnp.full(self.latent_dim, self.init_scale)
-        return drawn.then(Affine(jnp.asarray(self._init_latent), scale))
+        size = self.latent_dim
+        place: list[AbstractMap] = [Affine(jnp.asarray(self._init_latent), jnp.full(size, self.init_scale))]
+        if 1 < size <= DENSE_UP_TO:  # correlations, which couplings take many layers for
+            place.insert(0, Triangular(jnp.eye(size), jnp.zeros(size)))
+        return draw(self.recipe, key, size, self.n_layers, MAX_LOG_SCALE).then(Chain(place))
 
     def _flow(self) -> Pushforward:
         template, rest = trees.partition(self._drawn(jax.random.key(0)))
+        pace = ravel_pytree(_paces(template))[0]
         unravel = ravel_pytree(template)[1]
-        flat = numpyro.param(f"{self.prefix}_flow", lambda key: ravel_pytree(trees.partition(self._drawn(key))[0])[0])
-        result: Pushforward = trees.combine(unravel(flat), rest)
+        flat = numpyro.param(
+            f"{self.prefix}_flow", lambda key: ravel_pytree(trees.partition(self._drawn(key))[0])[0] / pace
+        )
+        result: Pushforward = trees.combine(unravel(flat * pace), rest)
         return result
 
     def _get_posterior(self) -> Any:
@@ -267,6 +278,14 @@ class AutoFlow(AutoContinuous):
     def get_base_dist(self) -> Any:
         """The standard normal that the flow starts from."""
         return dist.Normal(jnp.zeros(self.latent_dim), 1).to_event(1)
+
+
+def _paces(flow: Pushforward) -> Pushforward:
+    """How far each number of a flow moves for a step of its parameter: those of its last, linear map all the way."""
+    where: Any = lambda flow: flow.bijection.bijections[1]  # noqa: E731
+    slow = jax.tree.map(lambda leaf: jnp.full_like(leaf, PACE), flow)
+    paced: Pushforward = eqx.tree_at(where, slow, jax.tree.map(jnp.ones_like, where(flow)))
+    return paced
 
 
 class _PathFlow(FlowDistribution):

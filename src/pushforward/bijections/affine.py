@@ -169,9 +169,9 @@ class Affine(AbstractBijection):
 MIN_GATE = 1e-3  # so that a gate never closes, and every point has an inverse
 
 
-def affine_transformer() -> Affine:
+def affine_transformer(max_log_scale: float = SCALE_BOUND) -> Affine:
     """Shift and positive scale of one number, softly bounded: the usual transformer of couplings and their like."""
-    return Affine(jnp.zeros(()), jnp.ones(()), max_log_scale=SCALE_BOUND)
+    return Affine(jnp.zeros(()), jnp.ones(()), max_log_scale=max_log_scale)
 
 
 class Gated(AbstractBijection):

@@ -25,6 +25,7 @@ from pushforward.bijections import (
     Scan,
     affine_transformer,
 )
+from pushforward.bijections.affine import SCALE_BOUND
 from pushforward.distributions import Normal, Pushforward
 from pushforward.flows._recipe import checked, quick
 from pushforward.networks import MADE, BlockTriangular
@@ -65,6 +66,7 @@ def maf(
     n_layers: int = 5,
     hidden_sizes: Sequence[int] = (64, 64),
     activation: str = "silu",
+    max_log_scale: float = SCALE_BOUND,
 ) -> Pushforward:
     """Masked autoregressive flow: quick densities (Papamakarios, Pavlakou & Murray 2017).
 
@@ -77,6 +79,7 @@ def maf(
         n_layers: autoregressive layers, orders reversed from one to the next.
         hidden_sizes: units of each masked network's hidden layers.
         activation: name of the networks' activation.
+        max_log_scale: soft bound on |log scale| of every layer.
 
     Returns:
         A flow of event shape (dim,).
@@ -87,7 +90,8 @@ def maf(
         >>> flows.maf(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    layers = _autoregressive_stack(key, dim, affine_transformer(), cond_dim, n_layers, hidden_sizes, activation)
+    transformer = affine_transformer(max_log_scale)
+    layers = _autoregressive_stack(key, dim, transformer, cond_dim, n_layers, hidden_sizes, activation)
     return Pushforward(Normal.standard((dim,)), layers)
 
 
@@ -100,6 +104,7 @@ def iaf(
     n_layers: int = 5,
     hidden_sizes: Sequence[int] = (64, 64),
     activation: str = "silu",
+    max_log_scale: float = SCALE_BOUND,
     gated: bool = False,
 ) -> Pushforward:
     """Inverse autoregressive flow: quick samples (Kingma et al. 2016).
@@ -108,7 +113,7 @@ def iaf(
     one sweep.
 
     Arguments:
-        key, dim, cond_dim, n_layers, hidden_sizes, activation: as for `maf`.
+        key, dim, cond_dim, n_layers, hidden_sizes, activation, max_log_scale: as for `maf`.
         gated: whether each layer is the paper's gate σ z + (1 − σ) m, which shrinks what passes; the condition is
             then its context h.
 
@@ -122,9 +127,8 @@ def iaf(
         (10, 3)
     """
     # the pass runs the transformer's inverse
-    transformer = (
-        Invert(Gated(jnp.zeros(()), jax.nn.sigmoid(OPEN_GATE * jnp.ones(())))) if gated else affine_transformer()
-    )
+    gate = Gated(jnp.zeros(()), jax.nn.sigmoid(OPEN_GATE * jnp.ones(())))
+    transformer = Invert(gate) if gated else affine_transformer(max_log_scale)
     layers = _autoregressive_stack(key, dim, transformer, cond_dim, n_layers, hidden_sizes, activation)
     return Pushforward(Normal.standard((dim,)), quick(layers, "density", "sampling"))
 

@@ -21,6 +21,7 @@ from pushforward.bijections import (
     coupling_masks,
     stacked_couplings,
 )
+from pushforward.bijections.affine import SCALE_BOUND
 from pushforward.distributions import AbstractDistribution, Logistic, Normal, Pushforward
 from pushforward.flows._recipe import checked
 from pushforward.networks import MLP
@@ -58,6 +59,7 @@ def real_nvp(
     hidden_sizes: Sequence[int] = (64, 64),
     mask: str = "alternating",
     activation: str = "silu",
+    max_log_scale: float = SCALE_BOUND,
 ) -> Pushforward:
     """RealNVP: affine coupling layers over a standard normal (Dinh, Sohl-Dickstein & Bengio 2017).
 
@@ -71,6 +73,7 @@ def real_nvp(
         hidden_sizes: units of each conditioner's hidden layers; one network gives scale and shift.
         mask: "alternating", "half" or "checkerboard".
         activation: name of the conditioners' activation.
+        max_log_scale: soft bound on |log scale| of every layer.
 
     Returns:
         A flow of event shape (dim,).
@@ -81,7 +84,8 @@ def real_nvp(
         >>> flows.real_nvp(jax.random.key(0), 3).sample(jax.random.key(1), (10,)).shape
         (10, 3)
     """
-    layers = _coupling_stack(key, dim, affine_transformer(), cond_dim, n_layers, hidden_sizes, mask, activation)
+    transformer = affine_transformer(max_log_scale)
+    layers = _coupling_stack(key, dim, transformer, cond_dim, n_layers, hidden_sizes, mask, activation)
     return Pushforward(Normal.standard((dim,)), layers)
 
 
