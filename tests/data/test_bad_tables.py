@@ -173,3 +173,20 @@ def test_missing_and_infinite_cells(tmp_path):
     table = read_table(path, drop_missing=True)
     assert (table.values.tolist(), table.dropped) == ([[13, 14, 15]], 4)
     assert "every row" in message(lambda: read_table("SELECT NULL AS a", drop_missing=True))
+
+
+def test_a_column_without_any_value_is_named_and_left_out_by_the_advice(tmp_path):
+    path = write(tmp_path / "t.csv", "a,b,c\n1,2,\n4,5,\n7,8,\n")
+    for drop_missing in (False, True):
+        said = message(lambda drop=drop_missing: read_table(path, drop_missing=drop))
+        assert said == f"{path}: no row has a value in 'c'; leave out with columns=['a', 'b']"
+    assert read_table(path, columns=["a", "b"]).values.shape == (3, 2)
+
+
+def test_advice_names_all_columns_that_can_be_used(tmp_path):
+    names = [f"n{i}" for i in range(20)]
+    rows = ",".join(map(str, range(20)))
+    said = message(lambda: read_table(write(tmp_path / "t.csv", f"city,{','.join(names)}\nRome,{rows}\n")))
+    assert f"columns=[{', '.join(map(repr, names))}]" in said
+    path = write(tmp_path / "e.csv", f"{','.join(names)},last\n{rows},\n{rows},\n")
+    assert message(lambda: read_table(path)).endswith(f"columns=[{', '.join(map(repr, names))}]")

@@ -118,6 +118,99 @@ def test_the_noise_of_ties_is_neither_negligible_nor_more_than_half_a_standard_d
         assert 0.01 * x.std() <= columns.width[0] <= 0.5 * x.std()
 
 
+TOLL = np.where(np.arange(1000) % 20 > 0, 0, np.array([2.29, 5.76, 10.5, 12.5])[np.arange(1000) // 20 % 4])
+TIED = {
+    "a few values": (TOLL, {}),
+    "a few values, bounded": (TOLL, {0: (0, None)}),
+    "a few values between bounds": (TOLL, {0: (0, 12.5)}),
+    "rounded": (np.round(draws(2000), 1), {}),
+    "rounded, bounded": (np.abs(np.round(draws(2000), 1)), {0: (0, None)}),
+    "clipped": (np.clip(draws(2000), -1, 1), {0: (-1, 1)}),
+    "two close values and a far one": (np.repeat([0.0, 0.1, 40.5], [900, 50, 50]), {0: (0, None)}),
+}
+
+
+@pytest.mark.parametrize(("x", "bounds"), TIED.values(), ids=TIED)
+def test_noise_scores_and_draws_of_a_repeated_value_share_one_cell(x: Any, bounds: Any) -> None:
+    columns = learn(x, bounds=bounds)
+    width, ends = columns.cell[0], columns._bounds()
+    values, counts = np.unique(x, return_counts=True)
+    common = values[counts > 0.005 * len(x)][:, None]
+    rows, u = common[:, None, :], np.random.default_rng(0).uniform(1e-3, 1 - 1e-3, size=(50, 1))
+    trained = columns.standardize(common, training=True)[:, None, :] + u * columns.width / columns.scale
+    scored = columns.standardize(common)[:, None, :] + columns.draws()
+    for placed in (trained, scored):
+        offset = placed * columns.scale + columns.shift - rows
+        assert np.abs(offset).max() <= width / 2 * (1 + 1e-3) and np.ptp(offset, axis=1).min() > 0.7 * width
+        np.testing.assert_array_equal(columns.restore(placed), np.broadcast_to(rows, placed.shape))
+        inside = jax.vmap(ends.inverse_and_log_det)(jnp.asarray(placed.reshape(-1, 1), jnp.float32))[1]
+        assert np.isfinite(inside).all()
+
+
+def test_draws_of_a_column_of_few_values_are_of_these() -> None:
+    columns = learn(TOLL)
+    s = np.random.default_rng(0).uniform(-9, 9, size=(200, 1))
+    assert set(columns.restore(s)[:, 0]) == set(TOLL)
+    rounded = np.round(draws(2000), 1)
+    assert set(learn(rounded).restore(s)[:, 0]) <= set(rounded)
+
+
+def test_values_that_only_some_rows_repeat_take_the_draws_in_their_cell_alone() -> None:
+    x = np.concatenate([np.zeros(400), 1 + np.abs(draws(600))])
+    columns = learn(x)
+    back = columns.restore((np.array([[-3.0], [0.4], [1.7], [2.3]]) - columns.shift) / columns.scale)[:, 0]
+    # no other value is nearer than 1: as far as halfway there draws are of the one that repeats
+    np.testing.assert_allclose(back, [0, 0, 1.7, 2.3])
+    within = learn(np.concatenate([np.zeros(400), draws(600)]))
+    near = np.array([[0.3], [0.7]]) * within.width[0]
+    back = within.restore((near - within.shift) / within.scale)[:, 0]
+    assert back[0] == 0 and back[1] == pytest.approx(near[1, 0])
+
+
+def test_one_rounded_value_that_arithmetic_spoiled_changes_no_cell() -> None:
+    tenths = np.round(draws(2000), 1)
+    spoiled = np.where(np.arange(2000) % 3, tenths, (tenths * 10 + 0.1 - 0.1) / 10 * (1 + 2e-16))
+    assert learn(spoiled).width[0] == pytest.approx(0.1)
+
+
+def test_beyond_a_bound_no_part_of_a_cell_is_inside() -> None:
+    columns = learn(TOLL, bounds={0: (0, 12.5)})
+    for outside in (-1e-9, -0.1, 12.6):
+        placed = columns.standardize(np.array([[outside]])) + columns.draws()
+        beyond = jax.vmap(columns._bounds().inverse_and_log_det)(jnp.asarray(placed, jnp.float32))[1]
+        assert (np.asarray(beyond) == -np.inf).all()
+
+
+def test_whole_numbers_that_stop_at_their_minimum_are_bounded_there() -> None:
+    rng = np.random.default_rng(0)
+    counts, ages, rare = rng.poisson(2, 900), rng.integers(18, 90, 900), 3 + rng.poisson(9, 900)
+    years, differences = np.round(rng.normal(1990, 8, 900)), rng.integers(-5, 9, 900)
+    columns = learn(counts, ages, rare, years, differences, np.abs(draws(900)))
+    assert columns.low.tolist() == [0, 18, 0, -np.inf, -np.inf, -np.inf]
+    assert columns.restore(np.full((1, 6), -9.0))[0, :3].tolist() == [0, 18, 0]
+    assert not columns.bounded  # nothing is mapped away, and a smaller number has a density
+    below = columns.shift - columns.scale
+    np.testing.assert_allclose(columns.standardize(below[None]), -np.ones((1, 6)))
+
+
+def test_declared_bounds_overrule_those_of_whole_numbers() -> None:
+    counts = np.random.default_rng(0).poisson(2, (900, 3))
+    columns = learn(*counts.T, bounds={0: (None, None), 1: (-2, None)})
+    assert columns.low.tolist() == [-np.inf, -2, 0] and columns.lowest.tolist() == [-np.inf, -2, -np.inf]
+    assert not np.isfinite(learn(*counts.T, bounds=(None, None)).low).any()
+
+
+def test_states_of_before_are_read() -> None:
+    x = np.clip(draws(500), 0, 1)
+    state = learn(x, np.random.default_rng(0).poisson(4, 500), draws(500), bounds={0: (0, 1)}).to_state()
+    state = {name: value for name, value in state.items() if name not in ("ties", "stops", "mean")}
+    state |= {"low": np.array([0.0, -np.inf, -np.inf]), "shift": np.array([0.0, 4.5, 0.1])}
+    columns = Columns.from_state(state)
+    assert columns.cell.tolist() == [0, 1, 0] and np.isnan(columns.mean[0])
+    np.testing.assert_allclose(columns.mean[1:], [4.0, 0.1])
+    assert columns.restore(np.zeros((1, 3))).tolist() == [[0, 4, 0.1]]
+
+
 def test_bounds_are_kept_inside_and_restored_values_stay_within() -> None:
     x = np.concatenate([[0.0, 1.0], np.random.default_rng(0).uniform(size=100)])
     columns = learn(x, bounds={"x0": (0, 1)})

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -114,3 +115,32 @@ def test_hash_follows_content_not_form():
     others = [content_hash(changed, ("a", "b")), content_hash(ROWS, ("b", "a")), content_hash(ROWS[::-1], ("a", "b"))]
     assert len({hashed, *others, content_hash(ROWS.T, ("a", "b")), content_hash(ROWS, None)}) == 6
     assert content_hash(np.array([1.0, 2.0])) == "78706631777ba60bfcccef2bc588d8948743cb25f0b222772c1e4029396e425e"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (",a,b\n0,1.5,2\n1,2.5,3\n", "column0"),
+        ('"",a,b\n0,1.5,2\n1,2.5,3\n', "column0"),
+        ("Unnamed: 0,a,b\n0,1.5,2\n1,2.5,3\n", "Unnamed: 0"),
+        ("a,b,\n1.5,2,\n2.5,3,\n", "column2"),
+    ],
+)
+def test_columns_without_a_name_are_left_out_with_a_warning(text, left, tmp_path):
+    path = write(tmp_path / "t.csv", text)
+    with pytest.warns(UserWarning, match=f"left out, as an index is no measurement: {left}; name all columns"):
+        table = read_table(path)
+    assert table.names == ("a", "b") and table.values.tolist() == [[1.5, 2], [2.5, 3]]
+    assert read_table(path, columns=["b", "a"]).names == ("b", "a")
+    if left != "column2":
+        assert read_table(path, columns=[left, "a"]).values[:, 0].tolist() == [0, 1]
+
+
+def test_tables_without_any_names_are_data(tmp_path):
+    assert read_table(write(tmp_path / "t.csv", ",\n1,2\n3,4\n")).values.tolist() == [[1, 2], [3, 4]]
+
+
+def test_index_columns_that_pandas_writes_to_parquet_are_left_out(tmp_path):
+    pd.DataFrame({"a": [1.5, 2.5, 3.5]}, index=[5, 3, 9]).to_parquet(tmp_path / "t.parquet")
+    with pytest.warns(UserWarning, match="__index_level_0__"):
+        assert read_table(tmp_path / "t.parquet").names == ("a",)

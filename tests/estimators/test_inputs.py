@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.exceptions import NotFittedError
 
 import pushforward as pf
 from pushforward.checks import check_sizes
+from pushforward.estimators.validation import check_rows
 from tests.estimators.small import blobs, density, mixture
 
 X, Y = blobs()
@@ -65,6 +67,73 @@ def test_nulls_of_polars_and_pandas_are_missing_cells(make: Any) -> None:
     ):
         with pytest.raises(ValueError, match=r"1 rows, in columns 'length' \(1\)"):
             make().fit(frame)
+
+
+DAYS = np.datetime64("2020-01-01") + np.arange(12).reshape(6, 2) ** 2
+
+
+def with_cell(table: Any, value: Any) -> Any:
+    table = table.copy()
+    table[3, 1] = value
+    return table
+
+
+OBJECTS = X[:6].astype(object)
+MISSING = {
+    "dates": with_cell(DAYS, "NaT"),
+    "durations": with_cell(DAYS - DAYS[0, 0], "NaT"),
+    "masked": np.ma.masked_array(X[:6], mask=np.arange(12).reshape(6, 2) == 7),
+    "masked dates": np.ma.masked_array(DAYS, mask=np.arange(12).reshape(6, 2) == 7),
+    "objects, pandas NA": with_cell(OBJECTS, pd.NA),
+    "objects, pandas NaT": with_cell(OBJECTS, pd.NaT),
+    "objects, NumPy NaT": with_cell(OBJECTS, np.datetime64("NaT")),
+    "rows of None": with_cell(OBJECTS, None).tolist(),
+    "pandas objects": pd.DataFrame(with_cell(OBJECTS, pd.NA), columns=["x0", "x1"]),
+    "pandas with Arrow": pd.DataFrame(with_cell(X[:6], np.nan), columns=["x0", "x1"]).astype("float64[pyarrow]"),
+    "Arrow": pa.table({"x0": X[:6, 0], "x1": pa.array([1, 2, 3, None, 5, 6])}),
+}
+
+
+@pytest.mark.parametrize("table", MISSING.values(), ids=MISSING)
+def test_missing_is_missing_in_every_container(table: Any) -> None:
+    with pytest.raises(ValueError, match=r"NaN or infinity: 1 rows, in columns 'x1' \(1\); drop or impute"):
+        density().fit(table)
+    with pytest.raises(ValueError, match="condition contains NaN"):
+        density().fit(X[:6], condition=table)
+
+
+def test_masked_weights_and_labels_are_missing() -> None:
+    masked = np.ma.masked_array(np.ones(90), mask=np.arange(90) == 3)
+    with pytest.raises(ValueError, match="sample_weight contains NaN"):
+        density().fit(X, sample_weight=masked)
+    with pytest.raises(ValueError, match=r"with -1 \(not NaN\) for unlabelled rows"):
+        mixture().fit(X, masked)
+
+
+def test_containers_without_missing_cells_are_as_their_numbers() -> None:
+    plain = check_rows(density(), X, True)
+    for table in (np.ma.masked_array(X), X.astype(object), X.tolist(), pa.table({"a": X[:, 0], "b": X[:, 1]})):
+        np.testing.assert_array_equal(check_rows(density(), table, True), plain)
+    np.testing.assert_array_equal(check_rows(density(), DAYS, True), DAYS.astype(int))
+
+
+def test_an_index_that_became_a_column_is_not_modelled_in_silence() -> None:
+    table = pd.DataFrame({"Unnamed: 0": np.arange(90), "length": X[:, 0]})
+    with pytest.warns(UserWarning, match="columns without a name are modelled as all others: 'Unnamed: 0'; leave out"):
+        check_rows(density(), table, True)
+
+
+DATES = {
+    "Arrow": pa.table({"length": [1.0, 2.5], "day": pa.array(DAYS[0])}),
+    "pandas objects": pd.DataFrame({"length": [1.0, 2.5], "day": DAYS[0].astype(object)}),
+    "rows": [[1.0, DAYS[0, 0].item()], [2.5, DAYS[0, 1].item()]],
+}
+
+
+@pytest.mark.parametrize("table", DATES.values(), ids=DATES)
+def test_dates_are_refused_in_words(table: Any) -> None:
+    with pytest.raises(ValueError, match="columns that are not numbers: .*(date|'2020-01-01')"):
+        density().fit(table)
 
 
 @pytest.mark.long
@@ -197,6 +266,35 @@ def test_conditions_must_fit(make: Any) -> None:
         make().fit(X, condition=np.ones((5, 1)))
     with pytest.raises(ValueError, match="condition contains NaN"):
         make().fit(X, condition=np.full((90, 1), np.nan))
+
+
+@BOTH
+def test_numbers_in_a_row_are_one_conditioning_column(make: Any) -> None:
+    given = np.linspace(0, 1, 90)
+    model, same = make().fit(X, condition=given), make().fit(X, condition=given[:, None])
+    expected = same.score_samples(X, condition=given[:, None])
+    for condition in (given, given.tolist(), pd.Series(given)):
+        np.testing.assert_array_equal(model.score_samples(X, condition=condition), expected)
+    drawn, several = (
+        m.sample(4, condition=c, random_state=0) for m, c in ((model, [1.0, 0.5]), (same, [[1.0], [0.5]]))
+    )
+    for one, other in zip(drawn, several, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(
+        ValueError, match=r"condition has shape \(\); expected .* \(n, 1\), or \(n,\) for its one column"
+    ):
+        model.sample(2, condition=3.0)
+
+
+@BOTH
+def test_conditions_of_other_shapes_are_refused_in_words(make: Any) -> None:
+    model = make().fit(X, condition=np.stack([X[:, 0], X[:, 1]], axis=1))
+    with pytest.raises(
+        ValueError, match=r"condition has shape \(2,\); expected a row of numbers for each row, \(n, 2\)$"
+    ):
+        model.sample(2, condition=[1.0, 0.5])
+    with pytest.raises(ValueError, match=r"condition has shape \(1, 90, 1\); expected a row of numbers"):
+        make().fit(X, condition=np.ones((1, 90, 1)))
 
 
 def test_a_condition_nobody_asked_for_is_refused(model: Any) -> None:

@@ -13,32 +13,43 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Affine, Bounded, Chain, Identity
+from pushforward.data.ties import FINEST, find_ties, round_to_ties
 
 FloatArray = NDArray[np.float64]
 Bounds = Mapping[Any, Sequence[Any]] | Sequence[Any]  # (low, high) of some columns, or of all; None for an open end
-N_DRAWS = 8  # fixed draws that score a row with whole-number columns
-FINEST, COARSEST = 1e-2, 0.5  # widths of the noise that spreads ties, in standard deviations
+N_DRAWS = 8  # fixed draws that score a row of a table with cells
 FARTHEST = 8.0  # standard units between the smallest and the largest value of a column, at most
+THIN, THIN_SHARE = 0.1, 0.01  # values thin out towards their end if fewer than this share lies so near, in deviations
+TAIL = 10  # rows of a tail, whose spread,
+ROOM, LEAST_ROOM = 2.0, 0.1  # so many times, or this share of the column's range, draws may lie beyond the outermost
 EDGE = 1e-6  # how far inside its bounds a value is kept, in standard deviations
 GAP = 0.1  # or, if that is less, as a share of the smallest distance of a value from its bound
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """The columns of a table: names, kinds, bounds, location, scale, and the noise that spreads their ties.
+    """The columns of a table: names, kinds, bounds, location, scale, and the cells that their values fill.
 
-    A whole-number column x is modelled as x + u, u uniform on [0, 1). A continuous column with many tied
-    values is trained with uniform noise of the width of its steps, centred, so that no value can gather
-    unlimited density.
+    A value that repeats is no point, where density could grow without limit, but a cell of a stated width: training
+    spreads it over its cell by noise, its score is the mean over the cell, and draws within are rounded to it. A whole
+    number x fills [x, x + 1). A value of a continuous column in which some repeat lies in the middle of its cell, which
+    may reach beyond a bound by half of its width.
 
     Arguments:
         names: of the columns.
-        whole: which hold whole numbers, bool, shape (D,).
+        integer: which hold whole numbers, bool, shape (D,).
         low, high: bounds in the data's units, infinite for none, shape (D,).
         shift, scale: location and positive scale in the data's units, shape (D,).
-        width: width of the noise in the data's units, shape (D,).
+        width: width of the training noise in the data's units, zero for none, shape (D,).
         margin: how far inside its bounds a value is kept, in the data's units, shape (D,).
         inner_shift, inner_scale: location and scale after the bounds are mapped away, shape (D,).
+        ties: (column, value, from, to) of values that repeat in continuous columns, ascending: draws between these ends
+            are rounded to the value, shape (T, 4). Models of before there were these have none, and score such values
+            as points.
+        stops: where `low` is not declared but read off whole numbers, which stop there: draws below become it, but
+            nothing is mapped away, and a row below has a density; bool, shape (D,).
+        reach: how far out draws may lie, (lowest, highest), as far beyond the table as its tails say, shape (2, D).
+        mean: of the values, shape (D,); NaN where a model of before does not tell.
     """
 
     names: tuple[str, ...]
@@ -51,6 +62,10 @@ class Columns:
     margin: FloatArray
     inner_shift: FloatArray
     inner_scale: FloatArray
+    ties: FloatArray
+    stops: NDArray[np.bool_]
+    reach: FloatArray
+    mean: FloatArray
 
     @property
     def n(self) -> int:
@@ -58,9 +73,14 @@ class Columns:
         return len(self.names)
 
     @property
+    def lowest(self) -> FloatArray:
+        """The declared lower bounds, below which there is no density, shape (D,)."""
+        return np.where(self.stops, -np.inf, self.low)
+
+    @property
     def bounded(self) -> bool:
-        """Whether any column has a bound."""
-        return bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
+        """Whether any column has a declared bound, which is mapped away."""
+        return bool(np.isfinite(self.lowest).any() or np.isfinite(self.high).any())
 
     @property
     def kinds(self) -> list[str]:
@@ -80,46 +100,76 @@ class Columns:
         """log|det| of standard units to the data's."""
         return float(np.log(self.scale).sum())
 
+    @property
+    def cell(self) -> FloatArray:
+        """Width of the cell that a value stands for, in the data's units, zero for a point, shape (D,)."""
+        return np.where(self.integer | np.isin(np.arange(self.n), self.ties[:, 0]), self.width, 0)
+
+    @property
+    def _below(self) -> FloatArray:
+        """How much of a value's cell lies below it, shape (D,)."""
+        return np.where(self.integer, 0, self.cell / 2)
+
+    @property
+    def _ends(self) -> tuple[FloatArray, FloatArray]:
+        """The bounds with the cells of the values on them, both of shape (D,)."""
+        return self.lowest - self._below, self.high + self.cell - self._below
+
     def standardize(self, x: Any, training: bool = False) -> FloatArray:
         """Data's units to standard units, in float64.
 
         Arguments:
             x: shape (n, D).
-            training: whether noise of width `noise` will be added; continuous columns are moved down by
-                half of it, so that they stay centred, and near a bound so far that all of the noise is inside.
+            training: whether noise of width `noise` will be added; values of continuous columns are moved down by
+                half of it, so that they stay centred.
         """
         values: FloatArray = np.asarray(x, dtype=np.float64)
         if self.bounded:
             values = self._inside(values)
         if training:
             values = values - np.where(self.integer, 0, self.width / 2)
-            if self.bounded:
-                lowest = self.low + self.margin
-                highest = np.maximum(self.high + self.integer - self.margin - self.width, lowest)
-                values = np.clip(values, lowest, highest)
+        if training and self.bounded:
+            bottom, top = self._ends
+            lowest = bottom + self.margin
+            values = np.clip(values, lowest, np.maximum(top - self.margin - self.width, lowest))
         return (values - self.shift) / self.scale
 
     def _inside(self, x: FloatArray) -> FloatArray:
-        """Values on a bound moved inside; values beyond it stay where they are, and have density zero."""
-        low, high = self.low, np.where(self.integer, np.inf, self.high)
+        """Values on a bound moved inside; values beyond it stay beyond, with all of their cell, of density zero."""
+        low, high = self.lowest, np.where(self.integer, np.inf, self.high)
+        beyond = self.cell * ((x > self.high) * 1.0 - (x < low))
         x = np.where((x >= low) & (x < low + self.margin), low + self.margin, x)
-        return np.where((x <= high) & (x > high - self.margin), high - self.margin, x)
+        return np.where((x <= high) & (x > high - self.margin), high - self.margin, x) + beyond
 
     def restore(self, s: Any) -> FloatArray:
-        """Standard units to the data's; whole-number columns become whole again."""
+        """Standard units to the data's; what is in the cell of a whole number, or of a value that repeats, becomes it.
+
+        Arguments:
+            s: shape (..., D).
+        """
         x = np.asarray(s, dtype=np.float64) * self.scale + self.shift
         x = np.where(self.integer, np.floor(x), x)
+        ends = np.searchsorted(self.ties[:, 0], np.arange(self.n + 1))
+        for i in np.unique(self.ties[:, 0]).astype(int):
+            x[..., i] = round_to_ties(x[..., i], self.ties[ends[i] : ends[i + 1], 1:])
         top = np.where(self.integer & np.isfinite(self.high), self.high, np.inf)
-        return np.clip(x, self.low, np.minimum(self.high, top)) if self.bounded else x
+        return np.clip(x, self.low, np.minimum(self.high, top))
+
+    def beyond(self, x: FloatArray) -> NDArray[np.bool_]:
+        """Which rows in the data's units have a cell further out than draws may lie, shape (...)."""
+        low, high = self.reach
+        beyond: NDArray[np.bool_] = ((x < low) | (x > high)).any(axis=-1)
+        return beyond
 
     def draws(self) -> FloatArray:
-        """The fixed draws of u that score a row, in standard units, shape (M, D); M = 1 without whole columns."""
-        if not self.integer.any():
+        """The fixed draws within a cell that score a row, in standard units, shape (M, D); M = 1 without cells."""
+        cell = self.cell
+        if not cell.any():
             return np.zeros((1, self.n))
         rng = np.random.default_rng(0)
         # one draw in each of M equal slices of [0, 1), shuffled in every column
         u = rng.permuted(np.tile(np.arange(N_DRAWS), (self.n, 1)), axis=1).T + rng.uniform(size=(N_DRAWS, self.n))
-        return np.where(self.integer, u / N_DRAWS, 0) / self.scale
+        return (u / N_DRAWS * cell - self._below) / self.scale
 
     def bounds_map(self) -> AbstractMap:
         """From unbounded, standardised coordinates to standard units."""
@@ -129,8 +179,7 @@ class Columns:
         return Chain([inner, self._bounds()])
 
     def _bounds(self) -> Bounded:
-        high = self.high + self.integer  # a whole number x fills [x, x + 1)
-        low, high = (self.low - self.shift) / self.scale, (high - self.shift) / self.scale
+        low, high = ((end - self.shift) / self.scale for end in self._ends)
         return Bounded(jnp.asarray(low, dtype=float), jnp.asarray(high, dtype=float))
 
     def units_map(self) -> Affine:
@@ -143,8 +192,16 @@ class Columns:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Columns:
-        """The inverse of `to_state`."""
-        return cls(**{**state, "names": tuple(state["names"])})
+        """The inverse of `to_state`, which models of before had less of."""
+        # they knew the mean only as the location, which of a column that comes near a bound is the bound
+        located = np.where((state["shift"] == state["low"]) | (state["shift"] == state["high"]), np.nan, state["shift"])
+        lacking = {
+            "ties": np.zeros((0, 4)),
+            "stops": np.zeros(len(located), dtype=bool),
+            "reach": np.outer([-np.inf, np.inf], np.ones(len(located))),
+            "mean": located - 0.5 * state["integer"],
+        }
+        return cls(**{**lacking, **state, "names": tuple(state["names"])})
 
 
 def learn_columns(
@@ -174,9 +231,12 @@ def learn_columns(
     integer = _integer_columns(x, names, discrete)
     if alike and isinstance(discrete, str):
         integer = np.full_like(integer, integer.all())
-    low, high = _bounds_arrays(x, names, bounds)
+    low, high, declared = _bounds_arrays(x, names, bounds)
     with np.errstate(over="ignore"):
         spread, span = x.std(axis=0), np.ptp(x, axis=0)
+    stops = np.zeros_like(integer) if alike else integer & ~declared
+    low[stops] = _stops(x[:, stops], spread[stops])
+    stops &= np.isfinite(low)
     endless = [f"{names[i]!r}" for i in np.flatnonzero(~np.isfinite(spread) | ~np.isfinite(span))]
     if endless:
         raise ValueError(f"columns too large to square in double precision: {', '.join(endless)}; rescale them first")
@@ -188,14 +248,17 @@ def learn_columns(
             f"columns that are constant have no density: {listed}; leave them out"
             + (", or declare them as whole numbers with discrete=[...]" if possible else "")
         )
-    width = np.where(integer, 1.0, [_tie_width(x[:, i], spread[i]) for i in range(x.shape[1])])
-    if constant.any():
-        width = np.where(constant, np.clip(np.median(np.diff(np.unique(x))), FINEST * x.std(), np.inf), width)
+    width, ties = _cells(x, spread, integer, constant)
     # no value may lie further out than FARTHEST units: rare large ones would swamp every gradient
     scale = np.maximum(np.sqrt(spread**2 + np.where(integer | constant, width, 0) ** 2 / 12), span / FARTHEST)
-    shift, margin = _near_bounds(x, low, high, scale, x.mean(axis=0) + np.where(integer, 0.5, 0))
-    zeros = np.zeros(len(names))
-    columns = Columns(names, integer, low, high, shift, scale, width, margin, zeros, zeros + 1)
+    mean, below = x.mean(axis=0), np.where(integer, 0, width / 2)
+    ends = np.where(stops, -np.inf, low) - below
+    shift, margin = _near_bounds(x, ends, high + below, scale, mean + np.where(integer, 0.5, 0))
+    zeros, reach = np.zeros(len(names)), _reach(x)
+    reach = np.where(integer, [np.floor(reach[0]), np.ceil(reach[1])], reach)
+    columns = Columns(
+        names, integer, low, high, shift, scale, width, margin, zeros, zeros + 1, ties, stops, reach, mean
+    )
     if not columns.bounded:
         return columns
     rng = np.random.default_rng(0)
@@ -205,6 +268,38 @@ def learn_columns(
     return dataclasses.replace(
         columns, inner_shift=unbounded.mean(axis=0), inner_scale=np.where(inner_scale > 0, inner_scale, 1.0)
     )
+
+
+def _reach(x: FloatArray) -> FloatArray:
+    """How far out draws may lie, shape (2, D).
+
+    A heavy tail keeps its outermost values far from the next ones, a thin one near: twice
+    so far a tail may go on.
+    """
+    n = min(TAIL, len(x) // 2)
+    order = np.partition(x, (0, n, len(x) - 1 - n, len(x) - 1), axis=0)
+    low, inner_low, inner_high, high = order[[0, n, len(x) - 1 - n, len(x) - 1]]
+    least = LEAST_ROOM * (high - low)
+    return np.stack(
+        [low - np.maximum(ROOM * (inner_low - low), least), high + np.maximum(ROOM * (high - inner_high), least)]
+    )
+
+
+def _cells(
+    x: FloatArray, spread: FloatArray, integer: NDArray[np.bool_], constant: NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray]:
+    """The widths of cells, shape (D,), and the values that repeat in continuous columns, shape (T, 4)."""
+    width, ties = np.where(integer, 1.0, 0.0), [np.zeros((0, 4))]
+    # where columns are alike, a constant one has the steps of all values
+    step = max(np.median(np.diff(np.unique(x))), FINEST * x.std()) if constant.any() else 0.0
+    for i in np.flatnonzero(~integer):
+        if constant[i]:
+            width[i] = step
+            found = np.array([[x[0, i], -np.inf, np.inf]])
+        else:
+            width[i], found = find_ties(x[:, i], spread[i])
+        ties.append(np.column_stack([np.full(len(found), float(i)), found]))
+    return width, np.concatenate(ties)
 
 
 def _near_bounds(
@@ -250,7 +345,20 @@ def _integer_columns(x: FloatArray, names: Sequence[str], discrete: Any) -> NDAr
     return chosen
 
 
-def _bounds_arrays(x: FloatArray, names: Sequence[str], bounds: Bounds | None) -> tuple[FloatArray, FloatArray]:
+def _stops(x: FloatArray, spread: FloatArray) -> FloatArray:
+    """Where columns without negative values stop below, shape (D,): at their minimum, if they do not thin out towards
+    it; else at zero, if that is no further away than they are wide; -inf for nowhere."""
+    low, span = x.min(axis=0), np.ptp(x, axis=0)
+    thick = (x <= low + THIN * spread).mean(axis=0) >= THIN_SHARE
+    stop = np.where(thick, low, np.where(low <= span, 0.0, -np.inf))
+    return np.where(low >= 0, stop, -np.inf)
+
+
+def _bounds_arrays(
+    x: FloatArray, names: Sequence[str], bounds: Bounds | None
+) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Lower and upper bounds, and which columns were given any, open ones too."""
+    declared = np.zeros(len(names), dtype=bool)
     low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
     each = bounds if isinstance(bounds, Mapping) else {i: bounds for i in range(len(names)) if bounds is not None}
     for name, pair in each.items():
@@ -260,6 +368,7 @@ def _bounds_arrays(x: FloatArray, names: Sequence[str], bounds: Bounds | None) -
                 f"bounds must be {{column: (low, high)}}, or one (low, high) for all columns; got {bounds!r}"
             )
         lo, hi = pair
+        declared[i] = True
         low[i] = -np.inf if lo is None else lo
         high[i] = np.inf if hi is None else hi
         if not low[i] < high[i]:
@@ -269,19 +378,11 @@ def _bounds_arrays(x: FloatArray, names: Sequence[str], bounds: Bounds | None) -
             raise ValueError(
                 f"column {names[i]!r} has {beyond} values outside its bounds ({lo}, {hi}); widen them or drop the rows"
             )
-    return low, high
+    return low, high, declared
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not np.isnan(value)
-
-
-def _tie_width(column: FloatArray, spread: float) -> float:
-    """Width of the noise for a continuous column: the step between values where many rows share one."""
-    values, counts = np.unique(column, return_counts=True)
-    if len(values) < 2 or counts.max() < max(3, 0.005 * len(column)):
-        return 0.0
-    return float(np.clip(np.median(np.diff(values)), FINEST * spread, COARSEST * spread))
 
 
 def as_float(x: Any) -> Array:

@@ -99,7 +99,8 @@ def open_file(path: str) -> Source:
             says = "its rows do not fit together; look for a quote that is never closed"
         return f"not a well-formed {_KINDS[reader]} file: {where or says}"
 
-    return _open(path, f"SELECT * FROM {_CALLS[reader]}", arguments, explain)
+    query = f"SELECT * FROM {_CALLS[reader]}"
+    return _open(path, query, arguments, explain, _header(files[0]) if reader == "csv" else ())
 
 
 def _check_file(path: str) -> None:
@@ -124,8 +125,18 @@ def _reader(path: str) -> str:
     return _READERS[suffix]
 
 
-def _open(name: str, query: str, arguments: Sequence[Any], explain: Callable[[str], str] | None = None) -> Source:
-    """Plan `query`, which tells its columns; each reading runs it anew on its own connection."""
+def _open(
+    name: str,
+    query: str,
+    arguments: Sequence[Any],
+    explain: Callable[[str], str] | None = None,
+    header: Sequence[str] = (),
+) -> Source:
+    """Plan `query`, which tells its columns; each reading runs it anew on its own connection.
+
+    Arguments:
+        header: the fields of a file's first line, to tell which columns DuckDB made up names for.
+    """
     with one_line_errors(name, explain):
         names = connect().sql(query, params=list(arguments)).columns
 
@@ -135,7 +146,19 @@ def _open(name: str, query: str, arguments: Sequence[Any], explain: Callable[[st
             relation = connect().sql(query, params=list(arguments))
             yield from relation.project(", ".join(quoted)).to_arrow_reader(rows)
 
-    return Source(name, names, read)
+    has_names = len(header) == len(names) and all(h in ("", n) for h, n in zip(header, names, strict=True))
+    unnamed = [n for h, n in zip(header, names, strict=True) if not h] if has_names else []
+    return Source(name, names, read, unnamed=unnamed)
+
+
+def _header(path: str) -> list[str]:
+    """The fields of the first line that is not blank; none if there is no such line."""
+    try:
+        with _text(path) as file:
+            rows = csv.reader(file, delimiter=_delimiter(path))
+            return [field.strip() for field in next(row for row in rows if row)]
+    except (OSError, EOFError, csv.Error, StopIteration):
+        return []
 
 
 def _text(path: str) -> TextIOWrapper:

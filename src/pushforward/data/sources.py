@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# what pandas calls a column without a name, most often the numbers of the rows, when it writes or reads a table
+_UNNAMED = re.compile(r"Unnamed: \d+|__index_level_\d+__")
+
 ReadBatches: TypeAlias = "Callable[[Sequence[str], int], Iterator[pa.RecordBatch]]"
 
 
 class DataError(ValueError):
     """A table that cannot be used, said in one line: which table, what is wrong, what to do."""
+
+
+def is_unnamed(column: str) -> bool:
+    """Whether a column's name is what pandas puts in the place of none."""
+    return _UNNAMED.fullmatch(column) is not None
 
 
 class Source:
@@ -24,8 +34,9 @@ class Source:
         name: what messages call it.
         names: its columns, in order.
         read: `read(columns, rows)` yields record batches of at most that many rows.
-        features: the columns a model uses where the user names none; all of them by default.
+        features: the columns a model uses where the user names none; all that have a name by default.
         positional: whether the column names are made up, as for arrays.
+        unnamed: the columns that have no name in the file.
 
     Raises:
         DataError: two columns share a name.
@@ -38,10 +49,14 @@ class Source:
         read: ReadBatches,
         features: Sequence[str] | None = None,
         positional: bool = False,
+        unnamed: Sequence[str] = (),
     ):
         self.name = name
         self.names = tuple(names)
-        self.features = self.names if features is None else tuple(features)
+        left = tuple(n for n in self.names if n in unnamed or is_unnamed(n))
+        self.unnamed = left if len(left) < len(self.names) else ()  # where none has a name, all are data
+        named = tuple(n for n in self.names if n not in self.unnamed)
+        self.features = named if features is None else tuple(features)
         self.positional = positional
         self._read = read
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
@@ -56,6 +71,24 @@ class Source:
                 near = difflib.get_close_matches(column.lower(), lower, 1)
                 hint = f"did you mean {lower[near[0]]!r}? " if near else ""
                 raise DataError(f"{self.name}: no column {column!r}; {hint}its columns are {listing(self.names)}")
+
+    def choose(self, columns: Sequence[str] | None, beside: Collection[str] = ()) -> tuple[str, ...]:
+        """The columns asked for, or those that a model uses by default; it warns where it leaves out unnamed ones.
+
+        Arguments:
+            columns: asked for, or None.
+            beside: columns that are used for something else.
+        """
+        if columns is not None:
+            return tuple(columns)
+        left = [name for name in self.unnamed if name not in beside]
+        if left:
+            warnings.warn(
+                f"{self.name}: without a name in the table, and so left out, as an index is no measurement: "
+                f"{listing(left)}; name all columns to model if it is one",
+                stacklevel=3,
+            )
+        return tuple(name for name in self.features if name not in beside)
 
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in their own order, in batches of exactly `rows` but for the last, read as they are consumed.

@@ -90,8 +90,9 @@ def read_table(
         [[2.5]]
     """
     opened = open_source(source)
-    names = tuple(opened.features if columns is None else columns)
+    names = opened.choose(columns)
     values = to_numbers(opened.read(names), names, opened.name)
+    check_filled(values, names, opened.name)
     keep = finite_rows(values, names, opened.name, drop_missing)
     return Table(names, values[keep], int((~keep).sum()))
 
@@ -110,7 +111,9 @@ def iter_batches(source: str | os.PathLike[str], rows: int = 65_536) -> Iterator
     return open_source(source).batches(rows)
 
 
-def to_numbers(batch: pa.Table | pa.RecordBatch, columns: Sequence[str], name: str) -> Float[np.ndarray, "n d"]:
+def to_numbers(
+    batch: pa.Table | pa.RecordBatch, columns: Sequence[str], name: str, beside: Sequence[str] = ()
+) -> Float[np.ndarray, "n d"]:
     """Columns of an Arrow table as float64, NaN where a cell is missing.
 
     Whole numbers, decimals and truth values are numbers; so is text of which every cell is a number or a mark
@@ -118,6 +121,7 @@ def to_numbers(batch: pa.Table | pa.RecordBatch, columns: Sequence[str], name: s
 
     Arguments:
         name: what messages call the table.
+        beside: those of the columns that are read for another use than `columns=`, which advice leaves alone.
 
     Raises:
         DataError: a column holds something else; the message says what, and what to do with it.
@@ -134,10 +138,9 @@ def to_numbers(batch: pa.Table | pa.RecordBatch, columns: Sequence[str], name: s
             usable.append(column)
             out[:, i] = numbers
     if refused:
-        rest = ", ".join(map(repr, usable[:8])) + (", …" if len(usable) > 8 else "")
-        leave = f"leave out with columns=[{rest}], or " if usable else ""
+        leave = leaving_out(usable, beside)
         raise DataError(
-            f"{name}: not numbers: {listing(refused, 4)}; {leave}"
+            f"{name}: not numbers: {listing(refused, 4)}; {leave and f'{leave}, or '}"
             "turn into numbers in a SQL query (a category as one 0/1 column for each value)"
         )
     return out
@@ -164,6 +167,38 @@ def finite_rows(
         raise DataError(f"{name}: every row has a missing or infinite value; use fewer columns, or fill them in")
     keep: Bool[np.ndarray, " n"] = ~incomplete
     return keep
+
+
+def check_filled(
+    values: Float[np.ndarray, "n d"], columns: Sequence[str], name: str, beside: Sequence[str] = ()
+) -> None:
+    """Refuse columns without any value, for which no row could be kept.
+
+    Arguments:
+        values: of the columns, at least one row.
+        columns: their names.
+        name: what messages call the table.
+        beside: those of the columns that are read for another use than `columns=`, which advice leaves alone.
+
+    Raises:
+        DataError: there are some, beside others that have values.
+    """
+    empty = ~np.isfinite(values).any(axis=0)
+    if empty.any() and not empty.all():
+        listed = listing([repr(c) for c, e in zip(columns, empty, strict=True) if e])
+        leave = leaving_out([c for c, e in zip(columns, empty, strict=True) if not e], beside)
+        raise DataError(f"{name}: no row has a value in {listed}; {leave or 'use other columns'}")
+
+
+def leaving_out(others: Sequence[str], beside: Sequence[str] = ()) -> str:
+    """Advice to go on with other columns, in full, so that it can be copied; empty where there are none.
+
+    Arguments:
+        others: columns that can be used.
+        beside: those of them that are used for something else than `columns=`.
+    """
+    rest = [column for column in others if column not in beside]
+    return f"leave out with columns=[{', '.join(map(repr, rest))}]" if rest else ""
 
 
 def content_hash(*parts: np.ndarray | Sequence[str] | None) -> str:

@@ -4,55 +4,88 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
+from pushforward.checks import refuse_fork
+from pushforward.data.columns import Columns, FloatArray
 from pushforward.distributions import MixtureOfFlows
 from pushforward.estimators.preparing import Table, as_feed, draw_seed
+from pushforward.estimators.validation import require_solved
 from pushforward.objectives import PosteriorFit
 from pushforward.training import Fit, Settings, train
 from pushforward.training.feeds import bucket
 
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 20_000
+REDRAWS = 3  # of rows too far out
 REFINING = Settings(max_epochs=40, batch_size=512, learning_rate=3e-3, schedule="cosine", patience=10)
 
 
 def draw_key(random_state: Any, own: Any) -> Array:
     """A key to draw with: of the seed given, or else of the estimator's own."""
+    refuse_fork()
     return jax.random.key(draw_seed(own if random_state is None else random_state))
 
 
-def draw_rows(
-    mixture: MixtureOfFlows, key: Array, n: int, component: int | None = None, condition: Any = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draws from a mixture or from one of its components.
+def within_reach(columns: Columns, key: Array, draw: Callable[[Array], np.ndarray]) -> FloatArray:
+    """Rows in the data's units, none of them further out than the table's tails say.
+
+    Far from all that it was trained on a flow is what its maps happen to be, and a stretched one throws a few draws
+    in a thousand several times the table's range away. Such rows are drawn again, all rows at once, so that nothing is
+    compiled for them; a cell that is too far out even then is moved to the end of the reach.
+
+    Arguments:
+        columns: of the table.
+        key: a JAX random key.
+        draw: from a key to rows in standard units, shape (..., D), the same shape each time.
+
+    Raises:
+        SolveError: there are rows that a map gave up on.
+    """
+    rows = _restored(columns, draw(key))
+    for i in range(1, REDRAWS + 1):
+        beyond = columns.beyond(rows)
+        if not beyond.any():
+            return rows
+        rows[beyond] = _restored(columns, draw(jax.random.fold_in(key, i)))[beyond]
+    return np.clip(rows, *columns.reach)
+
+
+def _restored(columns: Columns, drawn: np.ndarray) -> FloatArray:
+    require_solved(drawn)
+    return columns.restore(drawn)
+
+
+def draw_components(mixture: MixtureOfFlows, key: Array, n: int, component: int | None = None) -> np.ndarray:
+    """The components of n draws, by their weights, or all of them one that is asked for, shape (n,)."""
+    if component is not None:
+        return np.full(n, component)
+    return np.asarray(jax.random.categorical(key, mixture.log_weights, shape=(bucket(n),)))[:n]
+
+
+def draw_of(mixture: MixtureOfFlows, key: Array, chosen: np.ndarray, condition: Any = None) -> np.ndarray:
+    """Draws in standard units from components of a mixture.
 
     Arguments:
         mixture: with K components.
         key: a JAX random key.
-        n: how many.
-        component: the one to draw from; all by their weights if None.
+        chosen: the component of each draw, shape (n,).
         condition: one for each draw, shape (n, C), or None.
 
     Returns:
-        Rows, shape (n, D), and their components, shape (n,).
+        Shape (n, D).
     """
-    k = mixture.n_components
-    key_k, key_x = jax.random.split(key)
-    if component is None:
-        chosen = np.asarray(jax.random.categorical(key_k, mixture.log_weights, shape=(bucket(n),)))[:n]
-    else:
-        chosen = np.full(n, component)
-    places = [np.flatnonzero(chosen == j) for j in range(k)]
+    places = [np.flatnonzero(chosen == j) for j in range(mixture.n_components)]
     given = None if condition is None else [np.asarray(condition)[place] for place in places]
-    rows = np.empty((n, *mixture.shape))
-    draws = mixture.sample_by_component(key_x, [len(place) for place in places], given)
+    rows = np.empty((len(chosen), *mixture.shape))
+    draws = mixture.sample_by_component(key, [len(place) for place in places], given)
     for place, draw in zip(places, draws, strict=True):
         rows[place] = draw
-    return rows, chosen
+    return rows
 
 
 def refine_posterior(
@@ -74,7 +107,8 @@ def refine_posterior(
     n_samples = int(np.clip(8 * n_rows, FEWEST_DRAWS, MOST_DRAWS))
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     given = None if condition is None else condition[rng.integers(len(condition), size=n_samples)]
-    x, _ = draw_rows(mixture, jax.random.fold_in(key, 1), n_samples, None, given)
+    key_k, key_x = jax.random.split(jax.random.fold_in(key, 1))
+    x = draw_of(mixture, key_x, draw_components(mixture, key_k, n_samples), given)
     parts = [slice(None, -n_samples // 10), slice(-n_samples // 10, None)]
     rows, held_out = (as_feed(Table(x[part], None if given is None else given[part])) for part in parts)
     return train(

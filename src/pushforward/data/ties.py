@@ -1,0 +1,81 @@
+"""Values that repeat in a column that is not of whole numbers: the cell each stands for, and which draws it gets."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+FINEST, COARSEST = 1e-2, 0.5  # widths of a cell, in standard deviations
+COMMON = 0.005  # share of the rows, and
+FEWEST = 3  # number of rows, from which on a value repeats, and does not merely coincide
+DISCRETE = 0.95  # share of rows at values that repeat from which on every value counts as one that does
+ROUNDING = 8  # units in the last place within which values are one, told apart by arithmetic
+
+
+def find_ties(column: FloatArray, spread: float) -> tuple[float, FloatArray]:
+    """The width of the cells of a column, and the values that repeat in it.
+
+    Cells of values that repeat do not overlap, unless they lie closer than a cell is wide at least.
+
+    Arguments:
+        column: shape (n,).
+        spread: its standard deviation.
+
+    Returns:
+        The width, 0 where nothing repeats; and for each value that repeats, in order, (value, from, to): draws between
+        these ends are rounded to it, shape (T, 3).
+    """
+    values, counts = np.unique(column, return_counts=True)
+    enough = max(FEWEST, COMMON * len(column))
+    if len(values) < 2 or counts.max() < enough:
+        return 0.0, np.zeros((0, 3))
+    apart = np.diff(values, prepend=-np.inf) > ROUNDING * np.spacing(np.abs(values))
+    values, counts = values[apart], np.add.reduceat(counts, np.flatnonzero(apart))
+    discrete = counts[counts > 1].sum() >= DISCRETE * len(column)
+    repeats = counts > 1 if discrete else counts >= enough
+    step = np.median(np.diff(values)) if len(values) > 1 else spread
+    if repeats.sum() > 1:
+        step = min(step, np.diff(values[repeats]).min())
+    width = float(np.clip(step, FINEST * spread, COARSEST * spread))
+    if discrete:  # single values beyond the others are a thin tail of the same steps
+        room = np.minimum(np.diff(values, prepend=-np.inf), np.diff(values, append=np.inf))
+        repeats |= room > (1 - 1e-6) * width  # steps of 0.1 differ in their last places
+    return width, tie_cells(values, repeats, width)
+
+
+def tie_cells(values: FloatArray, repeats: NDArray[np.bool_], width: float) -> FloatArray:
+    """From where to where draws are rounded to each value that repeats.
+
+    That is its cell, and beyond it as far as no other value of the column is nearer, where nothing was seen.
+
+    Arguments:
+        values: different ones, ascending, shape (V,).
+        repeats: which of them repeat, shape (V,).
+        width: of a cell.
+
+    Returns:
+        (value, from, to) of each that repeats, shape (T, 3).
+    """
+    middle = np.concatenate([[-np.inf], 0.5 * (values[:-1] + values[1:]), [np.inf]])
+    beside = np.concatenate([[False], repeats, [False]])  # whether the neighbour repeats too: its cell ends halfway
+    start = np.where(beside[:-2], middle[:-1], np.minimum(middle[:-1], values - width / 2))
+    end = np.where(beside[2:], middle[1:], np.maximum(middle[1:], values + width / 2))
+    cells: FloatArray = np.stack([values, start, end], axis=1)[repeats]
+    return cells
+
+
+def round_to_ties(x: FloatArray, cells: FloatArray) -> FloatArray:
+    """Draws of a column, those in the cell of a value that repeats rounded to it.
+
+    Arguments:
+        x: any shape.
+        cells: (value, from, to) of each value that repeats, in order, shape (T, 3).
+
+    Returns:
+        The same shape.
+    """
+    value, start, end = cells.T
+    at = np.searchsorted(start, x, side="right") - 1
+    rounded: FloatArray = np.where((at >= 0) & (x < end[at]), value[at], x)
+    return rounded
