@@ -32,6 +32,7 @@ from pushforward.bijections import (
     Tanh,
     TemporalAutoregressive,
     Triangular,
+    Untrained,
     Vmap,
     as_map,
     from_functions,
@@ -204,6 +205,11 @@ COMPOSED = [
     Entry("foreign", lambda key, dim: as_map(Bijector(jnp.exp(0.5 * jax.random.normal(key))), (dim,))),
     Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
     Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
+    Entry(
+        "untrained",
+        lambda key, dim: Untrained(PLU.init(key, dim)),
+        bad={"reads parameters off data": lambda: Untrained(BatchNorm.init(2))},
+    ),
     Entry(
         "coupling",
         lambda key, dim: coupling(key, dim, scalar_affine(), 2),

@@ -40,6 +40,7 @@ from pushforward.bijections.sequential import AbstractSequential
 from pushforward.bijections.spline import RationalQuadraticSpline
 from pushforward.bijections.sylvester import OrthonormalColumns, Sylvester
 from pushforward.bijections.temporal import TemporalAutoregressive
+from pushforward.bijections.untrained import Untrained
 
 __all__ = [
     "PLU",
@@ -96,6 +97,7 @@ __all__ = [
     "Tanh",
     "TemporalAutoregressive",
     "Triangular",
+    "Untrained",
     "Vmap",
     "affine_transformer",
     "as_map",

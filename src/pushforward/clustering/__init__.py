@@ -1,16 +1,21 @@
 """Clusters of rows, by functions on arrays that need no flow and no estimator."""
 
+from pushforward.clustering.copies import Distinct, distinct_rows
 from pushforward.clustering.counting import count_clusters
 from pushforward.clustering.embedding import embed
 from pushforward.clustering.gaussians import fitted_gaussians, gaussian_partition, moments
 from pushforward.clustering.neighbours import nearest_neighbours, paired, subsample
 from pushforward.clustering.partition import choose_partition, conductance, partition_rows
 from pushforward.clustering.spectral import spectral_partition
+from pushforward.clustering.whitening import Whitening, whitening
 
 __all__ = [
+    "Distinct",
+    "Whitening",
     "choose_partition",
     "conductance",
     "count_clusters",
+    "distinct_rows",
     "embed",
     "fitted_gaussians",
     "gaussian_partition",
@@ -20,4 +25,5 @@ __all__ = [
     "partition_rows",
     "spectral_partition",
     "subsample",
+    "whitening",
 ]

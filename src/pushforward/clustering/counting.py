@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pushforward.clustering.copies import distinct_rows
 from pushforward.clustering.gaussians import MOST_COLUMNS, MOST_FITTED, fitted_gaussians
 from pushforward.clustering.neighbours import subsample
 
@@ -16,7 +17,7 @@ def count_clusters(z: np.ndarray, seed: int = 0) -> tuple[int, np.ndarray]:
 
     As many Gaussians as BIC supports follow clusters of any shape in pieces. Two pieces of one cluster overlap: a good
     share of what one generates would be taken for the other's. Such pairs are merged, the most confused first, until
-    none is left (directly estimated misclassification probabilities, Hennig 2010).
+    none is left (directly estimated misclassification probabilities, Hennig 2010). Exact copies of a row count once.
 
     Arguments:
         z: rows in standard units, shape (n, D).
@@ -35,6 +36,7 @@ def count_clusters(z: np.ndarray, seed: int = 0) -> tuple[int, np.ndarray]:
     """
     from sklearn.decomposition import PCA
 
+    z = z[distinct_rows(z).first]  # Gaussians as thin as a point would cover copies
     rows = z[subsample(len(z), MOST_FITTED, np.random.default_rng(seed))]
     if rows.shape[1] > MOST_COLUMNS:
         rows = PCA(min(MOST_COLUMNS, len(rows)), random_state=seed).fit_transform(rows)

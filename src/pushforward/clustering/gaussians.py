@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from pushforward.clustering.copies import distinct_rows
 from pushforward.clustering.neighbours import subsample
 from pushforward.clustering.spectral import FEWEST_ROWS
 from pushforward.data.columns import FloatArray
@@ -44,7 +45,8 @@ def fitted_gaussians(rows: FloatArray, size: int, seed: int = 0, kind: str = "fu
 def gaussian_partition(z: FloatArray, k: int, seed: int = 0) -> np.ndarray | None:
     """The parts of a Gaussian mixture, where it says by BIC that the rows are k Gaussians rather than more or fewer.
 
-    It is right where clusters overlap or differ in size, which a cut through a graph of neighbours is not.
+    It is right where clusters overlap or differ in size, which a cut through a graph of neighbours is not. Exact copies
+    of a row count once.
 
     Arguments:
         z: rows in standard units, shape (n, D).
@@ -64,7 +66,8 @@ def gaussian_partition(z: FloatArray, k: int, seed: int = 0) -> np.ndarray | Non
     """
     from sklearn.decomposition import PCA
 
-    looked = z[subsample(len(z), MOST_FITTED, np.random.default_rng(seed))]
+    once = z[distinct_rows(z).first]
+    looked = once[subsample(len(once), MOST_FITTED, np.random.default_rng(seed))]
     if k == 1 or len(looked) < max(FEWEST_ROWS, 20 * k):
         return None
     if z.shape[1] > MOST_COLUMNS:

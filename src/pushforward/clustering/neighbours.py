@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
 
+from pushforward.clustering.copies import distinct_rows
 from pushforward.data.columns import FloatArray
 from pushforward.objectives import Rows
 from pushforward.training import Resident
@@ -17,6 +18,7 @@ from pushforward.training.feeds import bucket, pick, placed
 NEIGHBOURS = 10  # of each row
 MOST_COLUMNS = 40  # more are projected onto so many principal components before neighbours are looked for
 MOST_ROWS = 60_000  # that are given neighbours; others are their own
+FEWEST_DISTINCT = 4  # rows, below which copies are neighbours of each other
 
 
 def subsample(n: int, most: int, rng: np.random.Generator) -> NDArray[np.integer[Any]]:
@@ -41,15 +43,16 @@ def subsample(n: int, most: int, rng: np.random.Generator) -> NDArray[np.integer
     return np.arange(n) if n <= most else rng.choice(n, most, replace=False)
 
 
-def nearest_neighbours(z: FloatArray, seed: int = 0) -> NDArray[np.int32]:
+def nearest_neighbours(z: FloatArray, seed: int = 0, most: int = MOST_ROWS) -> NDArray[np.int32]:
     """The numbers of each row's nearest others.
 
-    Of many columns the leading principal components are compared; of very many rows, those beyond `MOST_ROWS` are
-    their own neighbours.
+    Of many columns the leading principal components are compared; of very many rows, those beyond `most` are their
+    own neighbours. Exact copies of a row count once, and have the neighbours of the first of them.
 
     Arguments:
         z: rows in comparable units, shape (n, D).
         seed: of everything random.
+        most: rows that are given neighbours.
 
     Returns:
         Shape (n, m), with m = 10, fewer where there are few rows.
@@ -63,8 +66,11 @@ def nearest_neighbours(z: FloatArray, seed: int = 0) -> NDArray[np.int32]:
     from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
 
+    found = distinct_rows(z)
+    if FEWEST_DISTINCT <= len(found.first) < len(z):
+        return found.first[nearest_neighbours(z[found.first], seed, most)][found.place].astype(np.int32)
     n = len(z)
-    looked = np.sort(subsample(n, MOST_ROWS, np.random.default_rng(seed)))
+    looked = np.sort(subsample(n, most, np.random.default_rng(seed)))
     rows = z[looked].astype(np.float32)
     if rows.shape[1] > MOST_COLUMNS and len(looked) > MOST_COLUMNS:
         rows = PCA(MOST_COLUMNS, svd_solver="covariance_eigh").fit_transform(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pushforward.clustering.copies import distinct_rows
 from pushforward.clustering.embedding import embed
 from pushforward.clustering.gaussians import gaussian_partition
 from pushforward.clustering.neighbours import subsample
@@ -25,7 +26,7 @@ def partition_rows(
     Without labels: k-means of clusters that are round; of others spectral clustering of the nearest neighbours, but
     of few rows, or into many parts, k-means again.
     With labels: every row takes the label that spreads to it over nearest neighbours; where some parts have no label,
-    k-means from the means of the labelled classes.
+    k-means from the means of the labelled classes. Exact copies of a row count once, unless their labels differ.
 
     Arguments:
         z: rows in standard units or embedded, shape (n, D).
@@ -44,6 +45,10 @@ def partition_rows(
         >>> partition_rows(z, 2, np.array([1, -1, -1, 0, -1, -1])).tolist()
         [1, 1, 1, 0, 0, 0]
     """
+    found = distinct_rows(z) if label is None else distinct_rows(z, label)
+    if max(FEWEST_ROWS, 5 * k) <= len(found.first) < len(z):
+        once = None if label is None else label[found.first]
+        return partition_rows(z[found.first], k, once, seed, round_clusters=round_clusters)[found.place]
     rng = np.random.default_rng(seed)
     looked = np.sort(subsample(len(z), MOST_ROWS, rng))
     if label is None or not (label >= 0).any():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pushforward.clustering.copies import distinct_rows
+
 NEIGHBOURS = 10  # of each row; fewer where a part has few rows
 FEWEST_ROWS = 50  # below, a graph of neighbours says little
 REGULARISATION = 0.1  # of the mean degree, spread over all pairs of rows
@@ -37,6 +39,9 @@ def spectral_partition(z: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
     from sklearn.cluster import KMeans
     from sklearn.neighbors import kneighbors_graph
 
+    found = distinct_rows(z)
+    if max(FEWEST_ROWS, k + 1) <= len(found.first) < len(z):  # copies would be all of each other's neighbours
+        return spectral_partition(z[found.first], k, seed)[found.place]
     n = len(z)
     nearest = csr_array(kneighbors_graph(z, min(NEIGHBOURS, max(3, n // (5 * k))), include_self=False))
     graph = (nearest + nearest.T) / 2

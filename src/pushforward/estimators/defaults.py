@@ -11,12 +11,15 @@ MOST_DENSE = 128  # columns up to which flows start from full covariances; diago
 MOST_FAST = 128  # columns up to which mixtures train at the larger learning rate
 FAST, SLOW = 1e-2, 1e-3
 MOST_REFINED = 128  # columns up to which the posterior network is refined on draws
+FEWEST_REFINED = 5  # epochs of training, below which it is but a look
 MOST_ALL = 128  # columns up to which every component is evaluated at each row, if they are few
 MANY, FEW = 32, 8  # from so many components on, so few are evaluated at each row
 FEW_COLUMNS = 8  # up to which components of neighbours agree a little, and parts are spectral before embedded
 FEW_COLUMNS_AGREE, COLUMNS_AGREE = 0.1, 0.3  # consistency up to so many columns, and beyond
 PRIOR_PRECISION = 2.5  # of few columns
 STEPS = 4000  # of training, about
+LONGEST = 8  # times as many, where validation still improves markedly
+MOST_FOLLOWED = 128  # columns up to which it may ask for them
 FEW_ROWS = 5  # for each column of each component
 
 
@@ -31,23 +34,40 @@ def few_rows(n: int, dim: int, k: int) -> bool:
 
 
 def default_settings(
-    n: int, learning_rate: float = 5e-3, precision: float = PRIOR_PRECISION, steps: int = STEPS
+    n: int,
+    learning_rate: float = 5e-3,
+    precision: float = PRIOR_PRECISION,
+    steps: int = STEPS,
+    longest: int = 1,
 ) -> dict[str, Any]:
     """Training settings for n rows.
 
     The L2 penalty is a Gaussian prior on every parameter, so its weight in the mean loss falls with n.
+
+    Arguments:
+        n: rows.
+        learning_rate: of Adam.
+        precision: of the prior.
+        steps: of training, about.
+        longest: how many times as many epochs validation may ask for.
     """
     batch_size = int(np.clip(2 ** round(np.log2(max(n, 1) / 8)), 64, 512))
     max_epochs = default_epochs(n, batch_size, steps, least=20)
     return {
         "batch_size": batch_size,
         "max_epochs": max_epochs,
+        "most_epochs": longest * max_epochs,
         "learning_rate": learning_rate,
         "schedule": "cosine",
         "clip_norm": 10.0,
         "averaging": 0.998,
         "weight_decay": precision / n,
     }
+
+
+def default_longest(dim: int) -> int:
+    """How many times as many epochs validation may ask for; of many columns, whose epochs are long, the user may."""
+    return LONGEST if dim <= MOST_FOLLOWED else 1
 
 
 def mixture_precision(n: int, dim: int) -> float:

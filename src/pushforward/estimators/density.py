@@ -18,12 +18,15 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from pushforward.bijections.base import NOISY
 from pushforward.checks import check_whole
+from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Bounds, FloatArray, as_float
 from pushforward.distributions import Pushforward
 from pushforward.distributions.estimates import each_row
 from pushforward.estimators.build import Flow, FlowSpec
-from pushforward.estimators.defaults import default_settings
-from pushforward.estimators.draws import draw_key
+from pushforward.estimators.containers import as_missing
+from pushforward.estimators.copies import merge_copies
+from pushforward.estimators.defaults import default_longest, default_settings
+from pushforward.estimators.draws import draw_key, within_reach
 from pushforward.estimators.preparing import (
     Table,
     as_feed,
@@ -36,12 +39,13 @@ from pushforward.estimators.preparing import (
     standard_condition,
     training_settings,
 )
+from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.scoring import ESTIMATE_DRAWS, fitted_rows, for_each_draw, in_batches, in_precision
 from pushforward.estimators.starting import start_flow
 from pushforward.estimators.state import FlowEstimator, unchanged_on_error
 from pushforward.estimators.validation import check_draws, check_inside, check_known_condition, require_solved
 from pushforward.objectives import NegativeLogLikelihood
-from pushforward.training import Checkpoint, Fit, train
+from pushforward.training import Checkpoint, Fit, reporting, train
 
 FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
@@ -58,8 +62,9 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         flow_options: what else the recipe takes, by name, such as n_bins of a spline or index of an indexed flow.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
-            size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
-            variance 0.4 on every parameter.
+            size of the table. Without max_epochs it goes on, up to eight times as long, while the validation
+            loss still falls markedly. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for
+            one of variance 0.4 on every parameter.
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of rows held out to stop early and keep the best weights.
@@ -69,7 +74,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         n_init: restarts trained side by side; the best on held-out rows wins.
         warm_start: whether `fit` goes on from the last fit's weights.
         random_state: seed of everything random.
-        verbose: 1 shows a progress bar on a terminal.
+        verbose: 1 shows what is going on: a bar on a terminal or in a notebook, lines elsewhere.
 
     Attributes:
         model_: the fitted distribution, in the data's units.
@@ -77,7 +82,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         spec_: the recipe and the sizes that were chosen.
         label_column_, label_names_: None, as there are no labels.
         history_: training and validation loss of every epoch.
-        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time.
+        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time of all of the fit.
 
     Example:
         >>> import numpy as np, pushforward as pf
@@ -158,19 +163,23 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             The fitted estimator.
 
         Raises:
-            ValueError: cells that are not finite numbers, constant continuous columns, values beyond bounds.
+            ValueError: cells that are not finite numbers, continuous columns that are constant or follow from others,
+                values beyond bounds.
             TrainingError: training diverged.
             CheckpointError: resuming from a checkpoint that does not fit.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), reporting(bool(self.verbose)):
             going_on = self.warm_start and self.__sklearn_is_fitted__()
-            table = read_table(self, X, sample_weight, condition, going_on).weighing()
+            table, _ = merge_copies(read_table(self, X, sample_weight, condition, going_on).weighing())
             learn_table(self, table, condition, going_on, bounds=self.bounds)
+            if not going_on:
+                refuse_repeats(table.x, self.columns_)
             seed = draw_seed(self.random_state)
             split = split_rows(table.x, self.validation_fraction, seed)
             start = self._flow if going_on else None
             spec = self.spec_ if going_on else self._recipe(self.columns_.n, cond_dim(table))
-            fit = fit_flow(self, spec, table, split, start, default_settings(len(split[0])), seed, checkpoint)
+            defaults = default_settings(len(split[0]), longest=default_longest(self.columns_.n))
+            fit = fit_flow(self, spec, table, split, start, defaults, seed, checkpoint)
             self.spec_ = spec
             self._keep(fit, fit.model)
         return self
@@ -224,9 +233,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         n = check_draws(n)
         key = draw_key(random_state, self.random_state)
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
-        drawn = np.asarray(self._flow.sample(key, (n,), None if given is None else as_float(given)))
-        require_solved(drawn)
-        return self.columns_.restore(drawn)
+        on_device = None if given is None else as_float(given)
+        return within_reach(self.columns_, key, lambda key: np.asarray(self._flow.sample(key, (n,), on_device)))
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
@@ -249,7 +257,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             Shape (n, D), in the data's units.
         """
         check_is_fitted(self)
-        z = check_array(Z, dtype=np.float64, input_name="Z")
+        z = check_array(as_missing(Z), dtype=np.float64, input_name="Z")
         if z.shape[1] != self.columns_.n:
             raise ValueError(f"Z has {z.shape[1]} columns; the model has {self.columns_.n}")
         known = self.condition_columns_
@@ -273,6 +281,7 @@ def fit_flow(
     defaults: dict[str, Any],
     seed: int,
     checkpoint: Checkpoint | None,
+    thin: float = THIN,
 ) -> Fit[Pushforward]:
     """Train one flow on some rows of a table.
 
@@ -285,13 +294,14 @@ def fit_flow(
         defaults: training settings where the user says nothing.
         seed: of everything random.
         checkpoint: where to keep the state of training, or None.
+        thin: variance, of columns that have one each, of directions that rows are whitened for.
     """
     columns = estimator.columns_
     rows = standard(table, columns, estimator.condition_columns_)
     training, held_out = (rows.take(part) for part in split)
     settings = training_settings(estimator, defaults)
     n_init = 1 if start is not None else check_whole("n_init", estimator.n_init, 1)
-    model = start_flow(spec, columns, training, seed, n_init) if start is None else start
+    model = start_flow(spec, columns, training, rows, thin, seed, n_init) if start is None else start
     return train(
         model,
         NegativeLogLikelihood(None if columns.noise is None else as_float(columns.noise)),

@@ -25,18 +25,21 @@ from pushforward.distributions import MixtureOfFlows
 from pushforward.distributions.estimates import each_row
 from pushforward.distributions.mixture import divergence
 from pushforward.estimators.build import Flow, FlowSpec
+from pushforward.estimators.copies import merge_copies
 from pushforward.estimators.defaults import (
     FAST,
+    FEWEST_REFINED,
     MOST_FAST,
     MOST_REFINED,
     SLOW,
     default_consistency,
+    default_longest,
     default_n_likely,
     default_settings,
     few_rows,
     mixture_precision,
 )
-from pushforward.estimators.draws import draw_key, draw_rows, refine_posterior
+from pushforward.estimators.draws import draw_components, draw_key, draw_of, refine_posterior, within_reach
 from pushforward.estimators.images import check_image, image_bounds
 from pushforward.estimators.preparing import (
     Table,
@@ -51,6 +54,7 @@ from pushforward.estimators.preparing import (
     training_settings,
     unbounded,
 )
+from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.scoring import ESTIMATE_DRAWS, for_each_draw, in_batches, in_precision
 from pushforward.estimators.starting import (
     INITS,
@@ -67,10 +71,9 @@ from pushforward.estimators.validation import (
     check_known_condition,
     check_labels,
     check_n_components,
-    require_solved,
 )
 from pushforward.objectives import MixtureBound
-from pushforward.training import Checkpoint, Fit, train
+from pushforward.training import Checkpoint, Fit, named_phase, reporting, train
 from pushforward.trees import Frozen
 
 
@@ -113,7 +116,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             the first half of training.
         learn_weights: whether the components' weights train.
         refine_posterior: whether, at the end, the posterior network is fitted to the exact posterior on draws
-            from the mixture; None for so up to 128 columns.
+            from the mixture; None for so up to 128 columns, unless max_epochs is given and below 5.
         init: "spectral" starts every component on its part of the rows by spectral clustering of nearest neighbours,
             "embedding" by k-means in an embedding learned from neighbours by contrast, "random" all of them in one
             place. "auto" starts on a Gaussian mixture's parts where BIC says that the rows are K Gaussians, else
@@ -124,8 +127,9 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         start_epochs: epochs of the start, in which each row trains its own part's component,
             or in which only the labelled rows train (init="random"); None for a choice by the table.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
-            size of the table. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for one of
-            variance 0.4 on every parameter, less for many columns and for few rows.
+            size of the table. Without max_epochs it goes on, up to eight times as long, while the validation
+            loss still falls markedly. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for
+            one of variance 0.4 on every parameter, less for many columns and for few rows.
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of the unlabelled rows held out to stop early and keep the best weights.
@@ -135,7 +139,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         n_init: restarts trained side by side; the best bound on held-out rows wins.
         warm_start: whether `fit` goes on from the last fit's weights.
         random_state: seed of everything random.
-        verbose: 1 shows a progress bar on a terminal.
+        verbose: 1 shows what is going on: a bar on a terminal or in a notebook, lines elsewhere.
 
     Attributes:
         model_: the fitted `MixtureOfFlows`, in the data's units.
@@ -150,7 +154,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         label_column_, label_names_: the column of labels of a table that was read from a file, and what they stand for;
             else None.
         history_: training and validation loss of every epoch.
-        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time.
+        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time of all of the fit.
 
     Example:
         >>> import numpy as np, pushforward as pf
@@ -254,36 +258,43 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             The fitted estimator.
 
         Raises:
-            ValueError: cells that are not finite numbers, constant continuous columns, values beyond
-                bounds, fewer rows than components, labels out of range.
+            ValueError: cells that are not finite numbers, continuous columns that are constant or follow from others,
+                values beyond bounds, fewer rows than components, labels out of range.
             TrainingError: training diverged.
             CheckpointError: resuming from a checkpoint that does not fit.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), reporting(bool(self.verbose)):
             going_on = self.warm_start and self.__sklearn_is_fitted__()
             table = read_table(self, X, sample_weight, condition, going_on)
             asked = check_n_components(self.n_components)
             classes, label = check_labels(y, len(table.x), asked)
-            table = table._replace(label=label).weighing()
+            table, _ = merge_copies(table._replace(label=label).weighing())
             before = self._flow.n_components if going_on else None
             check_components(asked or before or 1, len(table.x), before)
             image = None if self.image_shape is None else check_image(self.image_shape, table.x.shape[1])
             bounds = image_bounds(table.x) if image is not None and self.bounds is None else self.bounds
             learn_table(self, table, condition, going_on, bounds=bounds, alike=image is not None)
             if not going_on:
+                if image is None:
+                    refuse_repeats(table.x, self.columns_)
                 self.n_components_, self.confusion_ = self._n_components(table.x, asked, classes)
             self.classes_ = classes
             fit = self._train(table, going_on, checkpoint)
             flow = fit.model
-            refines = self.columns_.n <= MOST_REFINED if self.refine_posterior is None else self.refine_posterior
+            refines = self._refines_by_itself() if self.refine_posterior is None else self.refine_posterior
             if refines and not fit.interrupted and self.n_components_ > 1:
                 given = standard_condition(table.condition, self.condition_columns_)
                 seed = draw_seed(self.random_state)
-                refined = refine_posterior(flow, len(table.x), given, seed, self.max_epochs)
+                with named_phase("refining"):
+                    refined = refine_posterior(flow, len(table.x), given, seed, self.max_epochs)
                 fit, flow = dataclasses.replace(fit, interrupted=refined.interrupted), refined.model
             self._keep(fit, flow)
             self.labels_ = self.predict(X, condition=condition)
         return self
+
+    def _refines_by_itself(self) -> bool:
+        """Whether the posterior network is refined where the user says nothing."""
+        return self.columns_.n <= MOST_REFINED and (self.max_epochs is None or self.max_epochs >= FEWEST_REFINED)
 
     def _n_components(
         self, x: FloatArray, asked: int | None, classes: np.ndarray | None
@@ -307,19 +318,21 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         every = standard(table, self.columns_, self.condition_columns_)
         rows, held_out = every.take(train_index), every.take(held_index)
 
-        plan = self._plan(rows, seed, going_on)  # whatever the user asked for is checked before any work
         dim, n = self.columns_.n, len(rows.x)
         rate = SLOW if dim > MOST_FAST else FAST
-        defaults = default_settings(n, learning_rate=rate, precision=mixture_precision(n, dim))
+        precision, longest = mixture_precision(n, dim), default_longest(dim)
+        defaults = default_settings(n, learning_rate=rate, precision=precision, longest=longest)
         max_epochs = training_settings(self, defaults).max_epochs
         start_epochs = 0 if going_on else self._start_epochs(max_epochs, table.label)
+        plan = self._plan(rows, seed, going_on, max_epochs, start_epochs)  # checks all before any work
         leading_epochs = start_epochs if plan.init == "random" and n_leading else 0
         settings = training_settings(self, defaults, start_epochs=start_epochs, leading_epochs=leading_epochs)
         loss = self._loss(plan, max_epochs, start_epochs)
 
-        seen = seen_rows(plan, rows)
-        neighbours = find_neighbours(plan, seen)
-        model, starts = (self._flow, None) if going_on else start_mixture(plan, rows, seen, neighbours)
+        with named_phase("starting"):
+            seen = seen_rows(plan, rows)
+            neighbours = find_neighbours(plan, seen)
+            model, starts = (self._flow, None) if going_on else start_mixture(plan, rows, seen, neighbours)
         fit: Fit[MixtureOfFlows] = train(
             model,
             loss,
@@ -333,7 +346,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         )
         return fit
 
-    def _plan(self, rows: Table, seed: int, going_on: bool) -> Plan:
+    def _plan(self, rows: Table, seed: int, going_on: bool, max_epochs: int, start_epochs: int) -> Plan:
         """What the start follows from; sets `spec_`."""
         n, dim, k = len(rows.x), self.columns_.n, self.n_components_
         if not going_on:
@@ -354,6 +367,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             learn_weights=bool(self.learn_weights),
             consistency=check_number("consistency", chosen, "finite and at least 0", lambda v: 0 <= v < math.inf),
             n_init=1 if going_on else check_whole("n_init", self.n_init, 1),
+            max_epochs=max_epochs,
+            start_epochs=start_epochs,
             seed=seed,
         )
 
@@ -504,9 +519,10 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
         shape = (n,) if given is None else (n, len(given))
         repeated = None if given is None else np.tile(given, (n, 1))
-        drawn, chosen = draw_rows(self._flow, key, math.prod(shape), component, repeated)
-        require_solved(drawn)
-        return self.columns_.restore(drawn).reshape(*shape, -1), chosen.reshape(shape)
+        key_k, key_x = jax.random.split(key)
+        chosen = draw_components(self._flow, key_k, math.prod(shape), component)
+        rows = within_reach(self.columns_, key_x, lambda key: draw_of(self._flow, key, chosen, repeated))
+        return rows.reshape(*shape, -1), chosen.reshape(shape)
 
 
 @eqx.filter_jit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -14,12 +15,15 @@ from pushforward.checks import check_number
 from pushforward.clustering import moments
 from pushforward.data.columns import Bounds, FloatArray
 from pushforward.estimators.build import Flow, FlowSpec
+from pushforward.estimators.copies import merge_copies
 from pushforward.estimators.defaults import default_settings, starts_dense
 from pushforward.estimators.density import FlowDensity, cond_dim, fit_flow, log_density
 from pushforward.estimators.preparing import draw_seed, learn_table, read_table, split_rows, unbounded
+from pushforward.estimators.repeats import refuse_repeats
+from pushforward.estimators.starting import table_whitening
 from pushforward.estimators.state import unchanged_on_error
 from pushforward.estimators.validation import require_solved
-from pushforward.training import Checkpoint
+from pushforward.training import Checkpoint, reporting
 
 CONCENTRATIONS = 30  # most tables stop moving in ten
 # A flow that is to tell what is unlike the rest must not learn what few rows do: it is small, and held near the
@@ -27,6 +31,7 @@ CONCENTRATIONS = 30  # most tables stop moving in ten
 # or more is as good.
 RECIPE, N_LAYERS, HIDDEN_SIZES = "real_nvp", 2, (32,)
 PRECISION, STEPS = 250.0, 1000  # of the Gaussian prior on every parameter; of training
+THIN = 1e-3  # variance of a direction, of columns that have one each, that so strong a prior would bury
 FENCE = 3.0  # interquartile ranges below the lower quartile: Tukey's "far out"
 
 
@@ -54,7 +59,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         n_init: restarts trained side by side; the best on held-out rows wins.
         warm_start: whether `fit` goes on from the last fit's weights.
         random_state: seed of everything random.
-        verbose: 1 shows a progress bar on a terminal.
+        verbose: 1 shows what is going on: a bar on a terminal or in a notebook, lines elsewhere.
 
     Attributes:
         offset_: the threshold: rows of lower log-density are outliers.
@@ -148,7 +153,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             The fitted estimator.
 
         Raises:
-            ValueError: cells that are not finite numbers, constant continuous columns, values beyond bounds.
+            ValueError: cells that are not finite numbers, continuous columns that are constant or follow from others,
+                values beyond bounds.
             TrainingError: training diverged.
             CheckpointError: resuming from a checkpoint that does not fit.
         """
@@ -156,13 +162,17 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         share = None
         if not (isinstance(self.contamination, str) and self.contamination == "auto"):
             share = check_number("contamination", self.contamination, 'in (0, 0.5] or "auto"', lambda v: 0 < v <= 0.5)
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), reporting(bool(self.verbose)):
             going_on = self.warm_start and self.__sklearn_is_fitted__()
             given = read_table(self, X, sample_weight, condition, going_on)
-            table = given.weighing()
+            table, merged = merge_copies(given.weighing())
             learn_table(self, table, condition, going_on, bounds=self.bounds)
+            if not going_on:
+                refuse_repeats(table.x, self.columns_)
             seed = draw_seed(self.random_state)
-            z = unbounded(self.columns_, self.columns_.standardize(table.x, training=True))
+            s = table._replace(x=self.columns_.standardize(table.x, training=True))
+            white, z = table_whitening(self.columns_, s, THIN), unbounded(self.columns_, s.x)
+            z = z if white is None else white.inverse(z)
             known = self.condition_columns_
             c = None if table.condition is None or known is None else known.standardize(table.condition)
             kept = concentrated(z, fraction, c, table.weight)
@@ -172,13 +182,15 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             start = self._flow if going_on else None
             spec = self.spec_ if going_on else self._recipe(self.columns_.n, cond_dim(table))
             defaults = default_settings(len(train), precision=PRECISION, steps=STEPS)
-            fit = fit_flow(self, spec, table, split, start, defaults, seed, checkpoint)
+            fit = fit_flow(self, spec, table, split, start, defaults, seed, checkpoint, THIN)
             self.spec_ = spec
-            self._keep(fit, fit.model)
+            # it ends early on purpose, and learns no more for being told that it could
+            self._keep(dataclasses.replace(fit, unfinished=False), fit.model)
+            kept = kept if merged is None else kept[merged.place]
             self.support_ = np.zeros(len(given.x), dtype=bool)
             self.support_[kept if given.weight is None else np.flatnonzero(given.weight > 0)[kept]] = True
             # one weight for all says nothing, and what rows of no weight are like is no matter
-            weight = table.weight if np.asarray(sample_weight).ndim > 0 else None
+            weight = table.weight if merged is not None or np.asarray(sample_weight).ndim > 0 else None
             self.offset_ = _threshold(self._scores(table.x, table.condition), share, weight)
         return self
 

@@ -17,13 +17,13 @@ from pushforward.clustering import paired
 from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float, learn_columns
 from pushforward.estimators.build import flow_text
+from pushforward.estimators.containers import column_names
 from pushforward.estimators.validation import (
     check_condition,
     check_known_condition,
     check_like_before,
     check_rows,
     check_weights,
-    column_names,
     numbered,
     row_names,
 )
@@ -193,7 +193,10 @@ def training_settings(estimator: Any, defaults: dict[str, Any], **more: Any) -> 
     """
     params = estimator.get_params(deep=False)
     given = {name: params[name] for name in SETTINGS if params[name] is not None}
-    chosen = {**defaults, **given, **(params["training"] or {}), **more}
+    own = {**given, **(params["training"] or {})}
+    chosen = {**defaults, **own, **more}
+    if "max_epochs" in own and "most_epochs" not in own:  # who says how many epochs means it
+        del chosen["most_epochs"]
     unknown = sorted(set(chosen) - {field.name for field in dataclasses.fields(Settings)})
     if unknown:
         raise ValueError(f"training has unknown settings {unknown}; see pushforward.training.Settings")
@@ -253,4 +256,8 @@ def _condition_columns(table: FloatArray, names: tuple[str, ...] | None) -> Colu
         margin=zeros,
         inner_shift=zeros,
         inner_scale=zeros + 1,
+        ties=np.zeros((0, 4)),
+        stops=zeros > 0,
+        reach=np.outer([-np.inf, np.inf], zeros + 1),
+        mean=table.mean(axis=0),
     )

@@ -13,16 +13,21 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from pushforward import trees
-from pushforward.bijections import AbstractMap, Chain
+from pushforward.bijections import AbstractMap, Chain, Triangular, Untrained
 from pushforward.clustering import (
+    Whitening,
     choose_partition,
     embed,
     gaussian_partition,
     moments,
     nearest_neighbours,
     partition_rows,
+    subsample,
+    whitening,
 )
+from pushforward.clustering.neighbours import MOST_ROWS
 from pushforward.clustering.spectral import FEWEST_ROWS
+from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.estimators.build import FlowSpec, build_flow, build_mixtures, build_stacks, flow_text, noise_side
@@ -36,33 +41,59 @@ from pushforward.trees import Frozen
 INITS = ("auto", "spectral", "embedding", "random")
 STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
 STEPS = 300  # of the posterior network on the parts
+MOST_PLACED = 10_000  # rows that components are placed by where none trains the component of its part
+ROWS_AN_EPOCH = 5_000  # that are given neighbours for each epoch of training
 
 
-def start_flow(spec: FlowSpec, columns: Columns, rows: Table, seed: int, n_init: int) -> Pushforward:
+def start_flow(
+    spec: FlowSpec, columns: Columns, rows: Table, every: Table, thin: float, seed: int, n_init: int
+) -> Pushforward:
     """The untrained flow, or several with a restart axis, placed where the rows are.
 
     Arguments:
         spec: the recipe.
         columns: of the table.
         rows: in standard units.
+        every: of these and those that are not trained on, which say what directions are thin: some rows may have been
+            chosen for lying in a plane.
+        thin: variance, of columns that have one each, below which a direction is thin.
         seed: of everything random.
         n_init: restarts.
     """
-    z = unbounded(columns, rows.x)
+    white = table_whitening(columns, every, thin)
+    below, z = data_side(columns, white), unbounded(columns, rows.x)
+    z = z if white is None else white.inverse(z)
     part = np.zeros(len(z), dtype=int)
     location, factor, _ = moments(z, part, 1, dense=starts_dense(spec.dim), weight=rows.weight)
     at, by = as_float(location[0]), as_float(factor[0])
-    bounds = columns.bounds_map() if columns.bounded else None
 
     def one(key: Array) -> Pushforward:
         flow = build_flow(key, spec, at, by)
-        return flow if bounds is None else flow.then(bounds)
+        return flow if below is None else flow.then(below)
 
     keys = jax.random.split(jax.random.key(seed), n_init)
     if n_init == 1:
         return one(keys[0])
     flows: Pushforward = eqx.filter_vmap(one)(keys)
     return flows
+
+
+def table_whitening(columns: Columns, rows: Table, thin: float = THIN) -> Whitening | None:
+    """The whitening of rows in standard units that are thin in some direction; None where they are not, or of many
+    columns, whose flows start diagonal."""
+    return whitening(unbounded(columns, rows.x), rows.weight, thin) if starts_dense(columns.n) else None
+
+
+def data_side(columns: Columns, white: Whitening | None) -> AbstractMap | None:
+    """What lies between a flow and standard units: the bounds, and above them the whitening; None for neither.
+
+    The whitening does not train, so that no prior pulls a thin direction towards the width of the others.
+    """
+    bounds = columns.bounds_map() if columns.bounded else None
+    if white is None:
+        return bounds
+    unwhiten = Untrained(Triangular(as_float(white.factor), as_float(white.location)))
+    return unwhiten if bounds is None else Chain([unwhiten, bounds])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +112,8 @@ class Plan:
         learn_weights: whether the components' weights train.
         consistency: how much components of neighbours have to agree.
         n_init: restarts.
+        max_epochs: of the training to come, which the start takes its share of.
+        start_epochs: of them, those in which each row trains the component of its part.
         seed: of everything random.
     """
 
@@ -95,6 +128,8 @@ class Plan:
     learn_weights: bool
     consistency: float
     n_init: int
+    max_epochs: int
+    start_epochs: int
     seed: int
 
     @property
@@ -130,8 +165,10 @@ def seen_rows(plan: Plan, rows: Table) -> FloatArray:
 
 
 def find_neighbours(plan: Plan, seen: FloatArray) -> NDArray[np.int32] | None:
-    """The neighbours of each row, where anything asks for them."""
-    return nearest_neighbours(seen, plan.seed) if plan.pairs else None
+    """The neighbours of each row, where anything asks for them; a short training is worth those of fewer rows."""
+    if not plan.pairs:
+        return None
+    return nearest_neighbours(seen, plan.seed, min(MOST_ROWS, max(MOST_PLACED, ROWS_AN_EPOCH * plan.max_epochs)))
 
 
 def start_mixture(
@@ -145,6 +182,8 @@ def start_mixture(
         seen: the rows as the posterior network reads them.
         neighbours: of each row, or None.
     """
+    if plan.start_epochs == 0 and len(rows.x) > MOST_PLACED:  # parts only say where components lie: some rows do
+        return _start_on_some(plan, rows, seen, neighbours), None
     z = seen if plan.image_shape is None else unbounded(plan.columns, rows.x)
     seeds = np.random.default_rng(plan.seed).integers(np.iinfo(np.int32).max, size=plan.n_init)
     parts = np.stack([start_parts(plan, int(seed), z, seen, rows.label, neighbours) for seed in seeds])
@@ -160,6 +199,14 @@ def start_mixture(
         for i in range(plan.n_init)
     ]
     return trees.stack(each), parts
+
+
+def _start_on_some(plan: Plan, rows: Table, seen: FloatArray, neighbours: NDArray[np.int32] | None) -> Any:
+    """The untrained mixture, placed where a sample of the rows and those that have a label are."""
+    some = subsample(len(rows.x), MOST_PLACED, np.random.default_rng(plan.seed))
+    some = np.sort(some) if rows.label is None else np.union1d(some, np.flatnonzero(rows.label >= 0))
+    near = None if neighbours is None else nearest_neighbours(seen[some], plan.seed)
+    return start_mixture(dataclasses.replace(plan, start_epochs=1), rows.take(some), seen[some], near)[0]
 
 
 def start_parts(
@@ -197,7 +244,7 @@ def place(plan: Plan, parts: np.ndarray, z: FloatArray, rows: Table) -> Any:
         A mixture, with a restart axis if R > 1.
     """
     key, k = jax.random.key(plan.seed), plan.n_components
-    shared, inner = _shared(plan, jax.random.fold_in(key, 1), z, rows.condition)
+    shared, inner = _shared(plan, jax.random.fold_in(key, 1), z, rows)
     parted = np.full_like(parts, -1) if plan.init == "random" else parts
     dense = starts_dense(plan.columns.n)
     where = [moments(z, part, k, dense=dense, weight=rows.weight) for z, part in zip(inner, parted, strict=True)]
@@ -223,7 +270,7 @@ def place(plan: Plan, parts: np.ndarray, z: FloatArray, rows: Table) -> Any:
 
 def start_posterior(plan: Plan, model: Any, rows: Table, parts: np.ndarray, seed: int) -> Any:
     """The mixture with its posterior network fitted to the parts, shape (1, n)."""
-    epochs = default_epochs(plan.n_rows, STARTING.batch_size, steps=STEPS, least=3)
+    epochs = default_epochs(len(rows.x), STARTING.batch_size, steps=STEPS, least=3)
     return train(
         model,
         PosteriorStart(plan.noise, plan.views),
@@ -234,20 +281,21 @@ def start_posterior(plan: Plan, model: Any, rows: Table, parts: np.ndarray, seed
     ).completed()
 
 
-def _shared(plan: Plan, key: Array, z: FloatArray, condition: np.ndarray | None) -> tuple[AbstractMap | None, Any]:
+def _shared(plan: Plan, key: Array, z: FloatArray, rows: Table) -> tuple[AbstractMap | None, Any]:
     """The map under all components (with a restart axis if there are several), and the rows on its noise side."""
-    bounds = plan.columns.bounds_map() if plan.columns.bounded else None
-    if bounds is not None and plan.n_init > 1:
-        bounds = trees.repeat(bounds, plan.n_init)
+    white = table_whitening(plan.columns, rows)
+    below, z = data_side(plan.columns, white), z if white is None else white.inverse(z)
+    if below is not None and plan.n_init > 1:
+        below = trees.repeat(below, plan.n_init)
     if plan.shared is None:
-        return bounds, [z] * plan.n_init
+        return below, [z] * plan.n_init
     stacks = build_stacks(jax.random.split(key, plan.n_init), plan.shared)
     if stacks.inexactness:
         raise ValueError(
             f"shared_layers must be 0 with flow={flow_text(plan.shared.flow)!r}: layers under all components need "
             f"exact densities, and its are estimates ({stacks.exactness})"
         )
-    given = None if condition is None else as_float(condition)
+    given = None if rows.condition is None else as_float(rows.condition)
     inner = np.asarray(noise_side(stacks, as_float(z), given), dtype=np.float64)
     stack = trees.unstack(stacks, 0) if plan.n_init == 1 else stacks
-    return (stack if bounds is None else Chain([stack, bounds])), inner
+    return (stack if below is None else Chain([stack, below])), inner

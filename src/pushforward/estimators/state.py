@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.data.columns import Columns
 from pushforward.estimators.build import FlowSpec, flow_text
 from pushforward.training import Fit
+from pushforward.training.interrupts import acknowledged
 
 # of models saved before there were these
 MISSING: dict[str, Any] = {"label_column_": None, "label_names_": None}
@@ -30,6 +34,7 @@ class FlowEstimator(BaseEstimator, ABC):
     condition_columns_: Columns | None
     settings_: dict[str, str]
     spec_: FlowSpec
+    seconds_: float
     label_column_: str | None
     label_names_: tuple[str, ...] | None
 
@@ -44,8 +49,15 @@ class FlowEstimator(BaseEstimator, ABC):
         self.n_iter_ = len(fit.history)
         self.best_epoch_ = fit.best_epoch
         self.interrupted_ = fit.interrupted
-        self.seconds_ = fit.seconds
         self.label_column_ = self.label_names_ = None
+        if fit.unfinished:
+            n = self.n_iter_
+            warnings.warn(
+                f"the validation loss still falls after all {n} epochs, so more are likely to fit better: give "
+                f"max_epochs={4 * n}, or set warm_start=True and fit again to go on from here",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_flow" in vars(self)
@@ -99,10 +111,12 @@ class FlowEstimator(BaseEstimator, ABC):
 
 @contextlib.contextmanager
 def unchanged_on_error(estimator: FlowEstimator) -> Iterator[None]:
-    """A fit that fails leaves the last one as it was."""
-    before = estimator.__dict__.copy()
+    """A fit that fails leaves the last one as it was; one that does not says how long all of it took."""
+    before, began = estimator.__dict__.copy(), time.monotonic()
     try:
-        yield
+        with acknowledged():
+            yield
+        estimator.seconds_ = time.monotonic() - began
     except BaseException:
         estimator.__dict__.clear()
         estimator.__dict__.update(before)

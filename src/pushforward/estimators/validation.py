@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol, runtime_checkable
+import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from pushforward.bijections import SolveError
-from pushforward.checks import check_whole, is_whole
+from pushforward.checks import check_whole, is_whole, refuse_fork
 from pushforward.data.columns import Columns, FloatArray
-
-
-@runtime_checkable
-class Frame(Protocol):
-    """A table of pandas or polars."""
-
-    columns: Any
-    dtypes: Any
-
-
-@runtime_checkable
-class ArrowTable(Protocol):
-    """A table of Arrow, whose `columns` are arrays."""
-
-    column_names: Any
+from pushforward.data.sources import is_unnamed
+from pushforward.estimators.containers import as_missing, column_names, refuse_text
 
 
 def check_rows(estimator: BaseEstimator, X: Any, fitting: bool) -> FloatArray:
@@ -40,11 +27,25 @@ def check_rows(estimator: BaseEstimator, X: Any, fitting: bool) -> FloatArray:
     Raises:
         ValueError: cells that are no finite numbers, or other columns than in `fit`.
     """
-    _refuse_text(X)
+    refuse_fork()
+    refuse_text(X)
     rows: FloatArray = validate_data(
-        estimator, X, reset=fitting, dtype=np.float64, ensure_min_samples=2 if fitting else 1, ensure_all_finite=False
+        estimator,
+        as_missing(X),
+        reset=fitting,
+        dtype=np.float64,
+        ensure_min_samples=2 if fitting else 1,
+        ensure_all_finite=False,
     )
-    _refuse_missing(rows, row_names(estimator, rows.shape[1]))
+    names = row_names(estimator, rows.shape[1])
+    _refuse_missing(rows, names)
+    unnamed = [name for name in names if is_unnamed(name)]
+    if fitting and unnamed:
+        warnings.warn(
+            f"columns without a name are modelled as all others: {', '.join(map(repr, unnamed))}; leave out what only "
+            "numbers the rows (pandas.read_csv takes index_col=0), or give the column a name",
+            stacklevel=4,
+        )
     return rows
 
 
@@ -57,14 +58,38 @@ def row_names(estimator: BaseEstimator, n: int) -> list[str]:
 def check_condition(condition: Any, n: int) -> FloatArray | None:
     """Conditions to fit on, a float64 table of n rows, or None.
 
+    Arguments:
+        condition: shape (n, C), or (n,) for one column.
+        n: rows that there have to be.
+
     Raises:
-        ValueError: cells that are no finite numbers, or another number of rows.
+        ValueError: cells that are no finite numbers, another shape, or another number of rows.
     """
     if condition is None:
         return None
-    table: FloatArray = check_array(condition, dtype=np.float64, input_name="condition")
+    table = _condition_table(condition)
     if len(table) != n:
         raise ValueError(f"condition has {len(table)} rows, X has {n}; they must agree")
+    return table
+
+
+def _condition_table(condition: Any, n_columns: int | None = None) -> FloatArray:
+    """Conditions as a float64 table; numbers in a row are one column, where there is only one.
+
+    Arguments:
+        condition: shape (n, C), or (n,) for one column.
+        n_columns: C; None where it is not known yet.
+    """
+    refuse_text(condition)
+    given = as_missing(condition)
+    shape = np.shape(given)
+    if len(shape) == 1 and n_columns in (None, 1):
+        given = np.asarray(given).reshape(-1, 1)
+    elif len(shape) != 2:
+        columns = "C" if n_columns is None else n_columns
+        also = ", or (n,) for its one column" if n_columns in (None, 1) else ""
+        raise ValueError(f"condition has shape {shape}; expected a row of numbers for each row, (n, {columns}){also}")
+    table: FloatArray = check_array(given, dtype=np.float64, input_name="condition")
     return table
 
 
@@ -72,7 +97,7 @@ def check_known_condition(condition: Any, known: Columns | None, n: int | None =
     """Conditions of a fitted model, a float64 table, or None.
 
     Arguments:
-        condition: shape (m, C).
+        condition: shape (m, C), or (m,) if C is 1.
         known: the columns that the model was fitted with.
         n: rows that there have to be; None for any number.
 
@@ -88,8 +113,10 @@ def check_known_condition(condition: Any, known: Columns | None, n: int | None =
         return None
     if known is None:
         raise ValueError("this model was fitted without condition=; leave it out")
-    table = check_condition(condition, len(condition) if n is None else n)
-    if table is not None and table.shape[1] != known.n:
+    table = _condition_table(condition, known.n)
+    if n is not None and len(table) != n:
+        raise ValueError(f"condition has {len(table)} rows, X has {n}; they must agree")
+    if table.shape[1] != known.n:
         raise ValueError(f"condition has {table.shape[1]} columns; the model was fitted with {known.n}")
     names = column_names(condition)
     if names is not None and names != known.names and known.names != numbered(known.n):
@@ -98,13 +125,6 @@ def check_known_condition(condition: Any, known: Columns | None, n: int | None =
             "in that order"
         )
     return table
-
-
-def column_names(table: Any) -> tuple[str, ...] | None:
-    """The names of a table's columns, or None if it has none."""
-    if isinstance(table, ArrowTable):
-        return tuple(str(name) for name in table.column_names)
-    return tuple(str(name) for name in table.columns) if isinstance(table, Frame) else None
 
 
 def numbered(n: int) -> tuple[str, ...]:
@@ -116,7 +136,7 @@ def check_weights(sample_weight: Any, x: FloatArray) -> FloatArray | None:
     """Row weights, non-negative and not all zero, or None for equal ones."""
     if sample_weight is None:
         return None
-    weight: FloatArray = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+    weight: FloatArray = _check_sample_weight(as_missing(sample_weight), x, dtype=np.float64, ensure_non_negative=True)
     return weight
 
 
@@ -133,7 +153,7 @@ def check_labels(y: Any, n: int, k: int | None) -> tuple[np.ndarray | None, np.n
     """
     if y is None:
         return None, None
-    given = np.asarray(y)
+    given = np.asarray(as_missing(y))
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     if given.shape != (n,):
@@ -227,7 +247,7 @@ def check_inside(x: FloatArray, columns: Columns) -> None:
     Raises:
         ValueError: there are some.
     """
-    beyond = ((x < columns.low) | (x > columns.high)).sum(axis=0)
+    beyond = ((x < columns.lowest) | (x > columns.high)).sum(axis=0)
     if beyond.any():
         listed = ", ".join(f"{columns.names[i]!r} ({beyond[i]})" for i in np.flatnonzero(beyond))
         raise ValueError(f"values beyond the bounds of the fit in columns {listed}; drop those rows")
@@ -266,27 +286,6 @@ def require_solved(values: np.ndarray) -> None:
             f"the flow has no number for {lost} of {len(values)} rows, because an equation of it did not converge or "
             "values overflowed; look for extreme values among them, or fit again with a stronger weight_decay, so that "
             "the flow stretches less"
-        )
-
-
-def _refuse_text(X: Any) -> None:
-    """Text and categories: say which columns, and what to do with them."""
-    if not isinstance(X, Frame):
-        return
-    dtypes: Iterable[Any] = list(X.dtypes)
-    numeric = ("int", "float", "uint", "bool", "decimal", "double", "halffloat", "sparse[")
-    text = [
-        f"{name!r} ({dtype})"
-        for name, dtype in zip(X.columns, dtypes, strict=True)
-        if not str(dtype).lower().startswith(numeric) and str(dtype) != "object"
-    ]
-    objects = [name for name, dtype in zip(X.columns, dtypes, strict=True) if str(dtype) == "object"]
-    table: Any = X
-    text += [f"{name!r} (text)" for name in objects if any(isinstance(v, str) for v in table[name])]
-    if text:
-        raise ValueError(
-            f"columns that are not numbers: {', '.join(text)}; leave them out, encode them as numbers, "
-            "or pass them encoded through condition="
         )
 
 
