@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import pushforward as pf
-from pushforward import service
+from pushforward import cli, service
 from pushforward.cli.fitting import Kind
+from pushforward.cli.shell import command
 from pushforward.clustering import embedding
 from pushforward.data import read_table
 from tests.cli.helpers import QUICK, columns, invoke, refused, run, snapshot, write
@@ -284,7 +287,9 @@ def test_help_teaches():
 def test_demo_finds_the_digits_and_leaves_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(embedding, "STEPS", 150)  # in the tests as quick as it may be
+    Path("new-digits.csv").touch()
     said = run("demo")
+    Path("new-digits.csv").unlink()
     folder = Path("pushforward-demo")
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["accuracy"] > 0.85
@@ -299,6 +304,7 @@ def test_demo_finds_the_digits_and_leaves_what_it_says(tmp_path, monkeypatch):
     before = snapshot(folder)
     (folder / "README.md").write_text("mine")
     assert "holds other things than a demo" in refused("demo")
+    assert run_as_printed(said) == ["clusters.csv", "new-digits-2.csv"]  # the one with the plain name was there
     assert {**snapshot(folder), "README.md": before["README.md"]} == before
 
 
@@ -316,3 +322,33 @@ def test_whole_numbers_beyond_64_bits_are_written_as_floats(work, monkeypatch):
     monkeypatch.setattr("pushforward.service.kinds.draw", large)
     run("sample", "model", "-n", 20, "--out", "new.parquet")
     assert pq.read_table("new.parquet").column("n").to_pylist() == [5.0] * 10 + [1e300] * 10
+
+
+def run_as_printed(said: str) -> list[str]:
+    """Run the commands that are suggested, which have to succeed; the files they write."""
+    commands = [shlex.split(line) for line in said.splitlines() if line.startswith("  pushforward ")]
+    assert len(commands) >= 2
+    for words in commands:
+        run(*words[1:])
+    return [words[words.index("--out") + 1] for words in commands if "--out" in words]
+
+
+def test_what_is_suggested_after_dropping_rows_runs(work):
+    write("gaps.csv", "x,y\n" + "".join(f"{'' if i == 5 else i % 7},{(i * i) % 11}.5\n" for i in range(40)))
+    write("scores.csv", "mine\n")
+    said = run("fit", "gaps.csv", "--out", "gaps", "--kind", "density", "--drop-missing", *QUICK)
+    assert run_as_printed(said) == ["scores-2.csv", "new-rows.csv"]
+    assert Path("scores.csv").read_text() == "mine\n"
+
+
+def test_commands_are_suggested_as_the_program_was_called(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "pushforward"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setattr("sys.argv", [str(program), "demo"])
+    monkeypatch.setenv("PATH", "")
+    assert command("info", "my model") == f"{program} info 'my model'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert command("info", "model") == "pushforward info model"
+    monkeypatch.setattr("sys.argv", [cli.__file__.replace("__init__", "__main__"), "demo"])
+    assert command("info", "model") == shlex.join([sys.executable, "-m", "pushforward.cli", "info", "model"])

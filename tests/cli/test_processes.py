@@ -36,8 +36,9 @@ def start(cache: Path, *arguments, before: str = "") -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str, str]:
+    """Its exit code, what it printed, and what it said beside that, but for how far it was."""
     out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+    return process.returncode, out, "".join(line for line in err.splitlines(True) if not line.startswith("progress: "))
 
 
 TELL = (  # that training is under way

@@ -285,10 +285,17 @@ def test_a_description_is_plain_data(mixture, density, detector):
     assert service.describe(detector).threshold == detector.offset_
 
 
+def test_the_mean_of_a_bounded_column_is_that_of_its_values():
+    inputs = service.read_inputs(ROWS, columns=["x", "y", "n"])
+    model = service.fit(inputs, "density", max_epochs=1, bounds={"x": (-9.0, None), "n": (0, None)})
+    means = [column.mean for column in service.describe(model).columns]
+    np.testing.assert_allclose(means, inputs.x.mean(axis=0))
+
+
 def test_bounds_and_chosen_flows_are_told():
     inputs = service.read_inputs(ROWS, columns=["x", "n"])
     told = service.describe(service.fit(inputs, "density", max_epochs=1, bounds={"x": (-9.0, None)}))
-    assert (told.columns[0].low, told.columns[0].high, told.columns[1].low) == (-9.0, None, None)
+    assert (told.columns[0].low, told.columns[0].high, told.columns[1].low) == (-9.0, None, 0.0)
     assert (told.flow, told.flow_chosen) == ("spline_coupling", True)
 
 

@@ -17,7 +17,6 @@ from pushforward.distributions import Normal, Pushforward
 from pushforward.objectives import NegativeLogLikelihood, Rows
 from pushforward.training import Resident, Settings, TrainingError, TrainingWarning, engine, train
 from pushforward.training.epochs import State
-from pushforward.training.progress import Progress
 from tests.compilations import compilations
 from tests.training.toy import Distance, Point, point, points, rows, run, table
 
@@ -264,40 +263,6 @@ def test_the_state_keeps_a_buffer_of_its_own_for_every_leaf() -> None:
     pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state) if eqx.is_inexact_array(leaf)]
     assert len(set(pointers)) == len(pointers)
     assert params.unsafe_buffer_pointer() not in pointers
-
-
-class Terminal:
-    """Standard error that says whether people watch."""
-
-    def __init__(self, watched: bool):
-        self.watched, self.written = watched, ""
-
-    def isatty(self) -> bool:
-        return self.watched
-
-    def write(self, text: str) -> int:
-        self.written += text
-        return len(text)
-
-    def flush(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize(("watched", "show"), [(True, True), (False, True), (True, False)])
-def test_progress_is_for_people_on_a_terminal(monkeypatch: pytest.MonkeyPatch, watched: bool, show: bool) -> None:
-    terminal = Terminal(watched)
-    monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    with Progress(10, 100, show) as progress:
-        progress.update(1, 1.0, 2.0)
-        progress.update(4, 0.5, 1.5)
-        if progress._bar is not None:
-            progress._bar.refresh()
-    if watched and show:
-        assert "4/10" in terminal.written and "train 0.5000  validation 1.5000" in terminal.written
-        assert "rows/s" in terminal.written
-    else:
-        assert terminal.written == ""
 
 
 def test_training_warns_of_nothing_when_nothing_is_wrong() -> None:

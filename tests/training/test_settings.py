@@ -46,7 +46,8 @@ def test_a_setting_out_of_range_is_named(name: str, value: Any, expected: str) -
         Settings(**{name: value})
 
 
-COUNTS = {"max_epochs", "batch_size", "max_bad_steps", "patience", "warmup_steps", "start_epochs", "leading_epochs"}
+COUNTS = {"max_epochs", "most_epochs", "start_epochs", "leading_epochs"}
+COUNTS |= {"batch_size", "max_bad_steps", "patience", "warmup_steps"}
 RATES = {"learning_rate", "weight_decay", "clip_norm", "averaging"}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +38,8 @@ pushforward sample model -n 100 --out third.parquet --component 2 --seed 7
 
 pushforward sample model -n 100 --out monday.csv --given weekday=1    *(a model fitted with --given weekday)*
 """
+
+PHASES = {"score": "scoring", "cluster": "clustering"}
 
 OutFile = Annotated[
     Path, typer.Option("--out", metavar="FILE", help="File to write, .parquet or .csv.", show_default=False)
@@ -89,6 +89,7 @@ def sample(
     from pushforward.data.writing import TableWriter
     from pushforward.service import TooLargeError
     from pushforward.service import sample as draw
+    from pushforward.training import reporting, tell
 
     TableWriter(out, overwrite)  # refuses before any work what could not be written
     estimator = load(model)
@@ -96,11 +97,13 @@ def sample(
     while True:
         with about(model):
             batches = draw(estimator, n, component=component, given=parse_given(given), seed=seed, as_floats=as_floats)
+        drawn = 0
         try:
-            with TableWriter(out, overwrite) as writer, _counting("sampling", n) as count:
+            with TableWriter(out, overwrite) as writer, reporting(True, "sampling"):
                 for batch in batches:
                     writer.write(batch)
-                    count(batch.num_rows)
+                    drawn += batch.num_rows
+                    tell("sampling", drawn, n, "rows")
             break
         except TooLargeError as error:  # all batches of a file have the same types, so the file starts anew
             as_floats.add(error.column)
@@ -133,6 +136,7 @@ def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bo
     from pushforward.data.tables import open_source
     from pushforward.data.writing import TableWriter
     from pushforward.service import Application, batches, describe
+    from pushforward.training import reporting, tell
 
     writer = TableWriter(out, overwrite)
     source = open_source(data)
@@ -140,14 +144,14 @@ def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bo
     with about(model):
         widen = Application.of(estimator, source, task, drop_missing=drop_missing)
     seen = written = 0
-    with writer, _counting(data, None) as count:
+    with writer, reporting(True, f"reading {data}"):
         for batch in batches(source):
             wider = widen(batch, seen)
             seen += batch.num_rows
             written += wider.num_rows
             if wider.num_rows:
                 writer.write(wider)
-            count(batch.num_rows)
+            tell(PHASES[task], seen, details="rows")
         if not written:
             raise DataError(f"{source.name}: every row has a missing or infinite value; there is nothing to write")
     if seen > written:
@@ -155,16 +159,3 @@ def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bo
     if (exactness := describe(estimator).exactness) != "exact":
         note(f"log_density is known through estimates alone ({exactness})")
     typer.echo(f"{written:,} rows are in {out}.")
-
-
-@contextmanager
-def _counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A count of rows on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} rows"))
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what[:40], total=total)
-        yield lambda rows: progress.advance(task, rows)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from pushforward.cli.shell import command, prepare
+from pushforward.cli.shell import command, free_name, prepare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,9 +29,10 @@ flows in {seconds:.0f} seconds. The fit saw the pixels alone, never which digit 
 - `contingency.png`: which component each digit went to. {accuracy:.1%} of the digits are in the component that
   stands for them (adjusted Rand index {ari:.3f}).
 - `samples_by_component.png`: new digits drawn from each component.
-- `density.png`: for each component the rows of highest and of lowest density, the most and the least usual digits.
-- `clusters.png`: data beside samples, in the plane of the two leading principal components.
-- `training.png`: the loss by epoch.
+- `density.png`: how usual each digit is: log-densities by component, in nats, with the digits of lowest and of highest.
+- `clusters.png`: data beside samples, in the plane of the two leading principal components; digits in the colour of the
+  component that stands for them.
+- `training.png`: log-density by epoch, in the units of `mean_log_density` in `metrics.json`.
 - `model/`: the fitted model; `digits.csv`: the table; `metrics.json`: the figures above.
 """
 
@@ -50,35 +51,39 @@ def demo(
 
     from pushforward.estimators import FlowMixture
     from pushforward.service import as_frame
+    from pushforward.training import reporting, tell
 
     digits = load_digits(n_class=5)
     names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
     typer.echo(f"{len(digits.data)} handwritten digits 0 to 4, 8 × 8 pixels each; fitting a mixture of 5 flows …")
     frame = as_frame(digits.data, names)
     began = time.monotonic()
-    mixture = FlowMixture(
-        5,
-        n_layers=2,  # two layers and 40 epochs are plenty for 901 rows, and quick
-        max_epochs=40,
-        bounds=(0.0, 16.0),
-        random_state=seed,
-        verbose=1,
-    ).fit(frame)
-    metrics = _metrics(mixture, frame, digits.target, time.monotonic() - began, seed)
+    with reporting(True):
+        mixture = FlowMixture(
+            5,
+            n_layers=2,  # two layers and 40 epochs are plenty for 901 rows, and quick
+            max_epochs=40,
+            bounds=(0.0, 16.0),
+            random_state=seed,
+            verbose=1,
+        ).fit(frame)
+        tell("scoring")
+        metrics = _metrics(mixture, frame, digits.target, time.monotonic() - began, seed)
     typer.echo(
         f"done in {metrics['seconds']:.0f} s: {metrics['accuracy']:.1%} of the digits are in the component that stands "
         f"for them (adjusted Rand index {metrics['adjusted_rand_index']:.3f}), found without any label"
     )
     out.mkdir(parents=True, exist_ok=True)
-    for name, figure in _pictures(mixture, frame, digits.data, digits.target, seed).items():
-        figure.savefig(out / name)
+    with reporting(True, "drawing pictures"):
+        for name, figure in _pictures(mixture, frame, digits.data, digits.target, seed).items():
+            figure.savefig(out / name)
     _write(out, mixture, digits.data, names, metrics)
     typer.echo(f"\nPictures, the table and the model are in {out}{'' if str(out).endswith('/') else '/'}. Next:\n")
     model, table = out / "model", out / "digits.csv"
-    typer.echo(f"  {command('cluster', model, table, '--out', 'clusters.csv')}")
-    typer.echo(f"  {command('sample', model, '-n', 100, '--out', 'new-digits.csv', '--component', 0)}")
+    typer.echo(f"  {command('cluster', model, table, '--out', free_name('clusters.csv'))}")
+    typer.echo(f"  {command('sample', model, '-n', 100, '--out', free_name('new-digits.csv'), '--component', 0)}")
     typer.echo(f"  {command('info', model)}")
-    typer.echo(f"  {command('fit', 'YOUR-TABLE.csv', '--out', 'my-model')}")
+    typer.echo(f"\nWith a table of your own: {command('fit', 'TABLE.csv', '--out', 'my-model')}")
 
 
 def _check_folder(out: Path) -> None:
@@ -122,24 +127,19 @@ def _pictures(mixture: Any, frame: Any, X: np.ndarray, digit: np.ndarray, seed: 
     draws = [mixture.sample(10, component=j, random_state=seed)[0] for j in range(k)]
     samples, origin = mixture.sample(len(X), random_state=seed)
     plane = PCA(2, random_state=0).fit(X)
-    extremes = {}
-    for j in range(k):
-        rows = np.flatnonzero(component == j)
-        rows = rows[np.argsort(-log_density[rows])]
-        extremes[f"component {j}: usual"] = X[rows[:10]]
-        extremes[f"{j}: unusual"] = X[rows[-10:]]
     return {
-        "contingency.png": plots.contingency(digit, component, n_components=k),
+        "contingency.png": plots.contingency(digit, component, n_components=k, class_name="digit"),
         "samples_by_component.png": plots.samples_by_component(draws, image_shape=(8, 8), weights=mixture.weights_),
-        "density.png": plots.image_rows(extremes, (8, 8)),
+        "density.png": plots.densities(log_density, component, X, (8, 8)),
         "clusters.png": plots.data_and_samples(
             plane.transform(X),
             plane.transform(samples),
             origin,
-            names=("first principal component", "second principal component"),
-            classes=component,
+            names=("first principal component (grey levels)", "second principal component (grey levels)"),
+            classes=digit,
+            data_components=component,
         ),
-        "training.png": plots.training_curve(mixture.history_, mixture.best_epoch_),
+        "training.png": plots.training_curve(mixture.history_, mixture.best_epoch_, mixture.columns_.log_scale),
     }
 
 

@@ -103,7 +103,8 @@ def print_columns(description: Description) -> None:
         table.add_column(heading, justify="left" if heading in ("name", "kind") else "right")
     for column in description.columns:
         ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
-        table.add_row(escape(column.name), column.kind, *ends, f"{column.mean:.4g}", f"{column.unit:.4g}")
+        mean = "unknown" if column.mean is None else f"{column.mean:.4g}"
+        table.add_row(escape(column.name), column.kind, *ends, mean, f"{column.unit:.4g}")
     Console().print("", table, UNIT, highlight=False)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from pushforward.cli.shell import command, note, prepare
+from pushforward.cli.shell import command, free_name, note, prepare
 
 if TYPE_CHECKING:
     from pushforward.service import Inputs, Model
@@ -184,32 +184,37 @@ def fit(
     prepare()
     from pushforward.data.tables import open_source
     from pushforward.service import read_inputs
+    from pushforward.training import reporting, tell
 
-    inputs = read_inputs(
-        open_source(data),
-        columns=split_names(columns),
-        given=split_names(given) or (),
-        label_column=label_column or None,
-        drop_missing=drop_missing,
-    )
-    options: dict[str, Any] = {
-        "flow": flow,
-        "n_layers": layers,
-        "max_epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "n_init": restarts,
-        "random_state": seed,
-        "bounds": parse_bounds(bound or [], inputs.names),
-        "discrete": _discrete(discrete, inputs.names),
-        "verbose": 1,
-    }
-    if kind is Kind.mixture:
-        options |= {"n_components": _n_components(components), "image_shape": _image_shape(image)}
-    if kind is Kind.outliers:
-        options["contamination"] = _contamination(contamination)
-    model = _train(kind, options, inputs, out, keep)
-    _report(model, inputs, data, out, keep.wanted)
+    with reporting(True, f"reading {data}"):
+        inputs = read_inputs(
+            open_source(data),
+            columns=split_names(columns),
+            given=split_names(given) or (),
+            label_column=label_column or None,
+            drop_missing=drop_missing,
+        )
+        options: dict[str, Any] = {
+            "flow": flow,
+            "n_layers": layers,
+            "max_epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "n_init": restarts,
+            "random_state": seed,
+            "bounds": parse_bounds(bound or [], inputs.names),
+            "discrete": _discrete(discrete, inputs.names),
+            "verbose": 1,
+        }
+        if kind is Kind.mixture:
+            options |= {"n_components": _n_components(components), "image_shape": _image_shape(image)}
+        if kind is Kind.outliers:
+            options["contamination"] = _contamination(contamination)
+        model = _train(kind, options, inputs, out, keep)
+        tell("scoring")
+        x, condition = inputs.frames(most=20_000)
+        log_density = model.score(x, condition=condition)
+    _report(model, inputs, data, out, log_density, keep.wanted, drop_missing)
 
 
 class Keep(NamedTuple):
@@ -340,7 +345,9 @@ def _train(kind: Kind, options: dict[str, Any], inputs: Inputs, out: Path, keep:
     return model
 
 
-def _report(model: Model, inputs: Inputs, data: str, out: Path, kept: bool) -> None:
+def _report(
+    model: Model, inputs: Inputs, data: str, out: Path, log_density: float, kept: bool, drop_missing: bool
+) -> None:
     """What was fitted, where it is, and what to type next."""
     from pushforward.cli.describing import print_summary
     from pushforward.service import describe
@@ -350,13 +357,13 @@ def _report(model: Model, inputs: Inputs, data: str, out: Path, kept: bool) -> N
         "rows": f"{len(inputs.x):,}" + (f" ({inputs.dropped:,} with missing cells left out)" if inputs.dropped else "")
     }
     description = describe(model)
-    x, condition = inputs.frames(most=20_000)
-    print_summary(description, facts, model.score(x, condition=condition))
+    print_summary(description, facts, log_density)
     typer.echo(f"\nThe model is in {out}. Next:\n")
     verb, suffix = ("cluster", "clusters") if description.components else ("score", "scores")
-    typer.echo(f"  {command(verb, out, data, '--out', f'{suffix}.csv')}")
+    dropping = ["--drop-missing"] if drop_missing and inputs.dropped else []  # the same rows are in the way
+    typer.echo(f"  {command(verb, out, data, '--out', free_name(f'{suffix}.csv'), *dropping)}")
     if not description.given:
-        typer.echo(f"  {command('sample', out, '-n', 1000, '--out', 'new-rows.csv')}")
+        typer.echo(f"  {command('sample', out, '-n', 1000, '--out', free_name('new-rows.csv'))}")
     typer.echo(f"  {command('info', out)}")
     if description.interrupted:
         resumable = kept and Checkpoint(checkpoint_folder(out)).file.exists()  # on a full disk there may be none

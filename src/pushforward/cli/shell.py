@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -124,8 +125,27 @@ def about(model: Path) -> Iterator[None]:
 
 
 def command(*words: object) -> str:
-    """A command to type next, quoted for the shell."""
-    return shlex.join(["pushforward", *map(str, words)])
+    """A command to type next, quoted for the shell, that starts the program as it was started now."""
+    return shlex.join([*_program(), *map(str, words)])
+
+
+def _program() -> list[str]:
+    """How this program was called: by its name where the shell finds it so, else by its path, or as a module."""
+    called = Path(sys.argv[0])
+    if called.parts[-3:] == ("pushforward", "cli", "__main__.py"):
+        return [sys.executable, "-m", "pushforward.cli"]
+    found = shutil.which("pushforward")
+    if called.stem != "pushforward" or not called.is_file() or (found and os.path.samefile(found, called)):
+        return ["pushforward"]
+    return [str(called)]
+
+
+def free_name(name: str) -> str:
+    """The name of a file to write that is not there yet, so that a suggested command replaces nothing."""
+    path, number = Path(name), 2
+    while path.exists():
+        path, number = Path(name).with_stem(f"{Path(name).stem}-{number}"), number + 1
+    return str(path)
 
 
 def prepare() -> None:

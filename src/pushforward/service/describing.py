@@ -19,7 +19,7 @@ class ColumnFacts:
         name: of the column.
         kind: "real", "bounded" or "whole number".
         low, high: its bounds, None for an open end.
-        mean: the location that the model counts from, in the data's units.
+        mean: of its values; None of a bounded column of a model of before models knew it.
         unit: the length that the model counts as 1: the standard deviation (of a whole number x spread over x to
             x + 1), or an eighth of the range where that is larger.
     """
@@ -28,7 +28,7 @@ class ColumnFacts:
     kind: str
     low: float | None
     high: float | None
-    mean: float
+    mean: float | None
     unit: float
 
 
@@ -115,13 +115,12 @@ def describe(model: Model) -> Description:
 
 def _columns(model: Model) -> tuple[ColumnFacts, ...]:
     columns = model.columns_
-    middle = columns.shift - 0.5 * columns.integer
-    each = zip(columns.names, columns.kinds, columns.low, columns.high, middle, columns.scale, strict=True)
+    each = zip(columns.names, columns.kinds, columns.low, columns.high, columns.mean, columns.scale, strict=True)
     return tuple(
-        ColumnFacts(name, kind, _end(low), _end(high), float(mean), float(unit))
+        ColumnFacts(name, kind, _finite(low), _finite(high), _finite(mean), float(unit))
         for name, kind, low, high, mean, unit in each
     )
 
 
-def _end(bound: np.floating) -> float | None:
-    return float(bound) if np.isfinite(bound) else None
+def _finite(value: np.floating) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from pushforward.checks import check_choice
 from pushforward.data.sources import DataError, Source, listing
-from pushforward.data.tables import finite_rows, to_numbers
+from pushforward.data.tables import check_filled, finite_rows, to_numbers
 from pushforward.service.aligning import as_frame
 from pushforward.service.kinds import ESTIMATORS, Model
 from pushforward.training import Checkpoint
@@ -85,10 +85,11 @@ def read_inputs(
     """
     conditions, label_columns = tuple(given), [] if label_column is None else [label_column]
     beside = {*conditions, *label_columns}
-    names = tuple(name for name in source.features if name not in beside) if columns is None else tuple(columns)
+    names = source.choose(columns, beside)
     _check_names(names, conditions, beside, source)
     table = source.read([*names, *conditions, *label_columns])
-    numbers = to_numbers(table, [*names, *conditions], source.name)
+    numbers = to_numbers(table, [*names, *conditions], source.name, conditions)
+    check_filled(numbers, [*names, *conditions], source.name, conditions)
     keep = finite_rows(numbers, [*names, *conditions], source.name, drop_missing)
     numbers = numbers[keep]
     x, condition = numbers[:, : len(names)], numbers[:, len(names) :] if conditions else None

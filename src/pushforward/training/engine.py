@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
-import threading
+import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -19,12 +17,13 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from pushforward import trees
-from pushforward.checks import check_whole
+from pushforward.checks import check_whole, refuse_fork
 from pushforward.training.checkpoint import Checkpoint, structure_of
 from pushforward.training.epochs import Loss, Setup, State, calibrated, has_ended, initial_state, run_epochs
 from pushforward.training.feeds import CHUNK, AbstractFeed
+from pushforward.training.interrupts import interrupts
 from pushforward.training.progress import Progress
-from pushforward.training.settings import Settings, TrainingError, hyper
+from pushforward.training.settings import MARKED, Settings, TrainingError, budget, gain, hyper
 
 M = TypeVar("M")
 DEFAULTS = Settings()
@@ -47,6 +46,7 @@ class Fit(Generic[M]):
         best_loss: its validation loss, or the last training loss without validation.
         bad_steps: steps skipped because the gradient was not finite.
         interrupted: whether it was ended by Ctrl-C.
+        unfinished: whether validation still improved markedly when the epochs were used up.
         restart: which restart won, and `losses` of all of them.
         restarts: the models of all restarts, with a restart axis; `model` where there is one.
         seconds: wall time, compilation included.
@@ -58,6 +58,7 @@ class Fit(Generic[M]):
     best_loss: float
     bad_steps: int
     interrupted: bool
+    unfinished: bool
     restart: int
     losses: list[float]
     restarts: M
@@ -104,7 +105,7 @@ def train(
         n_restarts: models trained side by side; the best one is given back.
         checkpoint: where to keep the state while training; Ctrl-C keeps it too. One that cannot be written
             (a full disk, say) gives a `TrainingWarning`, and training goes on.
-        show_progress: whether to show a progress bar on a terminal.
+        show_progress: whether to show a bar on a terminal or in a notebook, and lines elsewhere.
         where: picks the only part of the model that trains; all of it if None.
 
     Returns:
@@ -128,6 +129,7 @@ def train(
         3
     """
     began = time.monotonic()
+    refuse_fork()
     if not isinstance(feed, AbstractFeed):
         raise ValueError(f"feed must be a feed, such as training.Resident.of(data); got a {type(feed).__name__}")
     check_whole("n_restarts", n_restarts, 1)
@@ -147,25 +149,51 @@ def train(
         checkpoint = _tied(checkpoint, model, state, optimizer is None)
         if checkpoint.resume:
             state, history = checkpoint.load(state)
-            # more epochs may be asked for than were before; a restart that fell behind the others stays ended
-            behind = state.epoch < len(history)
-            state = state._replace(stopped=behind | has_ended(state, setup.hyper, validation is not None))
+            # more epochs may be asked for than were before
+            setup, state = _go_on(setup, state, history, settings)
 
-    with Progress(settings.max_epochs, int(feed.n_rows), show_progress) as progress, _interrupts() as interrupted:
+    progress = Progress(int(setup.hyper.max_epochs), int(feed.n_rows), show_progress)
+    with progress, interrupts() as interrupted:
         n_epochs, ended = 1, bool(jnp.all(state.stopped))
         while not ended:
             tick = time.monotonic()
             setup, most_epochs = _chunk(setup, len(history))
-            n = jnp.asarray(min(n_epochs, most_epochs), jnp.int32)
+            undecided = _undecided(setup, len(history), settings)
+            n = jnp.asarray(min(n_epochs, most_epochs, undecided), jnp.int32)
             state, log = run_epochs(setup, state, n, batch_size, side_by_side)
             ran = _append(history, log, validation is not None)
             progress.update(len(history), history[-1]["train_loss"][0], _first(history[-1]["validation_loss"]))
             pressed = bool(interrupted)  # read once: whatever ends training also keeps its state
+            if ran == undecided:
+                setup, state = _go_on(setup, state, history, settings)
+                progress.extend(int(setup.hyper.max_epochs))
             ended = pressed or bool(jnp.all(state.stopped))
             if checkpoint is not None and (pressed or checkpoint.due(len(history))):
                 _keep(checkpoint, state, history)
             n_epochs = _next_chunk(n_epochs, ran, time.monotonic() - tick, checkpoint)
     return _finish(state, setup, history, settings, bool(interrupted), side_by_side, began)
+
+
+def _go_on(setup: Setup, state: State, history: list[dict[str, Any]], settings: Settings) -> tuple[Setup, State]:
+    """The same with as many epochs to come as the curve of validation losses asks for, and whether any are left."""
+    epochs = budget(settings, _curve(history, settings))
+    setup = setup._replace(hyper=setup.hyper._replace(max_epochs=jnp.asarray(epochs, jnp.int32)))
+    behind = state.epoch < len(history)  # a restart that ended before the others stays ended
+    return setup, state._replace(stopped=behind | has_ended(state, setup.hyper, setup.validation is not None))
+
+
+def _undecided(setup: Setup, epoch: int, settings: Settings) -> int:
+    """Epochs until it is decided, halfway, whether to go on for longer: at the same epoch however fast epochs are."""
+    left = int(setup.hyper.max_epochs) // 2 - epoch
+    return left if settings.most_epochs is not None and left > 0 else CHUNK
+
+
+def _curve(history: list[dict[str, Any]], settings: Settings) -> list[float]:
+    """The best validation loss of any restart in every epoch, NaN before they count; empty without validation."""
+    if not history or history[-1]["validation_loss"] is None:
+        return []
+    losses = [min((v for v in entry["validation_loss"] if math.isfinite(v)), default=math.nan) for entry in history]
+    return [math.nan if i < settings.start_epochs else loss for i, loss in enumerate(losses)]
 
 
 def _chunk(setup: Setup, epoch: int) -> tuple[Setup, int]:
@@ -175,29 +203,6 @@ def _chunk(setup: Setup, epoch: int) -> tuple[Setup, int]:
         return setup._replace(feed=feed), n_epochs
     validation, n_validated = setup.validation.chunk(epoch)
     return setup._replace(feed=feed, validation=validation), min(n_epochs, n_validated)
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C is pressed: training ends between calls, never with its state half given away.
-
-    A second Ctrl-C ends at once. Outside the main thread, signals are not ours to take.
-    """
-    pressed: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def press(number: int, frame: Any) -> None:
-        pressed.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _keep(checkpoint: Checkpoint, state: State, history: list[dict[str, Any]]) -> None:
@@ -316,12 +321,7 @@ def _finish(
     losses = np.where(np.isfinite(losses) & failed, losses + 1e-6, losses)
     restart = int(np.argmin(losses))
     if not np.isfinite(losses[restart]):
-        warnings.warn(
-            "the loss was finite after no epoch, so the weights are of little use; "
-            "look for extreme values in the data, or try a smaller learning_rate",
-            TrainingWarning,
-            stacklevel=4,
-        )
+        warnings.warn(_unjudged(settings, len(history), interrupted), TrainingWarning, stacklevel=4)
 
     restarts = _calibrated(trees.combine(state.best, setup.rest), setup.loss, setup.feed, side_by_side)
     model = trees.unstack(restarts, restart) if side_by_side else restarts
@@ -348,10 +348,29 @@ def _finish(
         best_loss=float(losses[restart]),
         bad_steps=bad_steps,
         interrupted=interrupted,
+        unfinished=len(history) >= int(setup.hyper.max_epochs) and gain(_curve(history, settings)) > MARKED,
         restart=restart,
         losses=losses.tolist(),
         restarts=restarts,
         seconds=time.monotonic() - began,
+    )
+
+
+def _unjudged(settings: Settings, epochs: int, interrupted: bool) -> str:
+    """Why no weights were found better than others."""
+    if interrupted:
+        return (
+            f"training was ended by Ctrl-C after epoch {epochs} of {settings.max_epochs}, before any was judged, so "
+            "the weights are the latest and of little use; train again for longer"
+        )
+    if epochs <= settings.start_epochs:
+        return (
+            f"no epoch was judged, as start_epochs is {settings.start_epochs} of {epochs}, so the weights are the "
+            "latest; give more max_epochs or fewer start_epochs"
+        )
+    return (
+        "the loss was finite after no epoch, so the weights are of little use; "
+        "look for extreme values in the data, or try a smaller learning_rate"
     )
 
 
