@@ -1,10 +1,11 @@
 """Pictures of fitted models: clusters, samples, densities, training.
 
-Every function returns a Matplotlib figure that belongs to no window; `figure.savefig("name.png")` writes it.
+Every function returns a Matplotlib figure that belongs to no window: a notebook shows it, and
+`figure.savefig("name.png")` writes it. Each says above what it shows, and below how to read it and what is good.
 """
 
 from pushforward.plots.clusters import component_map, contingency, data_and_samples, posterior_gap, regions
-from pushforward.plots.fits import density, training_curve
+from pushforward.plots.fits import densities, density, training_curve
 from pushforward.plots.marks import colours
 from pushforward.plots.samples import image_rows, samples_by_component
 
@@ -13,6 +14,7 @@ __all__ = [
     "component_map",
     "contingency",
     "data_and_samples",
+    "densities",
     "density",
     "image_rows",
     "posterior_gap",

@@ -10,17 +10,18 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from pushforward.plots.marks import (
-    GREY,
     colour_key,
     colours,
+    explain,
     figure_of,
-    groups,
     plane,
     scatter,
     shade_regions,
     tidy,
+    whole_columns,
     window,
 )
+from pushforward.plots.matching import Classes, assignment, contingency_table, diagonal_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,22 +32,26 @@ MOST_ROWS, LEAST_ROWS = 5000, 50  # that a map is made of, and of each component
 LEAST_GAP = 1e-6  # nats; less is drawn as this
 
 
-def contingency(classes: ArrayLike, components: ArrayLike, n_components: int | None = None) -> Figure:
+def contingency(
+    classes: ArrayLike, components: ArrayLike, n_components: int | None = None, class_name: str = "class"
+) -> Figure:
     """How the rows of each class spread over the components, as a table with a heat map behind.
 
-    Components are ordered so that the classes come out along the diagonal.
+    Components are ordered so that the classes come out along the diagonal; those that are left follow, by the class
+    that they have most of.
 
     Arguments:
         classes: the true class of each row, shape (n,), of any kind that sorts.
         components: the component of each row, integers of shape (n,).
         n_components: K; the largest component + 1 where not given.
+        class_name: what a class is, "digit" say.
 
     Raises:
         ValueError: the two differ in length, or are empty.
 
     Example:
         >>> from pushforward import plots
-        >>> figure = plots.contingency(["a", "a", "b"], [1, 1, 0])
+        >>> figure = plots.contingency(["a", "a", "b"], [1, 1, 0], class_name="letter")
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['2', '0', '0', '1']
     """
@@ -57,12 +62,12 @@ def contingency(classes: ArrayLike, components: ArrayLike, n_components: int | N
             f"classes has {len(index)} rows and components {len(chosen)}; expected equally many, at least 1"
         )
     k = int(chosen.max()) + 1 if n_components is None else n_components
-    counts = np.zeros((len(names), k), dtype=int)
-    np.add.at(counts, (index, chosen), 1)
-    order = _diagonal_order(counts)
+    counts = contingency_table(index, chosen, len(names), k)
+    matched = sum(int(counts[pair]) for pair in assignment(counts))
+    order = diagonal_order(counts)
     counts = counts[:, order]
 
-    figure = figure_of(1.6 + 0.75 * k, 1.3 + 0.55 * len(names))
+    figure = figure_of(max(4.6, 1.6 + 0.75 * k), 2.2 + 0.55 * len(names))
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -70,9 +75,14 @@ def contingency(classes: ArrayLike, components: ArrayLike, n_components: int | N
         axes.text(j, i, str(counts[i, j]), ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
     axes.set_xticks(range(k), [str(j) for j in order])
     axes.set_yticks(range(len(names)), [str(name) for name in names])
-    axes.set(xlabel="component", ylabel="class")
+    axes.set(xlabel="component (its number is arbitrary)", ylabel=class_name)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    title = f"Rows of each {class_name} in each component: {matched / len(index):.1%} in the one that stands for it"
+    caption = (
+        f"The darker, the larger the share of the {class_name}. Good: one dark cell in every row and every column."
+    )
+    explain(figure, title, caption)
     return figure
 
 
@@ -83,6 +93,7 @@ def data_and_samples(
     posterior: Posterior | None = None,
     names: Sequence[str] = ("x0", "x1"),
     classes: ArrayLike | None = None,
+    data_components: ArrayLike | None = None,
 ) -> Figure:
     """Two-dimensional data beside samples coloured by component, with the posterior's regions behind them.
 
@@ -93,8 +104,11 @@ def data_and_samples(
         samples: shape (m, 2).
         components: the component of each sample, integers of shape (m,).
         posterior: gives p(k|x) of shape (m, K) for points (m, 2), `predict_proba` say; no regions where None.
-        names: of the two columns.
-        classes: of shape (n,), which colour the data; grey where not given (or -1).
+        names: of the two columns, with their units.
+        classes: of shape (n,), which colour the data, grey where unknown (-1): each class has the colour of the
+            component that stands for it, as `contingency` matches them.
+        data_components: the component of each row of the data, integers of shape (n,), which colour it where there are
+            no classes. Where not given, classes are matched by the posterior, or else by the nearest sample.
 
     Raises:
         ValueError: data or samples do not have two columns.
@@ -109,19 +123,34 @@ def data_and_samples(
     """
     data, drawn = plane("X", X), plane("samples", samples)
     component = np.asarray(components).astype(int)
-    figure = figure_of(9.0, 4.9)
+    own = None if data_components is None else np.asarray(data_components).astype(int)
+    figure = figure_of(10.0, 5.4)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     low, high = window(np.concatenate([data, drawn]))
-    k = int(component.max(initial=0)) + 1
-    if posterior is not None:
-        k = max(k, shade_regions(right, posterior, low, high))
+    integer = whole_columns(data)
+    asked = None if posterior is None else np.asarray(posterior(data))
+    k = max(int(component.max(initial=0)) + 1, 0 if asked is None else asked.shape[1])
+    if own is None:
+        own = _nearest(data, drawn, component) if asked is None else asked.argmax(axis=1)
+    k = max(k, int(own.max(initial=0)) + 1)
     palette = colours(k)
-    _classes(left, data, classes, k)
+    known = Classes.matched(classes, own, k)
+    by_component = classes is None and data_components is not None
+    scatter(left, data, [palette[j] for j in own] if by_component else known.dots())
+    if posterior is not None:
+        shade_regions(right, posterior, low, high, palette, integer)
     scatter(right, drawn, [palette[j] for j in component])
     for axes, title in ((left, "data"), (right, "samples")):
         axes.set(title=title, xlabel=names[0])
         _fit_window(axes, low, high)
     left.set_ylabel(names[1])
+    key = ([str(j) for j in range(k)], palette) if by_component else known.key(k)
+    colour_key(figure, key[1], known.heading, key[0])
+    shaded = (
+        "" if posterior is None else " Shaded: the component that the posterior ranks first, paler where less sure."
+    )
+    caption = "Good: samples lie where data lie and nowhere else, each component on one group of rows." + shaded
+    explain(figure, "Data beside samples of the fitted mixture", caption)
     return figure
 
 
@@ -130,7 +159,7 @@ def regions(
     posteriors: Mapping[str, Posterior],
     names: Sequence[str] = ("x0", "x1"),
     classes: ArrayLike | None = None,
-    integer: tuple[bool, bool] = (False, False),
+    integer: Sequence[bool] | None = None,
 ) -> Figure:
     """Which component the plane belongs to, paler where it is less sure, in one panel for each posterior.
 
@@ -138,9 +167,11 @@ def regions(
         X: data, shape (n, 2).
         posteriors: title -> a function that gives p(k|x) of shape (m, K) for points (m, 2); `predict_proba` beside
             `responsibilities` shows where the network and the exact posterior differ.
-        names: of the two columns.
-        classes: of shape (n,), which colour the data; grey where not given (or -1).
-        whole: whether the columns hold whole numbers, and the posteriors are to be asked at such.
+        names: of the two columns, with their units.
+        classes: of shape (n,), which colour the data, grey where unknown (-1): each class has the colour of the
+            component that stands for it under the first posterior, as `contingency` matches them.
+        integer: whether the columns hold whole numbers, and the posteriors are to be asked at such; as in the data
+            where None.
 
     Raises:
         ValueError: X does not have two columns, or there is no posterior.
@@ -157,14 +188,22 @@ def regions(
         raise ValueError("posteriors is empty; expected at least one title with its function")
     data = plane("X", X)
     low, high = window(data)
-    figure = figure_of(4.5 * len(posteriors), 4.9)
+    at_data = [np.asarray(posterior(data)) for posterior in posteriors.values()]
+    k = max(q.shape[1] for q in at_data)
+    known = Classes.matched(classes, at_data[0].argmax(axis=1), k)
+    figure = figure_of(4.5 * len(posteriors) + 1.0, 5.4)
     panels = figure.subplots(1, len(posteriors), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (title, posterior) in zip(panels, posteriors.items(), strict=True):
-        k = shade_regions(axes, posterior, low, high, integer)
-        _classes(axes, data, classes, k)
+        shade_regions(axes, posterior, low, high, colours(k), whole_columns(data) if integer is None else integer)
+        scatter(axes, data, known.dots())
         axes.set(title=title, xlabel=names[0])
         _fit_window(axes, low, high)
     panels[0].set_ylabel(names[1])
+    texts, shades = known.key(k)
+    colour_key(figure, shades, known.heading, texts)
+    caption = "Paler where it is less sure. Good: borders run where there are few rows"
+    caption += ", and rows have the colour of the region that they lie in." if known.names else "."
+    explain(figure, "The component that each place belongs to", caption)
     return figure
 
 
@@ -181,7 +220,8 @@ def component_map(
     Arguments:
         X: data, shape (n, D), D at least 2.
         components: the component of each row, integers of shape (n,).
-        classes: true classes of shape (n,), which colour a second panel.
+        classes: true classes of shape (n,), which colour a second panel: each has the colour of the component that
+            stands for it.
         n_components: K, for the colours; the largest component + 1 where not given.
 
     Raises:
@@ -200,12 +240,12 @@ def component_map(
         raise ValueError(f"X has shape {rows.shape} and components {component.shape}; expected (n, D), D ≥ 2, and (n,)")
     if len(np.unique(component)) < 2:
         raise ValueError("all rows are of one component; a map needs at least two")
-    names, group = groups(classes, len(rows))
+    k = max(int(component.max()) + 1, n_components or 0)
+    known, palette = Classes.matched(classes, component, k), colours(k)
     kept = _some_of_each(component)
-    component, group = component[kept], group[kept]
+    dots, component = known.dots(), component[kept]
     at = _discriminants(rows[kept], component)
-    palette = colours(max(int(component.max()) + 1, n_components or 0))
-    figure = figure_of(5.4 if classes is None else 10.0, 4.6)
+    figure = figure_of(6.4 if classes is None else 11.0, 5.2)
     panels = figure.subplots(1, 1 if classes is None else 2, sharex=True, sharey=True, squeeze=False)[0]
     scatter(panels[0], at, [palette[j] for j in component])
     for j in np.unique(component):
@@ -213,15 +253,19 @@ def component_map(
         box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": palette[j], "alpha": 0.85}
         panels[0].text(*middle, str(j), ha="center", va="center", weight="bold", bbox=box)
     if classes is not None:
-        shades = colours(len(names))
-        scatter(panels[1], at, [GREY if g < 0 else shades[g] for g in group])
-        colour_key(figure, shades, "class", names)
+        scatter(panels[1], at, [dots[i] for i in kept])
         panels[0].set_title("components")
         panels[1].set_title("classes")
+    texts, shades = ([str(j) for j in range(k)], palette) if classes is None else known.key(k)
+    colour_key(figure, shades, known.heading, texts)
     for axes in panels:
-        axes.set(xlabel="first discriminant")
+        axes.set(xlabel="first discriminant (in spreads within a component)")
         tidy(axes)
     panels[0].set_ylabel("second discriminant")
+    caption = "Good: each component is one cloud of its own"
+    caption += ", and of one colour among the classes." if known.names else "."
+    caption += " Clouds that overlap in this plane may be apart in other directions."
+    explain(figure, f"The {k} components, in the plane where they are furthest apart", caption)
     return figure
 
 
@@ -252,7 +296,7 @@ def posterior_gap(gap: ArrayLike, components: ArrayLike, X: ArrayLike | None = N
         lost = int((~np.isfinite(nats)).sum())
         raise ValueError(f"gap is not finite in {lost} rows, which no scale shows; leave them out")
     nats = np.maximum(nats, LEAST_GAP)
-    figure = figure_of(5.6 if points is None else 10.0, 4.2)
+    figure = figure_of(6.4 if points is None else 10.0, 4.9)
     panels = figure.subplots(1, 1 if points is None else 2, squeeze=False)[0]
     palette = colours(int(component.max(initial=0)) + 1)
     for j in np.unique(component):
@@ -265,6 +309,9 @@ def posterior_gap(gap: ArrayLike, components: ArrayLike, X: ArrayLike | None = N
     tidy(panels[0])
     if points is not None:
         _gap_in_plane(figure, panels[1], points, nats)
+    title = f"How far the posterior network is from the exact posterior: {nats.mean():.2g} nats a row"
+    caption = "Good: curves fall far to the left; rows above 0.1 nats are those whose component is in doubt."
+    explain(figure, title, caption)
     return figure
 
 
@@ -277,6 +324,7 @@ def _gap_in_plane(figure: Figure, axes: Axes, points: Float[np.ndarray, "n 2"], 
     x, y = points[order].T
     drawn = axes.scatter(x, y, s=6, c=nats[order], cmap="magma_r", norm=norm, linewidths=0)
     figure.colorbar(drawn, ax=axes, label="gap, nats")
+    axes.set(title="where the rows lie", xlabel="first column", ylabel="second column")
     _fit_window(axes, *window(points))
     tidy(axes)
 
@@ -309,22 +357,16 @@ def _some_of_each(component: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
     return np.concatenate([part[: max(LEAST_ROWS, round(share * len(part)))] for part in parts])
 
 
-def _classes(axes: Axes, data: Float[np.ndarray, "n 2"], classes: ArrayLike | None, k: int) -> None:
-    """The data, coloured by class where it is known."""
-    names, group = groups(classes, len(data), k)
-    palette = colours(max(k, len(names)))
-    scatter(axes, data, [GREY if g < 0 else palette[g] for g in group])
+def _nearest(
+    data: Float[np.ndarray, "n 2"], drawn: Float[np.ndarray, "m 2"], component: Int[np.ndarray, " m"]
+) -> Int[np.ndarray, " n"]:
+    """The component of the sample nearest to each row."""
+    from scipy.spatial import KDTree
+
+    nearest: Int[np.ndarray, " n"] = component[KDTree(drawn).query(data)[1]]
+    return nearest
 
 
 def _fit_window(axes: Axes, low: np.ndarray, high: np.ndarray) -> None:
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     axes.set_aspect("equal" if 0.5 < (high - low)[0] / (high - low)[1] < 2 else "auto")
-
-
-def _diagonal_order(counts: Int[np.ndarray, "c k"]) -> list[int]:
-    """Components in an order that puts the largest matching of classes to components on the diagonal."""
-    from scipy.optimize import linear_sum_assignment
-
-    _, matched = linear_sum_assignment(-counts)
-    rest = [j for j in range(counts.shape[1]) if j not in set(matched)]
-    return [int(j) for j in [*matched, *rest]]

@@ -9,19 +9,36 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from pushforward.plots.marks import COLOURS, figure_of, grid_over, plane, scatter, tidy, window
+from pushforward.networks import image_sides
+from pushforward.plots.marks import (
+    COLOURS,
+    colours,
+    explain,
+    figure_of,
+    grid_over,
+    on_whole_numbers,
+    plane,
+    scatter,
+    tidy,
+    whole_columns,
+    window,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def training_curve(history: Sequence[Mapping[str, Any]], best_epoch: int | None = None) -> Figure:
-    """Training and validation loss of every epoch.
+def training_curve(
+    history: Sequence[Mapping[str, Any]], best_epoch: int | None = None, log_scale: float | None = None
+) -> Figure:
+    """Training and held-out loss of every epoch; with `log_scale` as log-density in the data's units.
 
     Arguments:
         history: an estimator's `history_`: a mapping an epoch, with `epoch`, `train_loss` and `validation_loss`
-            (None without validation).
+            (None without validation), in nats a row of columns in standard units.
         best_epoch: the epoch whose weights were kept, to mark.
+        log_scale: the log of the volume of a standard unit, an estimator's `columns_.log_scale`: what the loss has to
+            be raised by to be a negative log-density in the data's units, as `score` gives it.
 
     Raises:
         ValueError: the history is empty.
@@ -34,23 +51,98 @@ def training_curve(history: Sequence[Mapping[str, Any]], best_epoch: int | None 
     """
     if not history:
         raise ValueError("the history is empty: no epoch was trained")
-    epoch, train, validation = ([entry[key] for entry in history] for key in ("epoch", "train_loss", "validation_loss"))
-    figure = figure_of(6.0, 3.6)
+    epoch = [entry["epoch"] for entry in history]
+    train, validation = (_shown(history, key, log_scale) for key in ("train_loss", "validation_loss"))
+    figure = figure_of(6.6, 4.6)
     axes = figure.subplots()
-    axes.plot(epoch, train, color=COLOURS[0], label="training")
-    if validation[0] is not None:
+    axes.plot(epoch, train, color=COLOURS[0], label="training rows", marker="." if len(epoch) < 3 else "")
+    if np.isfinite(validation).any():
         axes.plot(epoch, validation, color=COLOURS[4], label="held-out rows")
         if best_epoch is not None and best_epoch in epoch:
             kept = validation[epoch.index(best_epoch)]
             axes.plot(best_epoch, kept, "o", color=COLOURS[4], label=f"kept: epoch {best_epoch}")
-    # The first epochs fall from so far up that the rest would look flat.
-    shown = np.asarray([loss for loss in (*train, *validation) if loss is not None])
-    settled = shown[np.isfinite(shown)]
+    # The first epochs are so far off that the rest would look flat.
+    losses = np.concatenate([train, validation]) * (1 if log_scale is None else -1)
+    settled = losses[np.isfinite(losses)]
     low, room = settled.min(), np.quantile(settled, 0.95) - settled.min() or 1.0
-    axes.set_ylim(low - 0.08 * room, low + 1.25 * room)
-    axes.set(xlabel="epoch", ylabel="loss (nats a row)")
+    near, far = low - 0.08 * room, low + 1.25 * room
+    axes.set_ylim((near, far) if log_scale is None else (-far, -near))
+    unit = "loss, nats a row (columns in standard units)" if log_scale is None else "mean log-density, nats a row"
+    axes.set(xlabel="epoch", ylabel=unit)
     axes.legend(frameon=False)
     tidy(axes)
+    what, way = ("Loss", "fall") if log_scale is None else ("Log-density", "rise")
+    caption = f"Good: both {way} and then level off; where held-out rows turn back, more training would only memorise. "
+    caption += "Of a mixture the training curve also counts how far neighbours agree, so its level may differ."
+    explain(figure, f"{what} by epoch of training", caption)
+    return figure
+
+
+def _shown(history: Sequence[Mapping[str, Any]], key: str, log_scale: float | None) -> Float[np.ndarray, " e"]:
+    """A curve of the history, NaN where there is none."""
+    losses = np.array([np.nan if entry[key] is None else entry[key] for entry in history], dtype=float)
+    return losses if log_scale is None else -(losses + log_scale)
+
+
+def densities(
+    log_density: ArrayLike,
+    components: ArrayLike,
+    pictures: ArrayLike | None = None,
+    image_shape: Sequence[int] | None = None,
+    n_pictures: int = 3,
+) -> Figure:
+    """The log-densities of the rows of each component, and the rows of least and of greatest density as pictures.
+
+    Arguments:
+        log_density: of each row, in nats, shape (n,): `score_samples` of a model.
+        components: the component of each row, integers of shape (n,).
+        pictures: the rows themselves where they are images, shape (n, height * width * channels).
+        image_shape: (height, width), or (height, width, channels).
+        n_pictures: how many to show at either end.
+
+    Raises:
+        ValueError: lengths differ, or there are pictures without a shape.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> figure = plots.densities(np.linspace(-9, -1, 20), np.arange(20) % 2)
+        >>> figure.axes[-1].get_xlabel()
+        'log-density of a row, nats'
+    """
+    nats, component = np.asarray(log_density, dtype=float), np.asarray(components).astype(int)
+    if nats.ndim != 1 or nats.shape != component.shape:
+        raise ValueError(f"log_density has shape {nats.shape} and components {component.shape}; expected (n,) of both")
+    if pictures is not None and (image_shape is None or len(np.asarray(pictures)) != len(nats)):
+        raise ValueError("pictures need image_shape=(height, width), and as many of them as there are log-densities")
+    present = np.unique(component)
+    sides = 0 if pictures is None else n_pictures
+    figure = figure_of(6.4 + 1.3 * sides, 1.3 + 0.95 * len(present))
+    grid = figure.subplots(
+        len(present), 2 * sides + 1, squeeze=False, gridspec_kw={"width_ratios": [1] * sides + [6] + [1] * sides}
+    )
+    seen = nats[np.isfinite(nats)]
+    edges = np.histogram_bin_edges(seen, bins=40, range=tuple(np.quantile(seen, [0.002, 1.0])))
+    palette = colours(int(component.max()) + 1)
+    for line, j in zip(grid, present, strict=True):
+        rows = np.flatnonzero(component == j)
+        rows = rows[np.argsort(nats[rows])]
+        axes = line[sides]
+        axes.hist(np.clip(nats[rows], edges[0], edges[-1]), bins=edges.tolist(), color=palette[j])
+        axes.set(yticks=[], xlim=(edges[0], edges[-1]))
+        axes.set_title(f"component {j}: {len(rows):,} rows, mean {nats[rows].mean():.1f}", fontsize=8.5, loc="left")
+        axes.tick_params(labelbottom=j == present[-1])
+        tidy(axes)
+        if pictures is not None and image_shape is not None:
+            _ends(line, rows, nats, np.asarray(pictures, dtype=float), image_shape)
+    grid[-1, sides].set_xlabel("log-density of a row, nats")
+    title = "How usual each row is: log-densities by component"
+    caption = "Good: the bulk lies high and close together, with a short tail to the left."
+    if sides:
+        caption += (
+            " On the left the least usual rows of each component, on the right the most usual, each with its own."
+        )
+    explain(figure, title, caption)
     return figure
 
 
@@ -58,13 +150,16 @@ def density(
     log_density: Callable[[Float[np.ndarray, "m 2"]], ArrayLike],
     X: ArrayLike,
     names: Sequence[str] = ("x0", "x1"),
+    integer: Sequence[bool] | None = None,
 ) -> Figure:
     """A density in two dimensions as filled contours that each hold a stated share of the data.
 
     Arguments:
         log_density: gives log p of shape (m,) for points (m, 2), `score_samples` say.
         X: data, shape (n, 2), which sets the window and the contours' levels.
-        names: of the two columns.
+        names: of the two columns, with their units.
+        integer: whether the columns hold whole numbers, and the density is to be asked at such; as in the data where
+            None.
 
     Raises:
         ValueError: X does not have two columns.
@@ -81,12 +176,13 @@ def density(
     data = plane("X", X)
     low, high = window(data)
     grid, shape = grid_over(low, high)
-    values = np.maximum(np.asarray(log_density(grid), dtype=float), -1e30).reshape(shape)
+    asked = on_whole_numbers(grid, whole_columns(data) if integer is None else integer)
+    values = np.maximum(np.asarray(log_density(asked), dtype=float), -1e30).reshape(shape)
     at_data = np.asarray(log_density(data), dtype=float)
     shares = np.array([0.99, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1])
     levels = np.quantile(at_data[np.isfinite(at_data)], 1 - shares)
     levels = np.maximum.accumulate(levels + 1e-9 * np.arange(len(levels)))
-    figure = figure_of(5.6, 4.5)
+    figure = figure_of(6.6, 5.6)
     axes = figure.subplots()
     top = max(values.max(), levels[-1]) + 1e-6
     shades = colormaps["Blues"](np.linspace(0.15, 0.95, len(levels)))
@@ -94,8 +190,25 @@ def density(
     filled = axes.contourf(x, y, values, levels=[*levels, top], colors=shades)
     scatter(axes, data, ["black"] * len(data), size=2.0, alpha=0.4)
     bar = figure.colorbar(filled, ax=axes, spacing="uniform", ticks=levels)
-    bar.ax.set_yticklabels([f"{share:.0%}" for share in shares])
-    bar.set_label("share of the rows inside")
+    bar.ax.set_yticklabels([f"{level:.2f}  ({share:.0%})" for level, share in zip(levels, shares, strict=True)])
+    bar.set_label("log-density, nats (share of the rows above it)")
     axes.set(xlabel=names[0], ylabel=names[1], xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     tidy(axes)
+    caption = "Dots: the data. Good: dark where dots are close, no colour where there are none."
+    explain(figure, "The fitted density, in contours that hold given shares of the rows", caption)
     return figure
+
+
+def _ends(
+    line: np.ndarray, rows: np.ndarray, nats: np.ndarray, pictures: np.ndarray, image_shape: Sequence[int]
+) -> None:
+    """The first rows as pictures left of a histogram, and the last ones right of it, titled by their log-densities."""
+    height, width, channels = image_sides(image_shape)
+    sides = len(line) // 2
+    for panels, shown in ((line[:sides], rows[:sides]), (line[sides + 1 :], rows[sides:][-sides:])):
+        for axes in panels:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        for axes, row in zip(panels, shown, strict=False):  # there may be fewer rows than places
+            axes.imshow(pictures[row].reshape(height, width, channels).squeeze(), cmap="gray_r")
+            axes.set_title(f"{nats[row]:.0f}", fontsize=8)

@@ -1,12 +1,13 @@
-"""What the pictures share: colours, axes, dots, shaded regions."""
+"""What the pictures share: colours, captions, axes, dots, shaded regions."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -31,10 +32,17 @@ def colours(k: int) -> list[tuple[float, float, float]]:
 
 
 def figure_of(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, in no window."""
-    from matplotlib.figure import Figure
+    """An empty figure of so many inches, in no window, that shows itself in a notebook."""
+    from pushforward.plots.picture import SCREEN, Picture
 
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return Picture(figsize=(width, height), dpi=SCREEN, layout="constrained")
+
+
+def explain(figure: Figure, title: str, caption: str) -> None:
+    """Say above a picture what it shows, and below how to read it and what is good."""
+    width = float(figure.get_figwidth())
+    figure.suptitle(textwrap.fill(title, int(11 * width)), fontsize=11)
+    figure.supxlabel(textwrap.fill(caption, int(14.5 * width)), fontsize=8.5, color=GREY)
 
 
 def tidy(axes: Axes) -> None:
@@ -68,39 +76,27 @@ def shade_regions(
     posterior: Callable[..., ArrayLike],
     low: np.ndarray,
     high: np.ndarray,
+    palette: Sequence[Any],
     integer: Sequence[bool] = (False, False),
-) -> int:
-    """Colour the plane by the likeliest component, paler where it is less sure; the number of components."""
+) -> None:
+    """Colour the plane by the likeliest component, paler where it is less sure."""
     grid, shape = grid_over(low, high)
-    q = np.asarray(posterior(np.where(integer, np.floor(grid), grid)), dtype=float)
-    palette = np.asarray(colours(q.shape[1]))
+    q = np.asarray(posterior(on_whole_numbers(grid, integer)), dtype=float)
+    shades = np.asarray(palette)[: q.shape[1]]
     strength = 0.08 + 0.3 * (q.max(axis=1, keepdims=True) - 1 / q.shape[1]) / max(1 - 1 / q.shape[1], 1e-9)
-    picture = 1 - strength * (1 - palette[q.argmax(axis=1)])
+    picture = 1 - strength * (1 - shades[q.argmax(axis=1)])
     extent = (low[0], high[0], low[1], high[1])
     axes.imshow(picture.reshape(*shape, 3), origin="lower", extent=extent, aspect="auto", interpolation="bilinear")
-    return int(q.shape[1])
 
 
-def groups(classes: ArrayLike | None, n: int, k: int = 0) -> tuple[list[str], Int[np.ndarray, " n"]]:
-    """Names of classes of any kind that sorts, and the number of each row's; -1 where it is unknown (None, or -1).
+def whole_columns(points: Float[np.ndarray, "n 2"]) -> tuple[bool, ...]:
+    """Which columns hold whole numbers alone, so that a model of them is asked at such."""
+    return tuple(bool(whole) for whole in (points == np.round(points)).all(axis=0))
 
-    Whole numbers below k keep their places: they stand for components, and get their colours.
 
-    Raises:
-        ValueError: there are not n.
-    """
-    if classes is None:
-        return [], np.full(n, -1)
-    given = np.asarray(classes)
-    if given.shape != (n,):
-        raise ValueError(f"classes has shape {given.shape}; expected one for each row, ({n},)")
-    unknown = given < 0 if np.issubdtype(given.dtype, np.signedinteger) else np.zeros(n, bool)
-    if np.issubdtype(given.dtype, np.integer) and given.max(initial=-1) < k:
-        return [str(j) for j in range(k)], np.where(unknown, -1, given).astype(int)
-    names, index = np.unique(given[~unknown], return_inverse=True)
-    group = np.full(n, -1)
-    group[~unknown] = index
-    return [str(name) for name in names], group
+def on_whole_numbers(points: Float[np.ndarray, "m 2"], integer: Sequence[bool]) -> Float[np.ndarray, "m 2"]:
+    """Points with the coordinates of whole-number columns moved to the nearest whole number."""
+    return np.where(np.asarray(integer), np.round(points), points)
 
 
 def scatter(axes: Axes, points: np.ndarray, colour: Sequence[Any], size: float = 6.0, alpha: float = 0.8) -> None:
@@ -118,4 +114,4 @@ def colour_key(figure: Figure, palette: Sequence[Any], title: str = "component",
         Line2D([], [], marker="o", linestyle="", markersize=4, color=colour, label=str(name))
         for name, colour in zip(names or range(len(palette)), palette, strict=True)
     ]
-    figure.legend(handles=keys, title=title, loc="outside right center", frameon=False)
+    figure.legend(handles=keys, title=title, loc="outside right center", frameon=False, ncols=1 + len(keys) // 25)

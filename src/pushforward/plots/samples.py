@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pushforward.networks import image_sides
-from pushforward.plots.marks import colour_key, colours, figure_of, scatter, tidy
+from pushforward.plots.marks import colour_key, colours, explain, figure_of, scatter, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAIR_COLUMNS = 5
+GOOD = "Good: samples of a component are alike but not the same, and look like the data."
+GOOD_TABLE = "Good: each component is one group, and values range as in the data."
 
 
 def samples_by_component(
@@ -52,20 +54,30 @@ def samples_by_component(
     (dim,) = widths
     if image_shape is not None:
         shares = [""] * len(arrays) if weights is None else [f"\n{share:.0%}" for share in np.asarray(weights)]
-        return image_rows({f"component {k}{shares[k]}": part for k, part in enumerate(arrays)}, image_shape)
+        pictures = {f"component {k}{shares[k]}": part for k, part in enumerate(arrays)}
+        share = "" if weights is None else ", with its share of the data"
+        title = f"New pictures drawn from each component{share}"
+        return image_rows(pictures, image_shape, title=title, caption=GOOD)
     names = [f"x{i}" for i in range(dim)] if names is None else list(names)
     rows = np.concatenate(arrays)
     component = np.repeat(np.arange(len(arrays)), [len(part) for part in arrays])
     return _points(rows, component, len(arrays), names)
 
 
-def image_rows(groups: Mapping[str, ArrayLike], image_shape: Sequence[int], columns: int = 10) -> Figure:
+def image_rows(
+    groups: Mapping[str, ArrayLike],
+    image_shape: Sequence[int],
+    columns: int = 10,
+    title: str | None = None,
+    caption: str = "",
+) -> Figure:
     """Rows of small pictures, a labelled row (or block of rows) for each group.
 
     Arguments:
         groups: label -> pictures of shape (m, height * width * channels).
         image_shape: (height, width), or (height, width, channels) of 1 channel or the 3 of red, green and blue.
         columns: pictures in a row.
+        title, caption: what is shown, above, and how to read it, below.
 
     Raises:
         ValueError: a group's rows do not fit the image shape, or there are neither 1 nor 3 channels.
@@ -91,7 +103,8 @@ def image_rows(groups: Mapping[str, ArrayLike], image_shape: Sequence[int], colu
     ]
     low = min((rows.min() for rows in pictures.values() if rows.size), default=0.0)
     high = max((rows.max() for rows in pictures.values() if rows.size), default=1.0)
-    figure = figure_of(0.6 * columns + 1.4, 0.6 * height / width * len(lines) + 0.15)
+    told = 0.0 if title is None else 0.8
+    figure = figure_of(0.6 * columns + 1.4, 0.6 * height / width * len(lines) + 0.15 + told)
     grid = figure.subplots(len(lines), columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
     for (label, rows), line in zip(lines, grid, strict=True):
         for j, axes in enumerate(line):
@@ -104,6 +117,8 @@ def image_rows(groups: Mapping[str, ArrayLike], image_shape: Sequence[int], colu
                 else:
                     axes.imshow(pixels[..., 0], cmap="gray_r", vmin=low, vmax=high)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    if title is not None:
+        explain(figure, title, caption)
     return figure
 
 
@@ -113,7 +128,9 @@ def _points(rows: np.ndarray, component: np.ndarray, k: int, names: Sequence[str
     columns = _most_separating(rows, component, k)
     short = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
     d = len(columns)
-    figure = figure_of(6.0, 3.6) if d == 1 else figure_of(5.2, 4.4) if d == 2 else figure_of(2.0 * d + 1.0, 2.0 * d)
+    figure = (
+        figure_of(6.4, 4.4) if d == 1 else figure_of(6.4, 5.2) if d == 2 else figure_of(2.0 * d + 1.0, 2.0 * d + 0.6)
+    )
     bins = int(np.clip(2 * np.cbrt(len(rows)), 8, 40))
     dots = [palette[j] for j in component]
     if d == 2:
@@ -136,6 +153,9 @@ def _points(rows: np.ndarray, component: np.ndarray, k: int, names: Sequence[str
             axes.set_ylabel(short[columns[i]] if j == 0 and i > 0 else "")
             tidy(axes)
     colour_key(figure, palette)
+    chosen = "" if len(names) == d else f", on the {d} of {len(names)} columns that tell components apart most"
+    drawn = {1: "how often each value is drawn", 2: "the drawn rows"}.get(d, "each column, and each pair of columns")
+    explain(figure, f"Rows drawn from the components: {drawn}{chosen}", GOOD_TABLE)
     return figure
 
 
