@@ -172,7 +172,9 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not _is_ours(place / MODEL):
         raise FileExistsError(f"cannot save to {target}: {MODEL} there is not from pushforward; choose another path")
     if not overwrite:
-        raise FileExistsError(f"cannot save to {target}: a model is already there; choose another path or overwrite it")
+        raise FileExistsError(
+            f"cannot save to {target}: a model is already there; give overwrite=True to replace it, or another path"
+        )
 
 
 def _is_ours(file: Path) -> bool:
