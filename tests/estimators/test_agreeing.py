@@ -10,6 +10,7 @@ from scipy.stats import norm
 import pushforward as pf
 from pushforward.estimators.repeats import refuse_repeats
 from tests.estimators.small import density, mixture
+from tests.sweeps import long_if
 
 N = 1000
 QUICK: dict[str, Any] = {"max_epochs": 15, "random_state": 0}
@@ -27,7 +28,7 @@ def exact(x: np.ndarray, width: float) -> float:
     return float((norm(20, 5).logpdf(x[:, 0]) + norm(0, 5 * width).logpdf(x[:, 1] - x[:, 0])).mean())
 
 
-@pytest.mark.parametrize("width", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("width", [pytest.param(w, marks=long_if(w != 1e-3)) for w in (1e-2, 1e-3, 1e-4)])
 def test_rows_off_by_ten_widths_are_outliers(width: float) -> None:
     x, _ = sensors(width)
     off = np.arange(N) < N // 20
@@ -36,7 +37,7 @@ def test_rows_off_by_ten_widths_are_outliers(width: float) -> None:
     assert found[off].mean() >= 0.9
 
 
-@pytest.mark.parametrize("width", [1e-2, 1e-4])
+@pytest.mark.parametrize("width", [pytest.param(w, marks=long_if(w != 1e-4)) for w in (1e-2, 1e-4)])
 def test_density_and_draws_are_as_narrow_as_the_difference(width: float) -> None:
     fitted = density(**QUICK).fit(sensors(width)[0])
     test = sensors(width, 1)[0]
@@ -45,6 +46,7 @@ def test_density_and_draws_are_as_narrow_as_the_difference(width: float) -> None
     assert np.std(drawn[:, 1] - drawn[:, 0]) == pytest.approx(5 * width, rel=0.15)
 
 
+@pytest.mark.long
 def test_mixtures_whiten_too() -> None:
     x, _ = sensors(1e-4)
     x[: N // 2] += 100  # both sensors: two clusters
@@ -54,6 +56,7 @@ def test_mixtures_whiten_too() -> None:
     assert np.std(drawn[:, 1] - drawn[:, 0]) == pytest.approx(5e-4, rel=0.2)
 
 
+@pytest.mark.long
 def test_whitening_lies_under_bounds_restarts_and_shared_layers() -> None:
     x = np.exp(sensors(1e-3)[0] / 10)
     bounded = density(bounds=(0, None), n_init=2).fit(x)
@@ -109,6 +112,7 @@ def test_few_rows_say_nothing_of_repeats() -> None:
     refuse_repeats(np.random.default_rng(0).normal(size=(6, 3)), fitted.columns_)
 
 
+@pytest.mark.long
 def test_whitened_models_are_kept_in_files(tmp_path: Path) -> None:
     x, _ = sensors(1e-3, n=200)
     for made in (density(), mixture(2)):

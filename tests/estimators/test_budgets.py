@@ -70,6 +70,7 @@ def test_seconds_are_of_the_start_and_the_refining_too(monkeypatch: pytest.Monke
     assert fitted.seconds_ >= times[-1] - times[0]
 
 
+@pytest.mark.long
 def test_a_short_fit_starts_on_some_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     looked, near = [], []
     real_parts, real_near = starting.start_parts, starting.nearest_neighbours

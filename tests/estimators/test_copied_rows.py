@@ -19,7 +19,9 @@ def test_copies_add_no_components() -> None:
     assert fitted.labels_.shape == (1000,)
 
 
-@pytest.mark.parametrize("make", [density, lambda **options: mixture(3, **options)])
+@pytest.mark.parametrize(
+    "make", [density, pytest.param(lambda **options: mixture(3, **options), marks=pytest.mark.long)]
+)
 def test_a_weight_and_as_many_copies_are_one(make: object) -> None:
     x = copied()[0][:450]
     options = {"validation_fraction": 0.1}

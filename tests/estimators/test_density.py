@@ -306,6 +306,7 @@ def test_draws_whose_equation_does_not_converge_are_no_rows(monkeypatch: pytest.
         model.sample(20)
 
 
+@pytest.mark.long
 def test_estimates_of_a_row_do_not_depend_on_its_company() -> None:
     model = density(flow="indexed_real_nvp", n_layers=1).fit(X)
     scores = model.score_samples(X)
@@ -334,6 +335,7 @@ def test_a_warm_start_keeps_the_options_of_its_recipe() -> None:
         model.set_params(flow_options={"index_dim": 3}).fit(X)
 
 
+@pytest.mark.long
 def test_options_of_a_recipe_reach_it() -> None:
     """Names are checked, the model is what the recipe makes of them, and it comes back from its parameters."""
     options = {"index": "layer", "index_hidden_sizes": [4]}

@@ -113,7 +113,9 @@ def test_heavy_tails_reach_further_than_thin_ones() -> None:
     assert -0.2 < low[2] < 0 and 1 < high[2] < 1.2
 
 
-@pytest.mark.parametrize("make", [density, lambda **options: mixture(2, **options)], ids=["density", "mixture"])
+@pytest.mark.parametrize(
+    "make", [density, pytest.param(lambda **options: mixture(2, **options), marks=pytest.mark.long)]
+)
 def test_samples_of_stretched_flows_stay_within_reach(make: Any) -> None:
     model = make(learning_rate=0.3, weight_decay=0.0).fit(TABLE)
     drawn = model.sample(2000, random_state=0)

@@ -15,11 +15,15 @@ import pushforward as pf
 from pushforward.checks import check_sizes
 from pushforward.estimators.validation import check_rows
 from tests.estimators.small import blobs, density, mixture
+from tests.sweeps import long_if
 
 X, Y = blobs()
 NAMES = ["length", "width"]
 KINDS = {"density": density, "mixture": mixture}
 BOTH = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+FITTED_IN_BOTH = pytest.mark.parametrize(
+    "make", [pytest.param(make, id=kind, marks=long_if(kind != "density")) for kind, make in KINDS.items()]
+)
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +272,7 @@ def test_conditions_must_fit(make: Any) -> None:
         make().fit(X, condition=np.full((90, 1), np.nan))
 
 
-@BOTH
+@FITTED_IN_BOTH
 def test_numbers_in_a_row_are_one_conditioning_column(make: Any) -> None:
     given = np.linspace(0, 1, 90)
     model, same = make().fit(X, condition=given), make().fit(X, condition=given[:, None])
@@ -286,7 +290,7 @@ def test_numbers_in_a_row_are_one_conditioning_column(make: Any) -> None:
         model.sample(2, condition=3.0)
 
 
-@BOTH
+@FITTED_IN_BOTH
 def test_conditions_of_other_shapes_are_refused_in_words(make: Any) -> None:
     model = make().fit(X, condition=np.stack([X[:, 0], X[:, 1]], axis=1))
     with pytest.raises(

@@ -133,6 +133,7 @@ def test_densities_are_numbers_with_the_ends_as_pictures():
         plots.densities(nats, [0, 1])
 
 
+@pytest.mark.long
 def test_density_and_regions_of_whole_number_columns_of_a_model():
     X = np.column_stack([RNG.poisson(4, 120), RNG.poisson(9, 120)]).astype(float)
     model = FlowMixture(2, max_epochs=2, n_layers=1, random_state=0, init="random").fit(X)
