@@ -39,7 +39,7 @@ def test_a_model_is_the_log_density_that_numpyro_samples() -> None:
 def test_models_that_have_no_continuous_values_are_refused() -> None:
     with pytest.raises(ValueError, match="no latent values"):
         pf.numpyro.as_log_density(lambda: numpyro.sample("y", dist.Normal(0, 1), obs=0.0))
-    with pytest.raises(ValueError, match="'k' is discrete"):
+    with pytest.raises(ValueError, match="'k' is discrete, and is not enumerated here"):
         pf.numpyro.as_log_density(lambda: numpyro.sample("k", dist.Bernoulli(0.5)))
 
 

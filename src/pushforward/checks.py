@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 _used_in: set[int] = set()  # processes that JAX was used in: this one, and those it was forked off
@@ -80,6 +80,20 @@ def check_positive(name: str, value: Any) -> float:
         ValueError: it is none.
     """
     return check_number(name, value, "positive and finite", lambda v: 0 < v < math.inf)
+
+
+def check_key(key: Any) -> PRNGKeyArray:
+    """`key` as a JAX random key, of either kind.
+
+    Raises:
+        ValueError: it is none, such as a whole number.
+    """
+    if isinstance(key, jax.Array | np.ndarray):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if key.shape == () if typed else (key.dtype == jnp.uint32 and key.ndim == 1):
+            return jnp.asarray(key)
+    got = f"an array of shape {key.shape} of {key.dtype}" if isinstance(key, jax.Array | np.ndarray) else repr(key)
+    raise ValueError(f"key must be one JAX random key, such as jax.random.key(0); got {got}")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -24,7 +25,7 @@ from pushforward import trees
 from pushforward.bijections import AbstractMap, Affine, Chain, Triangular, require_bijection
 from pushforward.distributions import AbstractDistribution, Pushforward
 from pushforward.inference.families import GAUSSIANS, Recipe, check_flow, draw, inverse_is_quick
-from pushforward.inference.support import Support
+from pushforward.inference.support import Support, labels
 from pushforward.trees import stop_gradient
 
 DENSE_UP_TO = 100  # latent values up to which a guide has a matrix for their correlations
@@ -60,11 +61,35 @@ def as_log_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tupl
         1.0
     """
     seeded = handlers.seed(model, 0)  # for plates that subsample, and nothing else: every latent value is given
-    shapes = _latent_shapes(seeded, args, kwargs)
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+    shapes, names = _latents(seeded, args, kwargs)
 
-    def constrain(u: Array) -> tuple[dict[str, Array], Array]:
-        pieces = zip(shapes.items(), jnp.split(u, ends[:-1]), strict=True)
+    def log_density(values: dict[str, Array]) -> Array:
+        latent = {name: values[name] for name in shapes}
+        joint: Array = joint_log_density(seeded, args, kwargs, latent)[0]
+        return joint
+
+    log_density.__name__ = model.__name__ if isinstance(model, FunctionType) else "model"
+    return log_density, Support(len(names), _Sites(seeded, args, kwargs, shapes), None, names)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sites:
+    """From a real vector to the sites of a model, and the log-determinant.
+
+    Arguments:
+        model: a NumPyro model, seeded.
+        args, kwargs: what it takes.
+        shapes: of every latent value where it has no constraint.
+    """
+
+    model: Callable[..., Any]
+    args: Any
+    kwargs: Any
+    shapes: dict[str, tuple[int, ...]]
+
+    def __call__(self, u: Array) -> tuple[dict[str, Array], Array]:
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
+        pieces = zip(self.shapes.items(), jnp.split(u, ends[:-1]), strict=True)
         unconstrained = {name: piece.reshape(shape) for (name, shape), piece in pieces}
         log_dets = []
 
@@ -77,22 +102,19 @@ def as_log_density(model: Callable[..., Any], *args: Any, **kwargs: Any) -> tupl
             log_dets.append(transform.log_abs_det_jacobian(value, there).sum())
             return there
 
-        trace = handlers.trace(handlers.substitute(seeded, substitute_fn=constrained)).get_trace(*args, **kwargs)
+        given = handlers.substitute(self.model, substitute_fn=constrained)
+        trace = handlers.trace(given).get_trace(*self.args, **self.kwargs)
         wanted = [n for n, site in trace.items() if n in unconstrained or site["type"] == "deterministic"]
         return {name: trace[name]["value"] for name in wanted}, sum(log_dets, jnp.zeros((), u.dtype))
 
-    def log_density(values: dict[str, Array]) -> Array:
-        latent = {name: values[name] for name in shapes}
-        joint: Array = joint_log_density(seeded, args, kwargs, latent)[0]
-        return joint
 
-    log_density.__name__ = model.__name__ if isinstance(model, FunctionType) else "model"
-    return log_density, Support(int(ends[-1]), constrain, None)
+def _latents(model: Callable[..., Any], args: Any, kwargs: Any) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """The shape of each latent value where it has no constraint, and what its numbers are called.
 
-
-def _latent_shapes(model: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, tuple[int, ...]]:
-    """The shape of each latent value where it has no constraint; traced, so that nothing is compiled."""
+    The model is traced, so that nothing is compiled.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
+    names: list[str] = []
 
     def look() -> None:
         trace = handlers.trace(handlers.substitute(model, substitute_fn=init_to_uniform)).get_trace(*args, **kwargs)
@@ -106,13 +128,18 @@ def _latent_shapes(model: Callable[..., Any], args: Any, kwargs: Any) -> dict[st
             if site["type"] != "sample" or site["is_observed"]:
                 continue
             if site["fn"].support.is_discrete:
-                raise ValueError(f"the latent value {name!r} is discrete; sum it out of the model, or enumerate it")
-            shapes[name] = tuple(biject_to(site["fn"].support).inverse_shape(jnp.shape(site["value"])))
+                raise ValueError(
+                    f"the latent value {name!r} is discrete, and is not enumerated here, also where its site asks for "
+                    "it; sum it out of the model, as numpyro.distributions.MixtureSameFamily does"
+                )
+            transform = biject_to(site["fn"].support)
+            shapes[name] = tuple(transform.inverse_shape(jnp.shape(site["value"])))
+            names.extend(labels(name, shapes[name], transform))
 
     jax.eval_shape(look)
     if not shapes:
         raise ValueError("the model has no latent values: every sample site is observed")
-    return shapes
+    return shapes, tuple(names)
 
 
 class FlowTransform(dist.transforms.Transform):

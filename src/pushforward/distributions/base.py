@@ -12,14 +12,8 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
-from pushforward.checks import check_whole
-from pushforward.distributions.estimates import (
-    Weigher,
-    WeightedEstimate,
-    check_key,
-    log_mean_weight,
-    mean_log_weight,
-)
+from pushforward.checks import check_key, check_whole
+from pushforward.distributions.estimates import Weigher, WeightedEstimate, log_mean_weight, mean_log_weight
 from pushforward.trees import AbstractModel
 
 
@@ -247,7 +241,7 @@ class AbstractDistribution(AbstractModel):
         if condition is not None:
             batch = batch + _batch_shape("condition", condition, self._cond_shape)
             condition = jnp.broadcast_to(condition, batch + self._cond_shape).reshape(-1, *self._cond_shape)
-        return jax.random.split(key, math.prod(batch)), condition, batch
+        return jax.random.split(check_key(key), math.prod(batch)), condition, batch
 
 
 def _floating(x: Any) -> Array:

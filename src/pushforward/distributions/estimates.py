@@ -36,17 +36,6 @@ class WeightedEstimate(NamedTuple):
     effective_draws: Any
 
 
-def check_key(key: Any) -> Any:
-    """A key for draws.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if key is None:
-        raise ValueError("an estimate draws random numbers; give it a key, such as jax.random.key(0)")
-    return key
-
-
 def each_row(estimate: Callable[[Array, Array | None, Array], Any], rows: Array, conditions: Array | None) -> Any:
     """Estimates of rows, some at a time, with keys that follow from a row's numbers: alike in any company.
 

@@ -64,7 +64,7 @@ class _LocationScale(AbstractDistribution):
         return (self._noise_log_prob(z) - self.log_scale).sum()
 
     def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
-        return self.loc + jnp.exp(self.log_scale) * self._noise(key, self.loc.dtype)
+        return self.loc + jnp.exp(self.log_scale) * self._noise(key, jnp.result_type(self.loc))
 
 
 class Normal(_LocationScale):

@@ -7,17 +7,18 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from pushforward.bijections import AbstractMap, Invert
-from pushforward.checks import check_choice, check_sizes, is_whole
+from pushforward.checks import check_choice, check_key, check_sizes, is_whole
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def checked(recipe: Callable[P, T]) -> Callable[P, T]:
-    """A recipe that first checks what all of them take: dim, cond_dim, n_layers, hidden_sizes.
+    """A recipe that first checks what all of them take: key, dim, cond_dim, n_layers, hidden_sizes.
 
     Raises:
-        ValueError: one of them is not a whole number of at least 1 (or a sequence of such, or None where it may be).
+        ValueError: the key is none, or one of the others is not a whole number of at least 1 (or a sequence of such, or
+            None where it may be).
     """
 
     @functools.wraps(recipe)
@@ -29,6 +30,7 @@ def checked(recipe: Callable[P, T]) -> Callable[P, T]:
                 none = ", or None" if name == "cond_dim" else ""
                 raise ValueError(f"{name} must be a whole number of at least 1{none}; got {value!r}")
         check_sizes("hidden_sizes", given.get("hidden_sizes", ()))
+        check_key(args[0] if args else options.get("key"))
         return recipe(*args, **options)
 
     return checking

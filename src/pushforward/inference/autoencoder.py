@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array
 
 from pushforward import flows
 from pushforward.bijections import AbstractMap, Amortized, Chain, Scale, Shift
-from pushforward.checks import check_choice, check_positive, check_sizes, check_whole
+from pushforward.checks import check_choice, check_key, check_positive, check_sizes, check_whole
 from pushforward.distributions import (
     AbstractLikelihood,
     Autoencoder,
@@ -99,7 +99,7 @@ def vae(
     check_choice("posterior", posterior, [*WITHOUT_FLOW, *POSTERIORS])
     if posterior in WITHOUT_FLOW and (n_layers is not None or flow_options):
         raise ValueError(f"the posterior {posterior!r} has no flow; leave out n_layers and flow_options")
-    key_encoder, key_decoder, key_moments, key_flow = jax.random.split(key, 4)
+    key_encoder, key_decoder, key_moments, key_flow = jax.random.split(check_key(key), 4)
     return Autoencoder(
         Trunk.init(key_encoder, dim, sizes, activation),
         _posterior(posterior, key_moments, key_flow, latent_dim, sizes[-1], n_layers, dict(flow_options or {})),

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.checks import check_whole, refuse_fork
+from pushforward.checks import check_key, check_whole, refuse_fork
 from pushforward.distributions import AbstractDistribution
+from pushforward.inference.diagnosis import Diagnosis, diagnose
 from pushforward.inference.families import Recipe, check_flow, family, inverse_is_quick
-from pushforward.inference.posterior import Diagnosis, FlowPosterior, PosteriorWarning, diagnose
+from pushforward.inference.faults import faults
+from pushforward.inference.posterior import FlowPosterior, PosteriorWarning
 from pushforward.inference.start import FARTHER, N_STARTS, WIDE, Gaussian, gaussian_starts
 from pushforward.inference.target import Target, as_target
 from pushforward.objectives import ReverseKL
@@ -85,26 +87,33 @@ def fit_posterior(
     """
     began = time.monotonic()
     refuse_fork()
+    key = check_key(key)
     effort, n_components = check_whole("effort", effort, 1, len(BUDGETS)), check_whole("n_components", n_components, 1)
     check_flow(flow)
     target, budget = as_target(log_density, support), BUDGETS[effort - 1]
     with target.precision(), reporting(show_progress):
-        start_key, flow_key, train_key, check_key = jax.random.split(key, 4)
+        start_key, flow_key, train_key, draw_key = jax.random.split(key, 4)
         result = _starts(target, start_key, n_components)
         if np.isposinf(result[0].elbo):  # its draws show where, and are refused
-            diagnose(family("gaussian", flow_key, result[:1], 1), target, check_key)
+            diagnose(family("gaussian", flow_key, result[:1], 1), target, draw_key)
         starts = _shared(result, n_components)
-        best, starts = _refined(target, starts, check_key)
+        best, starts = _refined(target, starts, draw_key)
         history: list[dict[str, Any]] = []
         if flow != "auto":  # this family was asked for, better or worse than the Gaussian
             model = family(flow, flow_key, starts, budget.n_layers)
-            best = Candidate(model, diagnose(model, target, check_key))
+            best = Candidate(model, diagnose(model, target, draw_key))
         if budget.rounds and not best.close:
             model = family(flow, flow_key, starts, budget.n_layers) if flow == "auto" else best.model
-            best, history = _train(model, target, budget, train_key, check_key, best, show_progress)
-    posterior = FlowPosterior(best.model, target, best.diagnosis, history, time.monotonic() - began)
+            best, history = _train(model, target, budget, train_key, draw_key, best, show_progress)
+        wrong = [] if best.diagnosis.sound else faults(target, best.diagnosis)
+    posterior = FlowPosterior(
+        best.model, target.support, target.double, best.diagnosis, history, time.monotonic() - began
+    )
     _compare(len(result), n_components)
-    posterior.check()
+    for fault in wrong:
+        warnings.warn(f"{fault} ({posterior.verdict()})", PosteriorWarning, stacklevel=2)
+    if not wrong:
+        posterior.check()
     return posterior
 
 
@@ -153,11 +162,15 @@ def _starts(target: Target, key: PRNGKeyArray, wanted: int) -> list[Gaussian]:
         ) from error
     if result:
         return result
-    tried = jax.random.uniform(key, (100, target.size), minval=-WIDE, maxval=WIDE)
-    if np.isfinite(jax.jit(jax.vmap(target))(tried)).any():
+    tried = np.asarray(jax.random.uniform(key, (1000, target.size), minval=-WIDE, maxval=WIDE))
+    heights = np.asarray(jax.jit(jax.vmap(target))(tried))
+    if np.isfinite(heights).any():
+        wrong = faults(target, Diagnosis(tried, tried, heights)) or [
+            'it has an edge; say where values live, as in support={"x": "positive"}'
+        ]
         raise ValueError(
-            "the log-density is finite in places, but every Gaussian tried reaches where it is -inf or NaN: it has an "
-            'edge, as of values that must be positive; say where values live, as in support={"x": "positive"}'
+            "the log-density is finite in places, but every Gaussian tried reaches where it is -inf or NaN: "
+            + "; ".join(wrong)
         )
     raise ValueError(
         "the log-density was finite at none of the points tried around 0 on the unconstrained scale; check it at "
@@ -213,7 +226,7 @@ def _train(
     target: Target,
     budget: Budget,
     key: PRNGKeyArray,
-    check_key: PRNGKeyArray,
+    draw_key: PRNGKeyArray,
     best: Candidate,
     show_progress: bool,
 ) -> tuple[Candidate, list[dict[str, Any]]]:
@@ -228,7 +241,7 @@ def _train(
             rate /= 10
         else:
             history += [entry | {"epoch": len(history) + 1 + n} for n, entry in enumerate(fit.history)]
-            there = Candidate(fit.model, diagnose(fit.model, target, check_key))
+            there = Candidate(fit.model, diagnose(fit.model, target, draw_key))
             if there.diagnosis.elbo.value >= best.diagnosis.elbo.value:
                 best, model, improved = there, fit.model, True
                 rate /= 2

@@ -25,7 +25,8 @@ def smooth(log_ratios: ArrayLike) -> tuple[Float[np.ndarray, " n"], float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # announcements of its next version
         from arviz import psislw
-    smoothed, k_hat = psislw(  # type: ignore[no-untyped-call]
-        np.where(finite, ratios, ratios[finite].min() - 700.0)
-    )
+    with np.errstate(over="ignore"):
+        smoothed, k_hat = psislw(  # type: ignore[no-untyped-call]
+            np.where(finite, ratios, ratios[finite].min() - 700.0)
+        )
     return np.asarray(smoothed), float(k_hat)

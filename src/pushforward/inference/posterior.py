@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from functools import cached_property
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
+from pushforward.checks import check_key
 from pushforward.distributions import AbstractDistribution, Estimate
-from pushforward.inference.importance import smooth
-from pushforward.inference.target import Target
-
-TRUSTED = 0.7  # Pareto k̂ above which importance ratios have no usable mean (Vehtari et al. 2024)
-CHECKED = 10_000  # draws of a diagnosis; any other number is drawn in pieces of as many, by the same program
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+from pushforward.inference.diagnosis import CHECKED, TRUSTED, Diagnosis, Wider
+from pushforward.inference.precision import double_precision
+from pushforward.inference.summary import Summary
+from pushforward.inference.support import Support, as_support
 
 
 class PosteriorWarning(UserWarning):
@@ -27,105 +25,24 @@ class PosteriorWarning(UserWarning):
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnosis:
-    """How far a distribution is from a target, by draws of it.
-
-    Arguments:
-        u: the draws as real vectors, shape (n, D).
-        values: the same as the values of the target's support.
-        log_ratios: log p − log q of each draw, shape (n,); -inf where p is zero.
-    """
-
-    u: Float[np.ndarray, "n d"]
-    values: Any
-    log_ratios: Float[np.ndarray, " n"]
-
-    @cached_property
-    def _smoothed(self) -> tuple[Float[np.ndarray, " n"], float]:
-        return smooth(self.log_ratios)
-
-    @property
-    def k_hat(self) -> float:
-        """Shape of the Pareto tail of the importance ratios (Vehtari et al. 2024)."""
-        return self._smoothed[1]
-
-    @property
-    def weights(self) -> Float[np.ndarray, " n"]:
-        """Smoothed importance weights of the draws, which sum to 1."""
-        weights: Float[np.ndarray, " n"] = np.exp(self._smoothed[0])
-        weights /= weights.sum()
-        return weights
-
-    @property
-    def trusted(self) -> bool:
-        """Whether k̂ is at most 0.7."""
-        return bool(self.k_hat <= TRUSTED)
-
-    @property
-    def elbo(self) -> Estimate:
-        """The mean of the log-ratios."""
-        ratio = self.log_ratios
-        with np.errstate(invalid="ignore"):
-            return Estimate(float(ratio.mean()), float(ratio.std() / np.sqrt(len(ratio))))
-
-    @property
-    def log_evidence(self) -> Estimate:
-        """The log of the mean ratio."""
-        ratio = self.log_ratios
-        if not np.isfinite(ratio.max()):
-            return Estimate(float(ratio.max()), float("nan"))
-        relative = np.exp(ratio - ratio.max())
-        error = relative.std() / relative.mean() / np.sqrt(len(ratio))
-        return Estimate(float(ratio.max() + np.log(relative.mean())), float(error))
-
-    @property
-    def gap(self) -> float:
-        """An estimate of KL(q‖p): what the bound lacks of the evidence."""
-        return float(self.log_evidence.value - self.elbo.value)
-
-
-def diagnose(model: AbstractDistribution, target: Target, key: PRNGKeyArray) -> Diagnosis:
-    """Draw from a distribution and weigh its draws by a target.
-
-    Raises:
-        ValueError: the log-density is +inf or NaN at a draw where it may not be.
-    """
-    u, values, *log_densities = _draws(model, target, key)
-    log_p, log_q = (np.asarray(each, np.float64) for each in log_densities)
-    if (log_p == np.inf).any():
-        at = int(np.argmax(log_p == np.inf))
-        raise ValueError(
-            f"the log-density is +inf at {jax.tree.map(lambda leaf: np.asarray(leaf[at]).tolist(), values)}; a density "
-            "has no such points: look for a log of zero with a minus sign, or a scale that reaches zero"
-        )
-    return Diagnosis(np.asarray(u, np.float64), values, np.where(np.isnan(log_p), -np.inf, log_p) - log_q)
-
-
-@eqx.filter_jit
-def _draws(model: AbstractDistribution, target: Target, key: PRNGKeyArray) -> tuple[Array, Any, Array, Array]:
-    """CHECKED draws, as real vectors and as values, with both log-densities of the vector."""
-
-    def one(key: PRNGKeyArray) -> tuple[Array, Any, Array, Array]:
-        u, log_q = model.sample_and_log_weight(key)
-        return u, target.support.constrain(u)[0], target(u), log_q
-
-    return jax.vmap(one)(jax.random.split(key, CHECKED))
-
-
-@dataclasses.dataclass(frozen=True)
 class FlowPosterior:
     """A posterior as a flow on real vectors, mapped to the values of the log-density.
 
+    It does not hold the log-density, so that it can be pickled, and saved where its support is described in words,
+    sizes or maps, whatever function it was fitted to.
+
     Arguments:
         flow: distribution of the real vector.
-        target: the log-density of the real vector, with the map to values in `target.support`.
+        support: the map from real vectors to values.
+        double: whether all of it is in double precision.
         diagnosis: 10,000 draws, weighed by the log-density.
         history: the course of training, one dict an epoch; empty where the Gaussian start was enough.
         seconds: wall time of the fit, compilation included.
     """
 
     flow: AbstractDistribution
-    target: Target
+    support: Support
+    double: bool
     diagnosis: Diagnosis
     history: list[dict[str, Any]]
     seconds: float
@@ -133,9 +50,9 @@ class FlowPosterior:
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Any:
         """Independent draws of the flow, as values of the log-density's kind, leading axes `sample_shape`."""
         n = int(np.prod(sample_shape))
-        with self.target.precision():
-            keys = jax.random.split(key, max(1, -(-n // CHECKED)))
-            parts = [_draws(self.flow, self.target, key)[1] for key in keys]
+        with double_precision(self.double):
+            keys = jax.random.split(check_key(key), max(1, -(-n // CHECKED)))
+            parts = [_values(self.flow, self.support, key) for key in keys]
         return jax.tree.map(lambda *leaves: _shaped(np.concatenate(leaves)[:n], sample_shape), *parts)
 
     def log_prob(self, values: Any) -> Array:
@@ -144,9 +61,9 @@ class FlowPosterior:
         Raises:
             ValueError: the support was given by a function without a way back, or values have other names.
         """
-        if self.target.support.unconstrain is None:
+        if self.support.unconstrain is None:
             raise ValueError("the support is a function without its inverse; give a bijection to have log_prob")
-        with self.target.precision():
+        with double_precision(self.double):
             events = [leaf.ndim - 1 for leaf in jax.tree.leaves(self.diagnosis.values)]
             values = jax.tree.map(jnp.asarray, values)
             names, expected = (str(jax.tree.structure(v)) for v in (values, self.diagnosis.values))
@@ -155,7 +72,7 @@ class FlowPosterior:
             first = jax.tree.leaves(values)[0]
             batch = first.shape[: first.ndim - events[0]]
             flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), values)
-            result = np.asarray(_log_probs(self.flow, self.target, flat)).reshape(batch)
+            result = np.asarray(_log_probs(self.flow, self.support, flat)).reshape(batch)
         return jnp.asarray(result)
 
     def importance_sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Any:
@@ -163,7 +80,9 @@ class FlowPosterior:
 
         They are chosen, with replacement, among the 10,000 of the diagnosis.
         """
-        chosen = np.asarray(jax.random.choice(key, CHECKED, sample_shape, p=jnp.asarray(self.diagnosis.weights)))
+        chosen = np.asarray(
+            jax.random.choice(check_key(key), CHECKED, sample_shape, p=jnp.asarray(self.diagnosis.weights))
+        )
         return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[chosen]), self.diagnosis.values)
 
     @property
@@ -193,33 +112,68 @@ class FlowPosterior:
         """Quantiles of every value, by 10,000 draws of the flow; q, in [0, 1], gives the first axes."""
         return jax.tree.map(lambda leaf: np.quantile(np.asarray(leaf, np.float64), q, axis=0), self.diagnosis.values)
 
-    def summary(self) -> str:
-        """A table of means, standard deviations and quantiles, with the diagnosis below it."""
-        named = self.diagnosis.values if isinstance(self.diagnosis.values, dict) else {"x": self.diagnosis.values}
-        lines = [f"{'':20}{'mean':>11}{'sd':>11}" + "".join(f"{f'{q:.0%}':>11}" for q in QUANTILES)]
-        for name, leaf in named.items():
-            draws = np.asarray(leaf, np.float64)
-            for at in np.ndindex(draws.shape[1:]):
-                x = draws[(slice(None), *at)]
-                numbers = [x.mean(), x.std(), *np.quantile(x, QUANTILES)]
-                label = name + (f"[{','.join(map(str, at))}]" if at else "")
-                lines.append(f"{label:20}" + "".join(f"{number:>11.4g}" for number in numbers))
-        verdict = "trusted" if self.diagnosis.trusted else "not to be trusted"
-        lines.append(
-            f"Pareto k̂ {self.k_hat:.2f}: {verdict} · ELBO {self.elbo.value:.3f} ± {self.elbo.standard_error:.3f}, "
-            f"log evidence at least {self.log_evidence.value:.3f} ± {self.log_evidence.standard_error:.3f} nats"
+    def summary(self) -> Summary:
+        """A table of means, standard deviations and quantiles, with the diagnosis below it.
+
+        It prints as text, and shows as a table in a notebook; `summary().rows` holds its numbers.
+        """
+        return Summary.of(self.diagnosis.named(), self.verdict())
+
+    def verdict(self) -> str:
+        """The diagnosis in one line."""
+        d = self.diagnosis
+        judged = "trusted" if d.trusted else "not to be trusted"
+        if d.wider is not None and d.trusted:
+            judged = f"from far tails alone, {d.wider.missed:.1%} of the mass missed: {judged}"
+        return (
+            f"Pareto k̂ {d.k_hat:.2f}: {judged} · ELBO {d.elbo.value:.3f} ± {d.elbo.standard_error:.3f}, "
+            f"log evidence at least {d.log_evidence.value:.3f} ± {d.log_evidence.standard_error:.3f} nats"
         )
-        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        shapes = {name: leaf.shape[1:] for name, leaf in self.diagnosis.named().items()}
+        sizes = ", ".join(f"{name} {shape}" if shape else name for name, shape in shapes.items())
+        return f"FlowPosterior of {sizes}, fitted in {self.seconds:.1f} s\n{self.verdict()}"
 
     def to_arviz(self) -> Any:
         """The draws of the diagnosis as ArviZ's InferenceData, their log-ratios as `sample_stats`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # announcements of its next version
             from arviz import from_dict
-        values = self.diagnosis.values if isinstance(self.diagnosis.values, dict) else {"x": self.diagnosis.values}
         return from_dict(
-            posterior={name: np.asarray(leaf)[None] for name, leaf in values.items()},
+            posterior={name: leaf[None] for name, leaf in self.diagnosis.named().items()},
             sample_stats={"log_ratio": self.diagnosis.log_ratios[None]},
+        )
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything, for a model file.
+
+        Raises:
+            TypeError: the support is a function.
+        """
+        d = self.diagnosis
+        return {
+            "flow": _as_numpy(self.flow),
+            "support": self.support.written(),
+            "double": self.double,
+            "diagnosis": {"u": d.u, "values": d.values, "log_ratios": d.log_ratios},
+            "wider": None if d.wider is None else dataclasses.asdict(d.wider),
+            "history": self.history,
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> FlowPosterior:
+        """The inverse of `to_state`."""
+        wider = None if state["wider"] is None else Wider(**state["wider"])
+        support, diagnosis = as_support(state["support"]), Diagnosis(**state["diagnosis"], wider=wider)
+        return _restored(state["flow"], support, state["double"], diagnosis, state["history"], state["seconds"])
+
+    def __reduce__(self) -> Any:
+        # JAX would take its own arrays back in the precision that holds where they are unpickled
+        return _restored, (
+            *(_as_numpy(self.flow), self.support, self.double),
+            *(self.diagnosis, self.history, self.seconds),
         )
 
     def check(self) -> None:
@@ -243,10 +197,10 @@ class FlowPosterior:
 
 
 @eqx.filter_jit
-def _log_probs(flow: AbstractDistribution, target: Target, values: Any) -> Array:
+def _log_probs(flow: AbstractDistribution, support: Support, values: Any) -> Array:
     def one(value: Any) -> Array:
-        u = target.support.unconstrain(value)  # type: ignore[misc]
-        back, log_det = target.support.constrain(u)
+        u = support.unconstrain(value)  # type: ignore[misc]
+        back, log_det = support.constrain(u)
         # some ways back, as that of a simplex, take values from outside without a word
         close = float(np.finfo(u.dtype).eps) ** 0.4
         same = [
@@ -258,6 +212,27 @@ def _log_probs(flow: AbstractDistribution, target: Target, values: Any) -> Array
         return jnp.where(inside, result, -jnp.inf)
 
     return jax.vmap(one)(values)
+
+
+@eqx.filter_jit
+def _values(flow: AbstractDistribution, support: Support, key: PRNGKeyArray) -> Any:
+    """CHECKED draws as values."""
+
+    def one(key: PRNGKeyArray) -> Any:
+        return support.constrain(flow.sample_and_log_weight(key)[0])[0]
+
+    return jax.vmap(one)(jax.random.split(key, CHECKED))
+
+
+def _as_numpy(flow: AbstractDistribution) -> AbstractDistribution:
+    """The flow with arrays of NumPy, which keep their precision in files."""
+    result: AbstractDistribution = jax.tree.map(np.asarray, flow)
+    return result
+
+
+def _restored(flow: AbstractDistribution, support: Support, double: bool, *others: Any) -> FlowPosterior:
+    with double_precision(double):
+        return FlowPosterior(jax.tree.map(jnp.asarray, flow), support, double, *others)
 
 
 def _shaped(leaf: np.ndarray, sample_shape: tuple[int, ...]) -> Array:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ CONSTRAINTS = {  # what may be written, and the name of NumPyro's constraint
     "greater_than": "greater_than",
     "less_than": "less_than",
 }
+UNCONSTRAINED = "unconstrained"
 WITH_NUMBERS = ("interval", "greater_than", "less_than")
 HELP = (
     "a support is the size of a real vector, {name: constraint or (constraint, shape)}, a bijection of a vector, or "
@@ -36,18 +38,50 @@ HELP = (
 )
 
 
-class Support(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Support:
     """A map from real vectors to the values that a log-density takes.
 
     Arguments:
         size: of the real vector.
         constrain: from a vector of that size to the values and the map's log|det|.
         unconstrain: the way back, from values to a vector; None where nobody gave it.
+        names: of the numbers of the vector, for messages; u[0], u[1], … by default.
+        described: what the user wrote, which `as_support` makes the same of again; None where that is not known.
     """
 
     size: int
     constrain: Constrain
     unconstrain: Callable[[Any], Array] | None
+    names: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    described: Any = dataclasses.field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            object.__setattr__(self, "names", tuple(f"u[{i}]" for i in range(self.size)))
+
+    def written(self) -> Any:
+        """What `as_support` makes the same of again, without code: for files.
+
+        Raises:
+            TypeError: the support is a function.
+        """
+        described = self.described
+        if isinstance(described, Mapping):
+            return {name: _written(name, each) for name, each in described.items()}
+        if is_whole(described, 0):
+            return int(described)
+        if isinstance(described, AbstractMap):
+            return described
+        raise TypeError(
+            "cannot save a posterior whose support is a function, which no file holds; pickle it, or save its flow, "
+            "and its draws (diagnosis.values) with numpy.savez"
+        )
+
+    def __reduce__(self) -> Any:
+        if self.described is not None:
+            return as_support, (self.described,)
+        return Support, (self.size, self.constrain, self.unconstrain, self.names)
 
 
 def as_support(support: Any) -> Support:
@@ -88,9 +122,9 @@ def _read(support: Any) -> Support:
     if isinstance(support, AbstractMap):
         return _mapped(support)
     if is_whole(support, 0):
-        return Support(int(support), _as_it_is, jnp.asarray)
+        return Support(int(support), _as_it_is, jnp.asarray, labels("x", (int(support),)), support)
     if isinstance(support, tuple) and len(support) == 2 and is_whole(support[0], 0) and callable(support[1]):
-        return Support(int(support[0]), support[1], None)
+        return Support(int(support[0]), support[1], None, described=support)
     raise ValueError(f"cannot read the support {support!r}: {HELP}")
 
 
@@ -110,7 +144,7 @@ def _mapped(bijection: AbstractMap) -> Support:
     def unconstrain(values: Array) -> Array:
         return bijection.inverse(values)
 
-    return Support(bijection.shape[0], constrain, unconstrain)
+    return Support(bijection.shape[0], constrain, unconstrain, described=bijection)
 
 
 def _named(constraints: tuple[tuple[str, Any], ...]) -> Support:
@@ -134,10 +168,45 @@ def _named(constraints: tuple[tuple[str, Any], ...]) -> Support:
     def unconstrain(values: Mapping[str, Array]) -> Array:
         return jnp.concatenate([transform.inv(values[name]).reshape(-1) for name, (transform, _, _) in parts.items()])
 
-    return Support(at, constrain, unconstrain)
+    names = [label for name, (transform, _, shape) in parts.items() for label in labels(name, shape, transform)]
+    return Support(at, constrain, unconstrain, tuple(names), dict(constraints))
 
 
 _named_once = functools.cache(_named)  # equal supports are one, so that a fit that is repeated compiles nothing
+
+
+def labels(name: str, shape: tuple[int, ...], transform: Any = None) -> tuple[str, ...]:
+    """The names of the numbers of an array, which are called unconstrained where a transformation moves them."""
+    name = f"{UNCONSTRAINED} {name}" if transform is not None and _moves(transform) else name
+    return tuple(name + (f"[{','.join(map(str, at))}]" if at else "") for at in np.ndindex(shape))
+
+
+def _moves(transform: Any) -> bool:
+    """Whether a transformation of NumPyro's is another than the identity."""
+    from numpyro.distributions.transforms import IdentityTransform, IndependentTransform
+
+    while isinstance(transform, IndependentTransform):
+        transform = transform.base_transform
+    return not isinstance(transform, IdentityTransform)
+
+
+def _written(name: str, described: Any) -> Any:
+    """A constraint with its shape as `as_support` reads them, in words."""
+    from numpyro.distributions import constraints
+
+    constraint, shape = _described(name, described)
+    for text, known in CONSTRAINTS.items():
+        kind = getattr(constraints, known)
+        if text not in WITH_NUMBERS and constraint is kind:
+            return text, shape
+        if text in WITH_NUMBERS and type(constraint) is kind:
+            bounds = [vars(constraint)[end] for end in ("lower_bound", "upper_bound") if end in vars(constraint)]
+            if all(np.ndim(bound) == 0 for bound in bounds):
+                return f"{text}({', '.join(repr(float(bound)) for bound in bounds)})", shape
+    raise TypeError(
+        f"cannot save a posterior whose support keeps {name!r} to {constraint!r}; write it with a name and numbers, as "
+        "in 'interval(0, 1)'"
+    )
 
 
 def _transform(name: str, described: Any) -> tuple[Any, tuple[int, ...]]:

@@ -66,8 +66,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         path: the folder of the model.
 
     Returns:
-        The object, equal to the saved one in structure, dtypes and bits. Where JAX runs in 32 bits, 64-bit JAX
-        arrays become 32-bit ones, with a warning; NumPy arrays keep their dtype always.
+        The object, equal to the saved one in structure, dtypes and bits. Arrays of 64 bits stay so also where
+        JAX runs in 32 bits, and are computed with as everything else is there.
 
     Raises:
         ModelFileError: a file is missing, cut short, changed since it was saved, or of a newer format.

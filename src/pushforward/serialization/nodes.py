@@ -17,7 +17,6 @@ import inspect
 import json
 import math
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,6 @@ class Reader:
 
     def __init__(self, folder: Path, weights: bytes):
         self.folder = folder
-        self.narrowed: list[str] = []
         self.used: set[str] = set()
         try:
             self.tensors: dict[str, np.ndarray] = safetensors.numpy.load(weights)
@@ -151,7 +149,7 @@ class Reader:
             case {"numpy": str(spec), **rest} if not rest:
                 return self.array(spec, path).copy()
             case {"jax": str(spec), **rest} if not rest:
-                return self.jax_array(self.array(spec, path), path)
+                return self.jax_array(self.array(spec, path))
             case {"strings": str(spec), "values": list(values), **rest} if not rest:
                 return self.strings(spec, values, path)
             case {"class": str(name), "fields": dict(fields), **rest} if not rest:
@@ -188,17 +186,10 @@ class Reader:
         self.used.add(path)
         return tensor
 
-    def jax_array(self, array: np.ndarray, path: str) -> jax.Array:
-        narrow = np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
-        if narrow != array.dtype:
-            with np.errstate(over="ignore"):
-                small = array.astype(narrow)
-            kept = np.isfinite(small) == np.isfinite(array) if narrow.kind == "f" else small == array
-            if not kept.all():
-                raise self.fail(path, f"does not fit into {narrow}; switch on jax_enable_x64 to load it", WEIGHTS)
-            self.narrowed.append(path)
-            array = small
-        return jnp.array(array)
+    def jax_array(self, array: np.ndarray) -> jax.Array:
+        # in the precision of the file, whatever JAX makes new arrays in
+        with jax.enable_x64(True):
+            return jnp.array(array)
 
     def strings(self, spec: str, values: list[Any], path: str) -> np.ndarray:
         dtype, shape = self.spec(spec, path, {"object", "str"})
@@ -247,12 +238,6 @@ class Reader:
             raise self.fail(path, f"does not describe {name}: {error!r}") from error
 
     def finish(self) -> None:
-        """Nothing may be left over; say once what was narrowed."""
+        """Nothing may be left over."""
         for extra in sorted(self.tensors.keys() - self.used):
             raise self.fail(extra, f"is unknown to {MODEL}", WEIGHTS)
-        if self.narrowed:
-            warnings.warn(
-                f"{self.folder / WEIGHTS} holds {len(self.narrowed)} arrays in 64 bits (the first is "
-                f"'{self.narrowed[0]}'), loaded in 32 bits; switch on jax_enable_x64 to keep them as they are",
-                stacklevel=3,
-            )

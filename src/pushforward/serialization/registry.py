@@ -15,7 +15,7 @@ from pushforward.serialization.renamed import CLASSES
 PACKAGE = "pushforward"
 # Where classes of models live. A file names a class by its room and its public name there, or by a registered name, and
 # by nothing else.
-ROOMS = ("trees", "networks", "bijections", "distributions", "data", "estimators")
+ROOMS = ("trees", "networks", "bijections", "distributions", "data", "estimators", "inference")
 REGISTER = f"{PACKAGE}.serialization.register"
 
 C = TypeVar("C", bound=type)

@@ -17,7 +17,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from pushforward import trees
-from pushforward.checks import check_whole, refuse_fork
+from pushforward.checks import check_key, check_whole, refuse_fork
 from pushforward.training.checkpoint import Checkpoint, structure_of
 from pushforward.training.epochs import Loss, Setup, State, calibrated, has_ended, initial_state, run_epochs
 from pushforward.training.feeds import CHUNK, AbstractFeed
@@ -132,6 +132,11 @@ def train(
     refuse_fork()
     if not isinstance(feed, AbstractFeed):
         raise ValueError(f"feed must be a feed, such as training.Resident.of(data); got a {type(feed).__name__}")
+    if not isinstance(validation, AbstractFeed | None):
+        raise ValueError(
+            f"validation must be a feed, such as training.Resident.of(data), or None; got a {type(validation).__name__}"
+        )
+    key = check_key(key)
     check_whole("n_restarts", n_restarts, 1)
     if optimizer is not None:
         _check_optimizer(optimizer, settings)
