@@ -60,6 +60,8 @@ def test_new_rows_are_a_table_and_figures_pictures(small: Notebook) -> None:
     assert "<table" in rows and "length" in rows and "width" in rows
     assert small.outputs(PICTURE)["image/png"].startswith("iVBOR")
     assert "FlowDensity" in small.outputs(ESTIMATOR)["text/html"]
+    told = small.outputs(DISTRIBUTION)["text/plain"]
+    assert told.startswith("Pushforward(Normal, ") and len(told.splitlines()) < 5
 
 
 @pytest.mark.long

@@ -18,7 +18,7 @@ from pushforward.bijections.base import (
     require_no_statistics,
 )
 from pushforward.bijections.foreign import as_map, map_name
-from pushforward.trees import unstack
+from pushforward.trees import Outlined, unstack
 
 UNROLL = 8  # stacks up to this depth are unrolled: faster steps, and compile time is still bounded
 
@@ -241,6 +241,10 @@ class Scan(AbstractComposition):
     @property
     def inexactness(self) -> frozenset[str]:
         return self.layers.inexactness
+
+    def made_of(self) -> list[Outlined]:
+        """Each of the layers."""
+        return [self.layers] * len(self)
 
     def _parts(self) -> AbstractMap:
         return self.layers
