@@ -61,7 +61,7 @@ def test_new_rows_are_a_table_and_figures_pictures(small: Notebook) -> None:
     assert small.outputs(PICTURE)["image/png"].startswith("iVBOR")
     assert "FlowDensity" in small.outputs(ESTIMATOR)["text/html"]
     told = small.outputs(DISTRIBUTION)["text/plain"]
-    assert told.startswith("Pushforward(Normal, ") and len(told.splitlines()) < 5
+    assert told.startswith("Pushforward(Logistic, Chain(") and len(told.splitlines()) < 5
 
 
 @pytest.mark.long

@@ -21,8 +21,9 @@ FLOW = flows.maf(cheap_key(0), 2, n_layers=3, hidden_sizes=(4,), cond_dim=1)
         (Exp(()), "Exp(shape (), 0 parameters)"),
         (CHAIN, "Chain(Affine, Untrained(Affine), Exp × 2, Invert(Exp), shape (2,), 4 parameters)"),
         (
-            Pushforward(Normal.standard((2,)), Chain([CHAIN, CHAIN])),
-            "Pushforward(Normal, Chain(Chain(Affine, Untrained(Affine), Exp × 2, Invert(Exp)) × 2),\n"
+            Pushforward(Normal.standard((2,)), Chain([CHAIN, Chain(CHAIN.bijections[:3])])),
+            "Pushforward(Normal, Chain(Affine, Untrained(Affine), Exp × 2, Invert(Exp), Affine,\n"
+            "  Untrained(Affine), Exp),\n"
             "  shape (2,), 8 parameters)",
         ),
         (

@@ -133,6 +133,13 @@ class Chain(AbstractComposition):
         merge_cond_shapes(bijections)
         self.bijections = bijections
 
+    def made_of(self) -> list[Outlined]:
+        """The maps one after another, those of inner chains too."""
+        parts: list[Outlined] = []
+        for part in self.bijections:
+            parts += part.made_of() if isinstance(part, Chain) else [part]
+        return parts
+
     @property
     def domain(self) -> tuple[Any, Any]:
         return self.bijections[0].domain
