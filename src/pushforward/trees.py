@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 T = TypeVar("T")
+LINE, MOST_PARTS = 100, 8  # characters of a line, and parts of one module, that an outline has
 
 
 class AbstractModel(eqx.Module):
@@ -22,6 +26,62 @@ class AbstractModel(eqx.Module):
     def reads_data(self) -> bool:
         """Whether a part of it reads parameters off data, so that a loss has to calibrate it."""
         return False
+
+
+class Outlined(eqx.Module):
+    """A module that prints as what it is made of, its sizes and how many numbers train, in a few lines.
+
+    `equinox.tree_pformat` gives every leaf.
+
+    Example:
+        >>> import jax
+        >>> from pushforward import flows
+        >>> flows.real_nvp(jax.random.key(0), 2, n_layers=2, hidden_sizes=(8,))
+        Pushforward(Normal, Scan(Coupling(Affine) × 2), shape (2,), 68 parameters)
+    """
+
+    if TYPE_CHECKING:  # whatever a subclass has them as, which it asks for by `equinox.AbstractVar`
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        @property
+        def cond_shape(self) -> tuple[int, ...] | None: ...
+
+    def made_of(self) -> list[Outlined]:
+        """The parts that are outlined themselves, in their order; those of the fields unless a class says otherwise."""
+        return outlined([getattr(self, field.name) for field in dataclasses.fields(self)])
+
+    def __repr__(self) -> str:
+        try:
+            parts, n = _counted(self.made_of()), n_parameters(self)
+            given = [] if self.cond_shape is None else [f"condition {self.cond_shape}"]
+            sizes = ", ".join([f"shape {self.shape}", *given, f"{n:,} parameter{'' if n == 1 else 's'}"])
+        except (AttributeError, TypeError, ValueError, IndexError):  # of half a model, whose other leaves are None
+            return eqx.tree_pformat(self)
+        begin = f"{type(self).__name__}({''.join(f'{part}, ' for part in parts)}"
+        if len(begin) + len(sizes) < LINE:
+            return f"{begin}{sizes})"
+        return textwrap.fill(begin, LINE, subsequent_indent="  ") + f"\n  {sizes})"
+
+
+def outlined(tree: Any) -> list[Outlined]:
+    """The outermost outlined modules of a tree."""
+    nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Outlined))
+    return [node for node in nodes if isinstance(node, Outlined)]
+
+
+def _counted(parts: Sequence[Outlined]) -> list[str]:
+    """Parts in words, each with its own; neighbours that are alike once, and of many the first and the last."""
+    texts = []
+    for part in parts:
+        inside = ", ".join(_counted(part.made_of()))
+        texts.append(f"{type(part).__name__}({inside})" if inside else type(part).__name__)
+    runs = [(text, len(list(run))) for text, run in itertools.groupby(texts)]
+    told = [text if n == 1 else f"{text} × {n}" for text, n in runs]
+    return (
+        told if len(told) <= MOST_PARTS else [*told[: MOST_PARTS - 2], f"… {len(told) - MOST_PARTS + 1} more", told[-1]]
+    )
 
 
 class Frozen(eqx.Module, Generic[T]):

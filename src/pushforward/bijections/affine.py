@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from pushforward.bijections.base import AbstractBijection
 from pushforward.checks import floating, is_concrete, require
-from pushforward.trees import Frozen
+from pushforward.trees import Frozen, Outlined
 
 SCALE_BOUND = 3.0  # soft bound on the log-scales of affine transformers: e^±3 a layer
 
@@ -147,6 +147,10 @@ class Affine(AbstractBijection):
         self.scaling = Scale(scale, max_log_scale)
         self.shape = self.shift.shape
         self.cond_shape = None
+
+    def made_of(self) -> list[Outlined]:
+        """Nothing to tell of: a shift and a scale are what it is."""
+        return []
 
     @property
     def log_scale(self) -> Array:

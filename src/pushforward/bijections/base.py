@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from pushforward.trees import Outlined
+
 # How near the log-density of what a map makes is known, the best first: "exact"; "unbiased", the log-determinant is an
 # estimate whose mean is right; "lower bound", the mean of the estimate is below; "approximate", neither.
 EXACTNESS = ("exact", "unbiased", "lower bound", "approximate")
@@ -26,7 +28,7 @@ class SolveError(ArithmeticError):
     """An equation that a map solves did not converge; the message says for how many rows, and what to do."""
 
 
-class AbstractMap(eqx.Module):
+class AbstractMap(Outlined):
     """A layer between noise z and data x of one point, that keeps track of volume and of numbers it draws itself.
 
     A subclass guarantees: `shape`, the event shape of x; `noise_shape`, that of z, a property that is `shape` unless it
@@ -37,15 +39,7 @@ class AbstractMap(eqx.Module):
     them.
     """
 
-    if TYPE_CHECKING:  # equinox asks a subclass for fields or properties, which a type checker calls a property
-
-        @property
-        def shape(self) -> tuple[int, ...]: ...
-
-        @property
-        def cond_shape(self) -> tuple[int, ...] | None: ...
-
-    else:
+    if not TYPE_CHECKING:  # equinox asks a subclass for fields or properties, which a type checker calls a property
         shape: eqx.AbstractVar[tuple[int, ...]]
         cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
 

@@ -18,7 +18,7 @@ from pushforward.bijections.base import (
     require_no_statistics,
 )
 from pushforward.bijections.foreign import as_map, map_name
-from pushforward.trees import unstack
+from pushforward.trees import Outlined, unstack
 
 UNROLL = 8  # stacks up to this depth are unrolled: faster steps, and compile time is still bounded
 
@@ -133,6 +133,13 @@ class Chain(AbstractComposition):
         merge_cond_shapes(bijections)
         self.bijections = bijections
 
+    def made_of(self) -> list[Outlined]:
+        """The maps one after another, those of inner chains too."""
+        parts: list[Outlined] = []
+        for part in self.bijections:
+            parts += part.made_of() if isinstance(part, Chain) else [part]
+        return parts
+
     @property
     def domain(self) -> tuple[Any, Any]:
         return self.bijections[0].domain
@@ -241,6 +248,10 @@ class Scan(AbstractComposition):
     @property
     def inexactness(self) -> frozenset[str]:
         return self.layers.inexactness
+
+    def made_of(self) -> list[Outlined]:
+        """Each of the layers."""
+        return [self.layers] * len(self)
 
     def _parts(self) -> AbstractMap:
         return self.layers

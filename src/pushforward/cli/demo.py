@@ -66,7 +66,8 @@ def demo(
             bounds=(0.0, 16.0),
             random_state=seed,
             verbose=1,
-        ).fit(frame)
+        )
+        mixture.set_output(transform="default").fit(frame)
         tell("scoring")
         metrics = _metrics(mixture, frame, digits.target, time.monotonic() - began, seed)
     typer.echo(

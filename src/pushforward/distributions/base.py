@@ -14,10 +14,10 @@ from jaxtyping import Array, PRNGKeyArray
 from pushforward.bijections.base import EXACTNESS, NOISY, InexactError
 from pushforward.checks import check_key, check_whole
 from pushforward.distributions.estimates import Weigher, WeightedEstimate, log_mean_weight, mean_log_weight
-from pushforward.trees import AbstractModel
+from pushforward.trees import AbstractModel, Outlined
 
 
-class AbstractDistribution(AbstractModel):
+class AbstractDistribution(AbstractModel, Outlined):
     """A distribution over events of one shape, perhaps given a condition.
 
     A subclass guarantees `shape`, `cond_shape` (None: takes no condition) and the three methods on one
@@ -26,15 +26,7 @@ class AbstractDistribution(AbstractModel):
     of the densities. The public methods add batches: `sample_shape + condition batch + event`.
     """
 
-    if TYPE_CHECKING:  # equinox asks a subclass for fields or properties, which a type checker calls a property
-
-        @property
-        def shape(self) -> tuple[int, ...]: ...
-
-        @property
-        def cond_shape(self) -> tuple[int, ...] | None: ...
-
-    else:
+    if not TYPE_CHECKING:  # equinox asks a subclass for fields or properties, which a type checker calls a property
         shape: eqx.AbstractVar[tuple[int, ...]]
         cond_shape: eqx.AbstractVar[tuple[int, ...] | None]
 

@@ -119,6 +119,13 @@ class MixtureOfFlows(AbstractDistribution):
         flows = [flat[place] for place in self.places]
         return flows if isinstance(self.shared, Identity) else [flow.then(self.shared) for flow in flows]
 
+    def made_of(self) -> list[trees.Outlined]:
+        """The components, and the map under them if there is one."""
+        parts: list[trees.Outlined] = []
+        for group in self.groups:
+            parts += [trees.unstack(group, 0)] * _length(group)
+        return parts if isinstance(self.shared, Identity) else [*parts, self.shared]
+
     def _members(self) -> Iterator[tuple[Pushforward, np.ndarray]]:
         """Each group with the numbers of its components."""
         order, start = np.argsort(self.places), 0

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.base import DensityMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from pushforward.bijections.base import NOISY
@@ -50,7 +50,7 @@ from pushforward.training import Checkpoint, Fit, reporting, train
 FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
 
-class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
+class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlowEstimator):
     """Density estimation of a table of numbers with one normalizing flow.
 
     Parameters:
@@ -81,6 +81,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         columns_: what each column was taken to be.
         spec_: the recipe and the sizes that were chosen.
         label_column_, label_names_: None, as there are no labels.
+        container_: the kind of table fitted on, and how it calls columns and their types; None of an array.
         history_: training and validation loss of every epoch.
         n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time of all of the fit.
 
@@ -218,8 +219,8 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         """The mean log-density of the rows; y is ignored."""
         return float(np.mean(self.score_samples(X, condition)))
 
-    def sample(self, n: int = 1, condition: Any = None, random_state: Any = None) -> np.ndarray:
-        """New rows.
+    def sample(self, n: int = 1, condition: Any = None, random_state: Any = None) -> Any:
+        """New rows, in the kind of table that `fit` was given, names and types of columns and all; see `set_output`.
 
         Parameters:
             n: how many (for each row of `condition`, if there is one).
@@ -227,14 +228,26 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
             random_state: seed; the estimator's own if None.
 
         Returns:
-            Shape (n, D), or (n, m, D) with a condition.
+            Shape (n, D); or an array of shape (n, m, D) with a condition.
         """
         check_is_fitted(self)
         n = check_draws(n)
         key = draw_key(random_state, self.random_state)
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
         on_device = None if given is None else as_float(given)
-        return within_reach(self.columns_, key, lambda key: np.asarray(self._flow.sample(key, (n,), on_device)))
+        rows = within_reach(self.columns_, key, lambda key: np.asarray(self._flow.sample(key, (n,), on_device)))
+        return self._in_container(rows)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose "pandas", "polars" or "default" for rows and noise; see `FlowEstimator.set_output`."""
+        FlowEstimator.set_output(self, transform=transform)
+        estimator: Self = super().set_output(transform=transform)  # scikit-learn's own, which noise follows
+        return estimator
+
+    @property
+    def _n_features_out(self) -> int:
+        """How many columns noise has, for scikit-learn to name."""
+        return self.columns_.n
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
@@ -250,8 +263,10 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         (z,) = in_batches(partial(_to_noise, self._flow), self.columns_.standardize(x) + middle, c)
         return in_precision(z, X)
 
-    def inverse_transform(self, Z: Any, condition: Any = None) -> np.ndarray:
+    def inverse_transform(self, Z: Any, condition: Any = None) -> Any:
         """Noise to rows, the inverse of `transform`; not so of a continuously-indexed flow, which draws indices anew.
+
+        They come in the kind of table that `fit` was given; see `set_output`.
 
         Returns:
             Shape (n, D), in the data's units.
@@ -264,7 +279,7 @@ class FlowDensity(DensityMixin, TransformerMixin, FlowEstimator):
         c = standard_condition(check_known_condition(condition, known, len(z)), known)
         (s,) = in_batches(partial(_from_noise, self._flow), z, c)
         require_solved(s)
-        return self.columns_.restore(s)
+        return self._in_container(self.columns_.restore(s), Z)
 
 
 def cond_dim(table: Table) -> int | None:

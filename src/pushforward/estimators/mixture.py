@@ -153,6 +153,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         spec_: the recipe and the sizes that were chosen, shared layers among them.
         label_column_, label_names_: the column of labels of a table that was read from a file, and what they stand for;
             else None.
+        container_: the kind of table fitted on, and how it calls columns and their types; None of an array.
         history_: training and validation loss of every epoch.
         n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time of all of the fit.
 
@@ -500,8 +501,10 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
 
     def sample(
         self, n: int = 1, component: int | None = None, random_state: Any = None, condition: Any = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Any, np.ndarray]:
         """New rows and the components they come from.
+
+        Rows come in the kind of table that `fit` was given, names and types of columns and all; see `set_output`.
 
         Parameters:
             n: how many (for each row of `condition`, if there is one).
@@ -510,8 +513,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             condition: shape (m, C), if the model was fitted with one.
 
         Returns:
-            Rows in the data's units, shape (n, D), and components, shape (n,); or (n, m, D) and (n, m) with a
-            condition.
+            Rows in the data's units, shape (n, D), and components, shape (n,); or arrays of shapes (n, m, D) and
+            (n, m) with a condition.
         """
         check_is_fitted(self)
         n, component = check_draws(n), check_component(component, self._flow.n_components)
@@ -522,7 +525,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         key_k, key_x = jax.random.split(key)
         chosen = draw_components(self._flow, key_k, math.prod(shape), component)
         rows = within_reach(self.columns_, key_x, lambda key: draw_of(self._flow, key, chosen, repeated))
-        return rows.reshape(*shape, -1), chosen.reshape(shape)
+        return self._in_container(rows.reshape(*shape, -1)), chosen.reshape(shape)
 
 
 @eqx.filter_jit

@@ -18,6 +18,7 @@ from pushforward.data import content_hash
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float, learn_columns
 from pushforward.estimators.build import flow_text
 from pushforward.estimators.containers import column_names
+from pushforward.estimators.frames import container_of
 from pushforward.estimators.validation import (
     check_condition,
     check_known_condition,
@@ -63,7 +64,7 @@ class Table(NamedTuple):
 
 
 def read_table(estimator: Any, X: Any, sample_weight: Any, condition: Any, going_on: bool) -> Table:
-    """Checked rows, in the data's units.
+    """Checked rows, in the data's units; the estimator remembers what kind of table they came in.
 
     Arguments:
         estimator: that is fitted.
@@ -74,6 +75,7 @@ def read_table(estimator: Any, X: Any, sample_weight: Any, condition: Any, going
         ValueError: one of them is not what it should be.
     """
     x = check_rows(estimator, X, fitting=not going_on)
+    estimator.container_ = container_of(X)
     if going_on:
         table = check_known_condition(condition, estimator.condition_columns_, len(x))
     else:

@@ -15,13 +15,16 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from pushforward.data.columns import Columns
+from pushforward.checks import check_choice
+from pushforward.data.columns import Columns, FloatArray
 from pushforward.estimators.build import FlowSpec, flow_text
+from pushforward.estimators.frames import OUTPUTS, Container, in_container
 from pushforward.training import Fit
 from pushforward.training.interrupts import acknowledged
 
 # of models saved before there were these
-MISSING: dict[str, Any] = {"label_column_": None, "label_names_": None}
+MISSING: dict[str, Any] = {"label_column_": None, "label_names_": None, "container_": None}
+NAMED: dict[str, type[Any]] = {"spec_": FlowSpec, "container_": Container}  # written by the names of their fields
 
 
 class FlowEstimator(BaseEstimator, ABC):
@@ -37,6 +40,8 @@ class FlowEstimator(BaseEstimator, ABC):
     seconds_: float
     label_column_: str | None
     label_names_: tuple[str, ...] | None
+    container_: Container | None
+    _output: str | None = None  # what set_output was told
 
     @abstractmethod
     def _recipe(self, dim: int, cond_dim: int | None, few_rows: bool = False) -> FlowSpec:
@@ -69,12 +74,39 @@ class FlowEstimator(BaseEstimator, ABC):
         exactness: str = self._flow.exactness
         return exactness
 
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose what `sample` and `inverse_transform` give, and `transform` where there is one.
+
+        Parameters:
+            transform: "pandas", "polars", or "default" for arrays; None leaves the choice as it is. Without a choice,
+                rows come as the table fitted on did, and noise as an array, unless scikit-learn's `transform_output`
+                says otherwise.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: there is no such choice.
+        """
+        if transform is not None:
+            self._output = check_choice("transform", transform, OUTPUTS)
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        copied: Self = super().__sklearn_clone__()
+        return copied.set_output(transform=self._output)
+
+    def _in_container(self, rows: FloatArray, like: Any = None) -> Any:
+        """Rows as a table of the kind fitted on, or asked for; `like` are the rows that they are made of."""
+        return in_container(rows, self.columns_, self.container_, self._output, like)
+
     def to_state(self) -> dict[str, Any]:
         """Parameters and fitted attributes, for a model file; of a flow that is no name, only how it is called."""
         check_is_fitted(self)
         fitted = {k: v for k, v in vars(self).items() if (k.endswith("_") and not k.startswith("_")) or k == "_flow"}
         for name in ("columns_", "condition_columns_"):
             fitted[name] = None if fitted[name] is None else fitted[name].to_state()
+        fitted["container_"] = None if self.container_ is None else self.container_._asdict()
         fitted["spec_"] = self.spec_._replace(flow=flow_text(self.spec_.flow))._asdict()
         params = self.get_params(deep=False)
         seed = params["random_state"]
@@ -82,7 +114,7 @@ class FlowEstimator(BaseEstimator, ABC):
         params["flow"] = flow_text(params["flow"])
         if isinstance(params["bounds"], Mapping):
             params["bounds"] = [[name, *ends] for name, ends in params["bounds"].items()]
-        return {"params": params, "fitted": fitted}
+        return {"params": params, "fitted": fitted, "output": self._output}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
@@ -95,12 +127,14 @@ class FlowEstimator(BaseEstimator, ABC):
         for name, value in (MISSING | state["fitted"]).items():
             if name in ("columns_", "condition_columns_") and value is not None:
                 value = Columns.from_state(value)
-            setattr(estimator, name, FlowSpec(**value) if name == "spec_" else value)
+            elif name in NAMED and value is not None:
+                value = NAMED[name](**value)
+            setattr(estimator, name, value)
         if "spec_" not in state["fitted"]:
             given = estimator.condition_columns_
             chosen = estimator._recipe(estimator.columns_.n, None if given is None else given.n)
             estimator.spec_ = chosen._replace(n_layers=estimator.n_layers)  # how many were chosen is not told
-        return estimator
+        return estimator.set_output(transform=state.get("output"))
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model to a folder; see `pushforward.save`."""

@@ -138,6 +138,7 @@ def fit(inputs: Inputs, kind: str = "mixture", *, checkpoint: Checkpoint | None 
         estimator.fit(x, inputs.label, condition=condition, checkpoint=checkpoint)
     except ValueError as error:
         raise DataError(f"{inputs.source}: {error}") from error
+    estimator.container_ = None  # the rows came from a file, in no table of the user's
     if inputs.label_column is not None:
         estimator.label_column_, estimator.label_names_ = inputs.label_column, inputs.label_names
     return estimator

@@ -99,8 +99,13 @@ def draw(
     """New rows, shape (n, D), under one condition, shape (1, C); and of a mixture their components, shape (n,)."""
     if isinstance(model, FlowMixture):
         rows, components = model.sample(n, component=component, condition=condition, random_state=seed)
-        return rows.reshape(n, -1), components.reshape(n)
-    return model.sample(n, condition=condition, random_state=seed).reshape(n, -1), None
+        return _as_array(rows, n), components.reshape(n)
+    return _as_array(model.sample(n, condition=condition, random_state=seed), n), None
+
+
+def _as_array(rows: Any, n: int) -> NDArray[np.float64]:
+    """Rows that came in the kind of table that the model was fitted on."""
+    return np.asarray(rows, dtype=np.float64).reshape(n, -1)
 
 
 def shares(model: Model) -> tuple[float, ...]:

@@ -1,0 +1,123 @@
+"""Rows that a model makes, in the kind of table that it was fitted on, or that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import sklearn
+
+from pushforward.data.columns import Columns, FloatArray
+
+KINDS = ("pandas", "polars", "pyarrow")
+OUTPUTS = ("default", "pandas", "polars")  # what scikit-learn knows
+# what tables call their types, in small letters, and what NumPy does
+OTHER_NAMES = {"double": "float64", "float": "float32", "halffloat": "float16", "boolean": "bool"}
+DTYPES = {"bool", "float16", "float32", "float64"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
+
+
+class Container(NamedTuple):
+    """The kind of table that rows came in.
+
+    Arguments:
+        kind: one of `KINDS`.
+        labels: what its columns are called, (D,).
+        dtypes: what it calls their types, (D,).
+    """
+
+    kind: str
+    labels: tuple[str | int, ...]
+    dtypes: tuple[str, ...]
+
+
+def container_of(table: Any) -> Container | None:
+    """The kind of a table of pandas, polars or Arrow; None of arrays and whatever else holds numbers."""
+    homes = [cls.__module__.partition(".")[0] for cls in type(table).__mro__]
+    kind = next((home for home in homes if home in KINDS), None)
+    if kind is None:
+        return None
+    labels = list(table.column_names if kind == "pyarrow" else table.columns)
+    dtypes = table.schema.types if kind == "pyarrow" else table.dtypes
+    plain = all(isinstance(label, str | int) for label in labels)
+    return Container(kind, tuple(labels if plain else map(str, labels)), tuple(str(dtype) for dtype in dtypes))
+
+
+def in_container(
+    rows: FloatArray, columns: Columns, container: Container | None, asked: str | None, like: Any = None
+) -> Any:
+    """Rows as a table with the names and types of the one fitted on, or as they are.
+
+    A value that a type cannot hold becomes the nearest that it can. Columns that are whole numbers in the table, but
+    not in the model, are floats.
+
+    Arguments:
+        rows: shape (n, D); others, draws under conditions, are no table and stay an array.
+        columns: of the model.
+        container: what the table fitted on was; None for an array.
+        asked: what `set_output` was told, one of `OUTPUTS`; None for nothing, where scikit-learn's
+            `transform_output` tells, and else the table fitted on.
+        like: what the rows are made of; their index is that of a table of pandas.
+    """
+    everywhere = sklearn.get_config()["transform_output"]
+    asked = everywhere if asked is None and everywhere != "default" else asked
+    kind = asked or ("default" if container is None else container.kind)
+    if kind == "default" or rows.ndim != 2:
+        return rows
+    was = container or Container("", columns.names, ("float64",) * columns.n)
+    cells = [
+        _typed(rows[:, i], numpy_dtype(name), whole)
+        for i, (name, whole) in enumerate(zip(was.dtypes, columns.integer.tolist(), strict=True))
+    ]
+    if kind == "pandas":
+        own = was.dtypes if was.kind == kind else [column.dtype.name for column in cells]
+        return _pandas(cells, was.labels, own, like)
+    named = dict(zip(map(str, was.labels), cells, strict=True))
+    return _polars(named) if kind == "polars" else _arrow(named)
+
+
+def numpy_dtype(name: str) -> np.dtype[Any] | None:
+    """The NumPy type of what a table calls its columns' type; None where there is none, as of decimals."""
+    plain = name.lower().removesuffix("[pyarrow]")
+    known = OTHER_NAMES.get(plain, plain)
+    return np.dtype(known) if known in DTYPES else None
+
+
+def _typed(values: FloatArray, dtype: np.dtype[Any] | None, whole: bool) -> np.ndarray:
+    """A column in the type that went in, where that holds what the model draws."""
+    if dtype is None or (dtype.kind != "f" and not whole):
+        return values
+    if dtype.kind == "b":
+        return values >= 0.5
+    if dtype.kind == "f":
+        return np.clip(values, np.finfo(dtype).min, np.finfo(dtype).max).astype(dtype)
+    limits = np.iinfo(dtype)
+    top = limits.max if dtype.itemsize < 8 else np.nextafter(float(limits.max), 0)  # beyond it, as a float
+    return np.clip(values, limits.min, top).astype(dtype)
+
+
+def _pandas(cells: list[np.ndarray], labels: Sequence[str | int], dtypes: Sequence[str], like: Any) -> Any:
+    import pandas as pd
+
+    table = pd.DataFrame(dict(enumerate(cells)), index=like.index if isinstance(like, pd.DataFrame) else None)
+    plain = [numpy_dtype(name) for name in dtypes]
+    # types of its own, such as Int64, that hold the same numbers
+    table = table.astype(
+        {i: dtypes[i] for i, column in enumerate(cells) if plain[i] is not None and column.dtype == plain[i]}
+    )
+    table.columns = pd.Index(labels)
+    return table
+
+
+def _polars(columns: dict[str, np.ndarray]) -> Any:
+    import polars as pl
+
+    return pl.DataFrame(columns)
+
+
+def _arrow(columns: dict[str, np.ndarray]) -> Any:
+    import pyarrow as pa
+
+    return pa.table(columns)
