@@ -10,6 +10,7 @@ import pytest
 
 from pushforward.data import DataError
 
+KINDS = ["csv", "csv.gz", "csv.zst", "tsv", "txt", "parquet", "jsonl", "jsonl.gz", "jsonl.zst", "json", "npy", "npz"]
 ROWS = np.array([[1.0, 0.25], [2.0, -3.5], [3.0, 1e-3]])
 
 
@@ -18,8 +19,11 @@ def save_as(kind: str, folder: Path) -> str:
     lines = ["a,b", "1,0.25", "2,-3.5", "3,1e-3"]
     if kind == "csv":
         path.write_text("\n".join(lines) + "\n")
-    elif kind == "csv.gz":
-        path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    elif kind.endswith(".gz"):
+        path.write_bytes(gzip.compress(Path(save_as(kind.removesuffix(".gz"), folder)).read_bytes()))
+    elif kind.endswith(".zst"):
+        with pa.CompressedOutputStream(str(path), "zstd") as stream:
+            stream.write(Path(save_as(kind.removesuffix(".zst"), folder)).read_bytes())
     elif kind == "tsv":
         path.write_text("\n".join(lines).replace(",", "\t"))
     elif kind == "txt":
