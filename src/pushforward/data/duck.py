@@ -148,14 +148,18 @@ def _open(
         names = connect().sql(query, params=list(arguments)).columns
 
     def read(columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        quoted = ['"' + column.replace('"', '""') + '"' for column in columns]
         with one_line_errors(name, explain):
             relation = connect().sql(query, params=list(arguments))
-            yield from relation.project(", ".join(quoted)).to_arrow_reader(rows)
+            yield from relation.project(", ".join(map(quoted, columns))).to_arrow_reader(rows)
 
     has_names = len(header) == len(names) and all(h in ("", n) for h, n in zip(header, names, strict=True))
     unnamed = [n for h, n in zip(header, names, strict=True) if not h] if has_names else []
     return Source(name, names, read, unnamed=unnamed)
+
+
+def quoted(text: str, mark: str = '"') -> str:
+    """The name of a column as SQL takes it; with another mark a text."""
+    return mark + text.replace(mark, 2 * mark) + mark
 
 
 def _header(path: str) -> list[str]:
