@@ -30,7 +30,6 @@ app = typer.Typer(
     epilog=EPILOG,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
