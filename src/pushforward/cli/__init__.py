@@ -1,4 +1,4 @@
-"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `info`, `demo`."""
+"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `plot`, `info`, `demo`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pushforward import __version__
-from pushforward.cli import applying, demo, describing, fitting
+from pushforward.cli import applying, demo, describing, fitting, plotting
 from pushforward.cli.shell import OneLineGroup
 
 __all__ = ["app", "main"]
@@ -54,6 +54,7 @@ app.command("fit", epilog=fitting.EPILOG)(fitting.fit)
 app.command("cluster", epilog=applying.CLUSTER_EPILOG)(applying.cluster)
 app.command("score", epilog=applying.SCORE_EPILOG)(applying.score)
 app.command("sample", epilog=applying.SAMPLE_EPILOG)(applying.sample)
+app.command("plot", epilog=plotting.EPILOG)(plotting.plot)
 app.command("info", epilog=describing.EPILOG)(describing.info)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
 

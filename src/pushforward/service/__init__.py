@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pushforward.lazy import loader
 
 if TYPE_CHECKING:
-    from pushforward.service.aligning import AlignedBatch, Alignment, align, as_frame
+    from pushforward.service.aligning import AlignedBatch, Alignment, SomeRows, align, as_frame, some_rows
     from pushforward.service.applying import TASKS, Application, batches
     from pushforward.service.describing import ColumnFacts, ComponentFacts, Description, describe, describe_saved
     from pushforward.service.fitting import Inputs, fit, read_inputs
@@ -27,6 +27,7 @@ __all__ = [
     "Inputs",
     "Model",
     "RequestError",
+    "SomeRows",
     "TooLargeError",
     "align",
     "as_frame",
@@ -38,6 +39,7 @@ __all__ = [
     "load_model",
     "read_inputs",
     "sample",
+    "some_rows",
 ]
 
 __getattr__ = loader(
@@ -53,6 +55,7 @@ __getattr__ = loader(
         "Inputs": "fitting",
         "Model": "kinds",
         "RequestError": "kinds",
+        "SomeRows": "aligning",
         "TASKS": "applying",
         "TooLargeError": "sampling",
         "align": "aligning",
@@ -65,5 +68,6 @@ __getattr__ = loader(
         "load_model": "kinds",
         "read_inputs": "fitting",
         "sample": "sampling",
+        "some_rows": "aligning",
     },
 )
