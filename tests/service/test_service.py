@@ -332,3 +332,15 @@ def test_a_model_of_before_says_nothing_of_itself_and_is_described_once_loaded(d
     pf.save(density, tmp_path / "before")
     assert service.describe_saved(tmp_path / "before") is None
     assert service.describe(pf.load(tmp_path / "before")) == service.describe(density)
+
+
+def test_some_rows_of_a_table_of_any_size_are_chosen_evenly(density):
+    table = pa.table({"x": np.arange(200_000.0), "y": np.ones(200_000), "n": np.arange(200_000) % 3})
+    some = service.some_rows(density, open_source(table), 1000)
+    assert (some.rows.shape, some.condition.shape, some.of) == ((1000, 2), (1000, 1), 200_000)
+    assert np.all(np.diff(some.rows[:, 0]) > 0) and np.array_equal(some.rows[:, 0] % 3, some.condition[:, 0])
+    assert abs(some.rows[:, 0].mean() - 100_000) < 6000
+    gaps = open_source(pa.table({"x": [1.0, None], "y": [1.0, 2.0], "n": [1, 2]}))
+    assert service.some_rows(density, gaps, drop_missing=True).of == 1
+    with pytest.raises(DataError, match="missing or infinite values in x"):
+        service.some_rows(density, gaps)

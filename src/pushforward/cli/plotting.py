@@ -28,7 +28,7 @@ pushforward plot model flowers.csv --out clusters.png --what clusters
 
 pushforward plot model --out samples.svg    *(without data: what the model draws)*
 """
-ENDINGS = (".png", ".svg", ".pdf")
+ENDINGS = (".png", ".svg", ".pdf", ".jpg")
 
 
 class What(StrEnum):
@@ -52,7 +52,7 @@ Out = Annotated[
     Path,
     typer.Option(
         metavar="FOLDER|FILE",
-        help="Folder for all pictures, as .png; or a file for one, .png, .svg or .pdf.",
+        help="Folder for all pictures, as .png; or a file for one, .png, .svg, .pdf or .jpg.",
         show_default=False,
     ),
 ]

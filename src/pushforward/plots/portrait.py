@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from pushforward.service import Model, as_frame
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWS = 2000  # samples in a picture
+DRAWS = 2000  # samples in a picture without data; else as many as there are rows
 IMAGES = 10  # of a component
 
 
@@ -33,9 +33,9 @@ def portrait(
     """The pictures of a fitted model: names to functions that draw them.
 
     "samples": new rows, beside the data where there is some. "density": its curve (one column), contours (two), or how
-    usual each row is, by component. "clusters": the regions of a mixture's components in the plane, or a map of them.
-    "training": its course. What a model of its kind has no picture of is absent, as is, without data, all that depends
-    on a condition.
+    usual each row is, by component. "clusters": the data in the regions of a mixture's components, or on a map of them.
+    "training": its course. What a model of its kind has no picture of is absent, as is what needs data where there is
+    none.
 
     Arguments:
         model: a fitted estimator.
@@ -56,7 +56,7 @@ def portrait(
     pictures: dict[str, Callable[[], Figure]] = {"samples": shown.samples} if known else {}
     if not conditioned and (model.columns_.n <= 2 or (mixture and X is not None)):
         pictures["density"] = shown.density
-    if mixture and known and model.columns_.n >= 2:
+    if mixture and X is not None and model.columns_.n >= 2:
         pictures["clusters"] = shown.clusters
     return pictures | {"training": shown.training}
 
@@ -75,17 +75,20 @@ class _Shown:
         return self.model.columns_.names
 
     @property
-    def images(self) -> tuple[int, ...] | None:
+    def images(self) -> Sequence[int] | None:
         """The shape of each row, where rows are images."""
         return self.model.image_shape if isinstance(self.model, FlowMixture) else None
 
     @cached_property
     def drawn(self) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
-        """New rows, as many of each condition as there are in the data, and their components."""
-        n = DRAWS if self.condition is None else 1
-        drawn = self.model.sample(n, condition=self.condition, random_state=self.seed)
-        rows, components = drawn if isinstance(self.model, FlowMixture) else (drawn, np.zeros(drawn.shape[:-1], int))
-        return rows.reshape(-1, rows.shape[-1]), components.reshape(-1)
+        """New rows, as many and under the same conditions as the data, and their components."""
+        n = 1 if self.condition is not None else DRAWS if self.data is None else len(self.data)
+        if isinstance(self.model, FlowMixture):
+            rows, components = self.model.sample(n, condition=self.condition, random_state=self.seed)
+            return rows.reshape(-1, rows.shape[-1]), components.reshape(-1)
+        alone = self.model.sample(n, condition=self.condition, random_state=self.seed)
+        alone = alone.reshape(-1, alone.shape[-1])
+        return alone, np.zeros(len(alone), dtype=int)
 
     @property
     def rows(self) -> NDArray[np.float64]:
@@ -152,7 +155,7 @@ class _Shown:
         """The regions of the components, or a map of many columns."""
         if len(self.names) == 2 and self.condition is None:
             integer = self.model.columns_.integer.tolist()
-            return regions(self.rows, {self.kind: self.posterior}, self.names, integer=integer)
+            return regions(self.rows, {"the data": self.posterior}, self.names, integer=integer)
         return component_map(self.rows, self.components, n_components=self.mixture.n_components_)
 
     def training(self) -> Figure:

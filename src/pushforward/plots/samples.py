@@ -158,7 +158,7 @@ def _points(
     rows: np.ndarray, component: np.ndarray, labels: Sequence[Any], names: Sequence[str], title: str, caption: str
 ) -> Figure:
     """Histograms, a scatter plot or a pair plot, coloured by component, or by another group that has a label."""
-    k = len(labels)
+    k, told = len(labels), not isinstance(labels, range)
     palette = colours(k)
     columns = _most_separating(rows, component, k)
     short = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
@@ -179,7 +179,7 @@ def _points(
             if i == j:
                 edges = np.histogram_bin_edges(rows[:, columns[j]], bins=bins)
                 parts = [rows[component == c, columns[j]] for c in range(k)]
-                axes.hist(parts, bins=edges.tolist(), color=palette, alpha=0.6, histtype="stepfilled")
+                axes.hist(parts, bins=edges.tolist(), density=told, color=palette, alpha=0.6, histtype="stepfilled")
                 axes.set_yticks([])
             else:
                 scatter(axes, rows[:, [columns[j], columns[i]]], dots, size=3.0)
@@ -187,8 +187,7 @@ def _points(
             axes.set_xlabel(short[columns[j]] if i == d - 1 else "")
             axes.set_ylabel(short[columns[i]] if j == 0 and i > 0 else "")
             tidy(axes)
-    told = not isinstance(labels, range)
-    colour_key(figure, palette, *([""] if told else []), names=labels if told else ())
+    colour_key(figure, palette, "rows of" if told else "component", labels)
     apart = "in which they differ most" if told else "that tell components apart most"
     chosen = "" if len(names) == d else f", on the {d} of {len(names)} columns {apart}"
     drawn = {1: "how often each value comes", 2: "the rows"}.get(d, "each column, and each pair of columns")
