@@ -10,7 +10,8 @@ import pytest
 
 from pushforward.data import DataError
 
-KINDS = ["csv", "csv.gz", "csv.zst", "tsv", "txt", "parquet", "jsonl", "jsonl.gz", "jsonl.zst", "json", "npy", "npz"]
+KINDS = ["csv", "csv.gz", "csv.zst", "tsv", "txt", "parquet", "jsonl", "jsonl.gz", "jsonl.zst", "json"]
+KINDS += ["arrow", "feather", "stream.arrow", "npy", "npz"]
 ROWS = np.array([[1.0, 0.25], [2.0, -3.5], [3.0, 1e-3]])
 
 
@@ -30,6 +31,11 @@ def save_as(kind: str, folder: Path) -> str:
         path.write_text("\r\n".join(lines).replace(",", " "))
     elif kind == "parquet":
         pq.write_table(pa.table({"a": ROWS[:, 0].astype(int), "b": ROWS[:, 1]}), path)
+    elif kind in ("arrow", "feather", "stream.arrow"):
+        table = pa.table({"a": ROWS[:, 0].astype(int), "b": ROWS[:, 1]})
+        make = pa.ipc.new_stream if kind == "stream.arrow" else pa.ipc.new_file
+        with make(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
     elif kind == "jsonl":
         path.write_text("".join(f'{{"a": {a}, "b": {b}}}\n' for a, b in ROWS))
     elif kind == "json":

@@ -17,7 +17,7 @@ EPILOG = """
 
 **Your own table:** pushforward fit table.csv --out model, then pushforward cluster model table.csv --out clusters.csv
 
-DATA is CSV, Parquet, JSON lines, .npy, .npz, or a SQL query such as "SELECT a, b FROM 'day-\\*.parquet' WHERE a > 0".
+DATA is CSV, Parquet, JSON lines, Arrow, .npy, .npz, or SQL such as "SELECT a, b FROM 'day-\\*.parquet' WHERE a > 0".
 CSV and JSON may be compressed (.gz, .zst). DATA may be - for standard input; --out - writes rows to standard output.
 Each command tells more with --help.
 

@@ -46,7 +46,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="CSV, Parquet, JSON lines, .npy or .npz file, a SQL query over such files, or - for standard input.",
+        help="CSV, Parquet, JSON lines, Arrow, .npy or .npz file, a SQL query over files, or - for standard input.",
         show_default=False,
     ),
 ]

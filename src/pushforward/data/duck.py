@@ -127,7 +127,8 @@ def _reader(path: str) -> str:
     suffix = os.path.splitext(stem)[1]
     if suffix not in _READERS:
         raise DataError(
-            f"{path}: unknown kind of file {suffix or '(no suffix)'!r}; expected {', '.join(_READERS)}, .npy or .npz"
+            f"{path}: unknown kind of file {suffix or '(no suffix)'!r}; expected {', '.join(_READERS)}, .arrow, "
+            ".npy or .npz"
         )
     return _READERS[suffix]
 

@@ -12,12 +12,14 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from pushforward.data.arrow import FILE, STREAM, SUFFIXES
 from pushforward.data.sources import DataError
 
 STANDARD_INPUT = "standard input"
 _STANDARD = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _HEAD = 1 << 18  # bytes that tell the kind; the first block of zstd is no longer
 _KINDS = {b"PAR1": ".parquet", b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"{": ".json", b"[": ".json"}
+_KINDS |= {FILE: SUFFIXES[0], STREAM: SUFFIXES[0]}
 _PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 

@@ -41,7 +41,7 @@ class Table:
 
 
 def open_source(source: str | os.PathLike[str] | pa.Table | pa.RecordBatch) -> Source:
-    """Open a table: CSV, Parquet, JSON lines, .npy, .npz, a SQL query over such files, or an Arrow table in memory.
+    """Open a table: CSV, Parquet, JSON lines, Arrow, .npy, .npz, a SQL query, or an Arrow table in memory.
 
     Nothing in a file is ever run: no pickles, no extensions, no network. CSV and JSON may be compressed, ending in .gz
     or .zst. What can be read only once, `-` for standard input and named pipes, lies in a temporary file as long as the
@@ -225,8 +225,11 @@ def content_hash(*parts: np.ndarray | Sequence[str] | None) -> str:
 def _open_path(path: str, name: str | None = None) -> Source:
     """A file by its ending, called by another name if one is given."""
     from pushforward.data.arrays import open_array
+    from pushforward.data.arrow import SUFFIXES, open_arrow_file
     from pushforward.data.duck import open_file
 
+    if path.lower().endswith(SUFFIXES):
+        return open_arrow_file(path, name)
     return (open_array if path.lower().endswith((".npy", ".npz")) else open_file)(path, name)
 
 
