@@ -43,7 +43,7 @@ class What(StrEnum):
 Shown = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DATA]",
+        metavar="DATA",
         help="Table to show beside the model: a file, a SQL query, or - for standard input.",
         show_default=False,
     ),
