@@ -3,8 +3,9 @@
 Public names load when they are first used, so `import pushforward` itself costs next to nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pushforward.lazy import loader
 
 if TYPE_CHECKING:
     from pushforward import (
@@ -74,14 +75,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name not in _HOMES:
-        return import_module(f"{__name__}.{name}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = loader(__name__, {name: name for name in __all__} | _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -11,13 +11,14 @@ from pushforward.cli import app
 QUICK = ["--flow", "real_nvp", "--layers", "1", "--epochs", "3"]
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="pushforward")
+def invoke(*arguments, stdin: bytes | None = None):
+    words = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, words, input=stdin, prog_name="pushforward")
 
 
-def run(*arguments) -> str:
+def run(*arguments, stdin: bytes | None = None) -> str:
     """Run a command that must succeed; what it prints."""
-    result = invoke(*arguments)
+    result = invoke(*arguments, stdin=stdin)
     assert result.exit_code == 0, result.output
     return result.stdout
 

@@ -274,7 +274,7 @@ def test_every_kind_of_model_can_be_fitted():
 
 
 def test_help_teaches():
-    for name in ("fit", "score", "cluster", "sample", "info", "demo"):
+    for name in ("fit", "score", "cluster", "sample", "plot", "info", "demo"):
         said = run(name, "--help")
         assert "Example" in said
         assert f"pushforward {name}" in said

@@ -193,11 +193,12 @@ def test_a_traceback_is_shown_to_those_who_ask_for_it(cache, monkeypatch, debug)
     assert (len(err.splitlines()) == 1) == (not debug)
 
 
-def test_help_loads_nothing_heavy():
+@pytest.mark.parametrize("words", [["fit", "--help"], ["info", "model"]])
+def test_what_computes_nothing_loads_nothing_heavy(words, work):
     code = (
         "import sys\n"
         "from pushforward.cli import main\n"
-        "sys.argv = ['pushforward', 'fit', '--help']\n"
+        f"sys.argv = ['pushforward', *{words}]\n"
         "try:\n"
         "    main()\n"
         "except SystemExit as end:\n"

@@ -10,6 +10,8 @@ import pytest
 
 from pushforward.data import DataError
 
+KINDS = ["csv", "csv.gz", "csv.zst", "tsv", "txt", "parquet", "jsonl", "jsonl.gz", "jsonl.zst", "json"]
+KINDS += ["arrow", "feather", "stream.arrow", "npy", "npz"]
 ROWS = np.array([[1.0, 0.25], [2.0, -3.5], [3.0, 1e-3]])
 
 
@@ -18,14 +20,22 @@ def save_as(kind: str, folder: Path) -> str:
     lines = ["a,b", "1,0.25", "2,-3.5", "3,1e-3"]
     if kind == "csv":
         path.write_text("\n".join(lines) + "\n")
-    elif kind == "csv.gz":
-        path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    elif kind.endswith(".gz"):
+        path.write_bytes(gzip.compress(Path(save_as(kind.removesuffix(".gz"), folder)).read_bytes()))
+    elif kind.endswith(".zst"):
+        with pa.CompressedOutputStream(str(path), "zstd") as stream:
+            stream.write(Path(save_as(kind.removesuffix(".zst"), folder)).read_bytes())
     elif kind == "tsv":
         path.write_text("\n".join(lines).replace(",", "\t"))
     elif kind == "txt":
         path.write_text("\r\n".join(lines).replace(",", " "))
     elif kind == "parquet":
         pq.write_table(pa.table({"a": ROWS[:, 0].astype(int), "b": ROWS[:, 1]}), path)
+    elif kind in ("arrow", "feather", "stream.arrow"):
+        table = pa.table({"a": ROWS[:, 0].astype(int), "b": ROWS[:, 1]})
+        make = pa.ipc.new_stream if kind == "stream.arrow" else pa.ipc.new_file
+        with make(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
     elif kind == "jsonl":
         path.write_text("".join(f'{{"a": {a}, "b": {b}}}\n' for a, b in ROWS))
     elif kind == "json":

@@ -18,7 +18,7 @@ def test_missing_file(tmp_path):
     assert "is a folder" in message(lambda: read_table(tmp_path))
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl", "npy", "npz"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl", "arrow", "npy", "npz"])
 def test_empty_file(suffix, tmp_path):
     path = write(tmp_path / f"empty.{suffix}", "")
     assert message(lambda: read_table(path)) == f"{path}: the file is empty; check how it was written"
@@ -190,3 +190,10 @@ def test_advice_names_all_columns_that_can_be_used(tmp_path):
     assert f"columns=[{', '.join(map(repr, names))}]" in said
     path = write(tmp_path / "e.csv", f"{','.join(names)},last\n{rows},\n{rows},\n")
     assert message(lambda: read_table(path)).endswith(f"columns=[{', '.join(map(repr, names))}]")
+
+
+def test_bad_arrow_files_are_one_line(tmp_path):
+    whole = Path(save_as("arrow", tmp_path)).read_bytes()
+    (tmp_path / "torn.arrow").write_bytes(whole[: len(whole) // 2])
+    assert "torn.arrow: not a well-formed Arrow file: " in message(lambda: read_table(tmp_path / "torn.arrow"))
+    assert "no such file" in message(lambda: read_table(tmp_path / "nowhere.arrow"))

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pushforward.data import content_hash, iter_batches, read_table
-from tests.data.helpers import ROWS, save_as, write
+from tests.data.helpers import KINDS, ROWS, save_as, write
 
 
-@pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "txt", "parquet", "jsonl", "json", "npy", "npz"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_file_gives_the_same_table(kind, tmp_path):
     table = read_table(save_as(kind, tmp_path))
     assert np.array_equal(table.values, ROWS)

@@ -1,4 +1,7 @@
 import datetime
+import io
+import json
+import math
 import os
 import subprocess
 import sys
@@ -9,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pushforward.data import TableWriter, append_columns, check_output, open_source, read_table
+from pushforward.data.writing import FORMS
 from tests.data.helpers import message, write
 
 
@@ -16,7 +20,10 @@ def batch(n: int = 3) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({"a": np.arange(n) / 2, "s": ["x"] * n, "day": [datetime.date(2020, 1, 1)] * n})
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+SUFFIXES = [".csv", ".csv.gz", ".csv.zst", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst", ".ndjson.gz", ".parquet"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_tables_come_back_as_written(suffix, tmp_path):
     path = tmp_path / f"t{suffix}"
     with TableWriter(path) as writer:
@@ -29,7 +36,7 @@ def test_tables_come_back_as_written(suffix, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl.zst", ".parquet"])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_half_way_leaves_the_old_file(suffix, error, tmp_path):
     path = tmp_path / f"t{suffix}"
@@ -46,7 +53,7 @@ def test_a_failure_half_way_leaves_the_old_file(suffix, error, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl.gz", ".parquet"])
 def test_a_full_disk_leaves_the_old_file(suffix, tmp_path):
     path = tmp_path / f"t{suffix}"
     path.write_bytes(b"old")
@@ -89,7 +96,8 @@ def test_replacing_a_link_replaces_what_it_points_to(tmp_path):
 
 def test_unwritable_outputs(tmp_path):
     assert "there is no folder" in message(lambda: TableWriter(tmp_path / "no" / "t.csv"))
-    assert ".parquet or .csv" in message(lambda: TableWriter(tmp_path / "t.xlsx"))
+    for name in ("t.xlsx", "t.gz", "t.parquet.gz", "t.xlsx.zst", "gz"):
+        assert ".parquet or .csv" in message(lambda name=name: TableWriter(tmp_path / name))
     write(tmp_path / "file", "x")
     assert "there is no folder" in message(lambda: check_output(tmp_path / "file" / "t.csv"))
     if sys.platform == "linux":  # a folder in which not even root may write
@@ -110,3 +118,50 @@ def test_columns_never_shadow_others_and_lists_do_not_go_into_csv(tmp_path):
 
     assert "cannot be written" in message(lists)
     assert not list(tmp_path.iterdir())
+
+
+def test_json_lines_keep_types_and_hold_null_for_what_is_no_number(tmp_path):
+    rows = {
+        "n": [1, None],
+        "x": [1.0, math.nan],
+        "inf": [-math.inf, 0.5],
+        "yes": [True, False],
+        'it\'s "t"': ["é\n", ""],
+    }
+    rows |= {"l": [[1.5, math.nan], None], "d": [datetime.date(2020, 1, 2), None], "big": [2**62 + 1, 0]}
+    rows |= {"s": [{"a": math.inf}, {"a": 2.0}], "rows": [0.1, 1e300]}
+    with TableWriter(tmp_path / "t.jsonl") as writer:
+        writer.write(pa.RecordBatch.from_pydict(rows))
+    first, second = ((tmp_path / "t.jsonl").read_text(encoding="utf-8")).splitlines()
+    assert '"x":1.0' in first
+    assert json.loads(first) == {
+        "n": 1, "x": 1.0, "inf": None, "yes": True, "it's \"t\"": "é\n", "l": [1.5, None], "d": "2020-01-02",
+        "big": 2**62 + 1, "s": {"a": None}, "rows": 0.1,
+    }  # fmt: skip
+    assert json.loads(second)["n"] is None and json.loads(second)["x"] is None and json.loads(second)["l"] is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_standard_output_takes_every_form_as_it_is_written(form, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", out)
+    with TableWriter("-", form=form) as writer:
+        writer.write(batch(2))
+        seen = len(out.buffer.getvalue())
+        writer.write(batch(1))
+    assert seen
+    Path(f"t.{form}").write_bytes(out.buffer.getvalue())
+    assert read_table(f"t.{form}", columns=["a"]).values.ravel().tolist() == [0, 0.5, 0]
+    assert [p.name for p in tmp_path.iterdir()] == [f"t.{form}"]
+
+
+def test_who_reads_no_longer_is_no_failure_of_the_disk(monkeypatch):
+    class Closed(io.BytesIO):
+        def write(self, _):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", type("Stream", (), {"buffer": Closed()}))
+    for form in FORMS:
+        with pytest.raises(BrokenPipeError), TableWriter("-", form=form) as writer:
+            writer.write(batch())

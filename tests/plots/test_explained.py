@@ -28,6 +28,8 @@ PICTURES = {
     "posterior_gap": lambda: plots.posterior_gap(np.ones(80), SIDE, PLANE),
     "densities": lambda: plots.densities(PLANE[:, 0], SIDE),
     "density": lambda: plots.density(lambda P: -0.5 * (P**2).sum(axis=1), PLANE),
+    "density_curve": lambda: plots.density_curve(lambda P: -0.5 * P[:, 0] ** 2, PLANE[:, :1]),
+    "rows_by_group": lambda: plots.rows_by_group({"data": PLANE, "samples": PLANE}),
     "training_curve": lambda: plots.training_curve(HISTORY, 8),
     "samples_by_component": lambda: plots.samples_by_component([PLANE[:40], PLANE[40:]]),
     "image_rows": lambda: plots.image_rows({"a": np.ones((2, 4))}, (2, 2), title="ones", caption="Good: all alike."),
@@ -35,7 +37,7 @@ PICTURES = {
 
 
 def test_there_is_no_other_picture():
-    functions = {name for name in plots.__all__ if inspect.isfunction(vars(plots)[name])} - {"colours"}
+    functions = {name for name in plots.__all__ if inspect.isfunction(vars(plots)[name])} - {"colours", "portrait"}
     assert functions == set(PICTURES)
 
 
@@ -139,3 +141,22 @@ def test_density_and_regions_of_whole_number_columns_of_a_model():
     model = FlowMixture(2, max_epochs=2, n_layers=1, random_state=0, init="random").fit(X)
     for figure in (plots.density(model.score_samples, X), plots.regions(X, {"q": model.predict_proba})):
         assert figure._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_a_density_of_one_column_is_a_curve_or_the_probability_of_each_whole_number():
+    values = RNG.normal(size=(500, 1))
+    axes = plots.density_curve(lambda P: -0.5 * P[:, 0] ** 2 - 0.919, values).axes[0]
+    assert axes.lines[0].get_ydata().max() == pytest.approx(0.4, abs=0.01)
+    assert sum(bar.get_height() * bar.get_width() for bar in axes.patches) == pytest.approx(1)
+    axes = plots.density_curve(lambda P: np.log(np.full(len(P), 0.2)), np.arange(5.0)[:, None]).axes[0]
+    assert set(np.arange(5.0)) <= set(axes.lines[0].get_xdata()) <= set(np.arange(-1.0, 6.0))
+    assert sorted(bar.get_height() for bar in axes.patches)[-5:] == pytest.approx([0.2] * 5)
+
+
+def test_groups_of_unequal_size_are_compared_by_share():
+    figure = plots.rows_by_group({"data": PLANE[:40, :1], "samples": np.tile(PLANE[:40, :1], (5, 1))})
+    heights = [patch.get_path().vertices[:, 1].max() for patch in figure.axes[0].patches]
+    assert heights[0] == pytest.approx(heights[1])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["data", "samples"]
+    with pytest.raises(ValueError, match="expected \\(m, D\\) with one D for all"):
+        plots.rows_by_group({"data": PLANE, "samples": PLANE[:, :1]})

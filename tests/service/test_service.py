@@ -305,3 +305,42 @@ def test_models_are_loaded_and_other_things_are_not(detector, tmp_path):
     pf.save(pf.flows.maf(jax.random.key(0), 2), tmp_path / "flow")
     with pytest.raises(service.RequestError, match="the model is a Pushforward, no fitted estimator"):
         service.load_model(tmp_path / "flow")
+
+
+def test_a_folder_tells_what_its_model_is_without_loading_it(mixture, density, detector, tmp_path):
+    for name, model in {"mixture": mixture, "density": density, "outliers": detector}.items():
+        pf.save(model, tmp_path / name)
+        told = service.describe_saved(tmp_path / name)
+        assert told is not None and told == service.describe(pf.load(tmp_path / name)) == service.describe(model)
+        assert told.kind == name == service.kind_of(model)
+    assert service.describe_saved(tmp_path / "nowhere") is None
+    pf.save(density.model_, tmp_path / "flow")
+    assert service.describe_saved(tmp_path / "flow") is None
+    for file in ("weights.safetensors", "model.json"):
+        whole = (tmp_path / "mixture" / file).read_bytes()
+        for part in (whole[:-9], whole.replace(b"real_nvp", b"maf", 1) + b" " * (file != "model.json")):
+            (tmp_path / "mixture" / file).write_bytes(part)
+            assert service.describe_saved(tmp_path / "mixture") is None
+        (tmp_path / "mixture" / file).write_bytes(whole)
+    assert service.describe_saved(tmp_path / "mixture") == service.describe(mixture)
+
+
+def test_a_model_of_before_says_nothing_of_itself_and_is_described_once_loaded(density, tmp_path, monkeypatch):
+    to_state = pf.FlowDensity.to_state
+    before = lambda self: {k: v for k, v in to_state(self).items() if k != "description"}  # noqa: E731
+    monkeypatch.setattr(pf.FlowDensity, "to_state", before)
+    pf.save(density, tmp_path / "before")
+    assert service.describe_saved(tmp_path / "before") is None
+    assert service.describe(pf.load(tmp_path / "before")) == service.describe(density)
+
+
+def test_some_rows_of_a_table_of_any_size_are_chosen_evenly(density):
+    table = pa.table({"x": np.arange(200_000.0), "y": np.ones(200_000), "n": np.arange(200_000) % 3})
+    some = service.some_rows(density, open_source(table), 1000)
+    assert (some.rows.shape, some.condition.shape, some.of) == ((1000, 2), (1000, 1), 200_000)
+    assert np.all(np.diff(some.rows[:, 0]) > 0) and np.array_equal(some.rows[:, 0] % 3, some.condition[:, 0])
+    assert abs(some.rows[:, 0].mean() - 100_000) < 6000
+    gaps = open_source(pa.table({"x": [1.0, None], "y": [1.0, 2.0], "n": [1, 2]}))
+    assert service.some_rows(density, gaps, drop_missing=True).of == 1
+    with pytest.raises(DataError, match="missing or infinite values in x"):
+        service.some_rows(density, gaps)

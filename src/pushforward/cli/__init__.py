@@ -1,4 +1,4 @@
-"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `info`, `demo`."""
+"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `plot`, `info`, `demo`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pushforward import __version__
-from pushforward.cli import applying, demo, describing, fitting
+from pushforward.cli import applying, demo, describing, fitting, plotting
 from pushforward.cli.shell import OneLineGroup
 
 __all__ = ["app", "main"]
@@ -17,7 +17,8 @@ EPILOG = """
 
 **Your own table:** pushforward fit table.csv --out model, then pushforward cluster model table.csv --out clusters.csv
 
-DATA is CSV, Parquet, JSON lines, .npy, .npz, or a SQL query such as "SELECT a, b FROM 'day-\\*.parquet' WHERE a > 0".
+DATA is CSV, Parquet, JSON lines, Arrow, .npy, .npz, or SQL such as "SELECT a, b FROM 'day-\\*.parquet' WHERE a > 0".
+CSV and JSON may be compressed (.gz, .zst). DATA may be - for standard input; --out - writes rows to standard output.
 Each command tells more with --help.
 
 **Environment:** PUSHFORWARD_DEBUG=1 shows the traceback of an error. PUSHFORWARD_CACHE=FOLDER keeps compiled programs
@@ -29,7 +30,6 @@ app = typer.Typer(
     epilog=EPILOG,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -54,6 +54,7 @@ app.command("fit", epilog=fitting.EPILOG)(fitting.fit)
 app.command("cluster", epilog=applying.CLUSTER_EPILOG)(applying.cluster)
 app.command("score", epilog=applying.SCORE_EPILOG)(applying.score)
 app.command("sample", epilog=applying.SAMPLE_EPILOG)(applying.sample)
+app.command("plot", epilog=plotting.EPILOG)(plotting.plot)
 app.command("info", epilog=describing.EPILOG)(describing.info)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
 

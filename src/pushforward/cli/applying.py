@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pushforward.cli.describing import ModelFolder, load
 from pushforward.cli.fitting import Data, DropMissing, Overwrite
 from pushforward.cli.shell import about, note
+
+if TYPE_CHECKING:
+    from pushforward.data import TableWriter
 
 SCORE_EPILOG = """
 **Examples**
@@ -20,6 +24,8 @@ pushforward score model "SELECT * FROM 'day-\\*.parquet'" --out scored.parquet
 
 pushforward score detector flowers.csv --out flagged.csv    *(a model fitted with --kind outliers: adds outlier)*
 
+zcat flowers.csv.gz | pushforward score model - --out - | head    *(in a pipe; --format jsonl for JSON lines)*
+
 The least likely rows: pushforward score …, then "SELECT \\* FROM 'scored.csv' ORDER BY log_density LIMIT 10" in DuckDB.
 """
 CLUSTER_EPILOG = """
@@ -28,11 +34,15 @@ CLUSTER_EPILOG = """
 pushforward cluster model flowers.csv --out clusters.csv
 
 pushforward cluster model flowers.parquet --out clusters.parquet --drop-missing
+
+pushforward cluster model <(zcat flowers.csv.gz) --out clusters.jsonl.gz
 """
 SAMPLE_EPILOG = """
 **Examples**
 
 pushforward sample model -n 1000 --out new-rows.csv
+
+pushforward sample model -n 10 --out -    *(to the screen, or another program)*
 
 pushforward sample model -n 100 --out third.parquet --component 2 --seed 7
 
@@ -41,31 +51,65 @@ pushforward sample model -n 100 --out monday.csv --given weekday=1    *(a model 
 
 PHASES = {"score": "scoring", "cluster": "clustering"}
 
+
+class Form(StrEnum):
+    """How standard output is written."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
 OutFile = Annotated[
-    Path, typer.Option("--out", metavar="FILE", help="File to write, .parquet or .csv.", show_default=False)
+    Path,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="File to write, .csv, .jsonl, .csv.gz, .jsonl.zst and so on, or .parquet; - writes standard output.",
+        show_default=False,
+    ),
+]
+Format = Annotated[
+    Form | None,
+    typer.Option(
+        "--format",
+        metavar="csv|jsonl|parquet",
+        help="What --out - writes; a file is what its ending says. [default: csv]",
+        show_default=False,
+    ),
 ]
 
 
 def score(
-    model: ModelFolder, data: Data, out: OutFile, drop_missing: DropMissing = False, overwrite: Overwrite = False
+    model: ModelFolder,
+    data: Data,
+    out: OutFile,
+    form: Format = None,
+    drop_missing: DropMissing = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Add to every row of a table its log-density: how usual the row is, the lower the stranger.
 
     The table may be larger than memory. The new column, log_density, is in nats, in the data's own units.
     A model fitted with --kind outliers adds another one, outlier: whether the row is below its threshold.
     """
-    _append(model, data, out, drop_missing, overwrite, "score")
+    _append(model, data, out, form, drop_missing, overwrite, "score")
 
 
 def cluster(
-    model: ModelFolder, data: Data, out: OutFile, drop_missing: DropMissing = False, overwrite: Overwrite = False
+    model: ModelFolder,
+    data: Data,
+    out: OutFile,
+    form: Format = None,
+    drop_missing: DropMissing = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Add to every row of a table its component, how sure that is, and its log-density.
 
     New columns: component (the likeliest), p_0, p_1, … (the probability of each), log_density; and, from a model
     fitted with --label-column L, predicted_L. The table may be larger than memory.
     """
-    _append(model, data, out, drop_missing, overwrite, "cluster")
+    _append(model, data, out, form, drop_missing, overwrite, "cluster")
 
 
 def sample(
@@ -83,6 +127,7 @@ def sample(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Same seed, same rows.")] = 0,
+    form: Format = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw new rows from a model; a mixture's come with the component each is from."""
@@ -91,7 +136,7 @@ def sample(
     from pushforward.service import sample as draw
     from pushforward.training import reporting, tell
 
-    TableWriter(out, overwrite)  # refuses before any work what could not be written
+    TableWriter(out, overwrite, form)  # refuses before any work what could not be written
     estimator = load(model)
     as_floats: set[str] = set()
     while True:
@@ -99,15 +144,25 @@ def sample(
             batches = draw(estimator, n, component=component, given=parse_given(given), seed=seed, as_floats=as_floats)
         drawn = 0
         try:
-            with TableWriter(out, overwrite) as writer, reporting(True, "sampling"):
+            with TableWriter(out, overwrite, form) as writer, reporting(True, "sampling"):
                 for batch in batches:
                     writer.write(batch)
                     drawn += batch.num_rows
                     tell("sampling", drawn, n, "rows")
             break
         except TooLargeError as error:  # all batches of a file have the same types, so the file starts anew
+            if drawn and writer.standard:
+                name = error.column
+                says = f"{model}: column {name!r} has values beyond 64-bit whole numbers, found late; give --out FILE"
+                raise ValueError(says) from error
             as_floats.add(error.column)
-    typer.echo(f"{n:,} rows are in {out}.")
+    _tell(writer, n)
+
+
+def _tell(writer: TableWriter, rows: int) -> None:
+    """Say where rows are; beside standard output, where they are in it."""
+    there = "rows were written" if writer.standard else f"rows are in {writer.name}"
+    typer.echo(f"{rows:,} {there}.", err=writer.standard)
 
 
 def parse_given(text: str | None) -> dict[str, float]:
@@ -130,7 +185,9 @@ def parse_given(text: str | None) -> dict[str, float]:
     return values
 
 
-def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bool, task: str) -> None:
+def _append(
+    model: Path, data: str, out: Path, form: Form | None, drop_missing: bool, overwrite: bool, task: str
+) -> None:
     """Stream a table through the model into a file with more columns."""
     from pushforward.data.sources import DataError
     from pushforward.data.tables import open_source
@@ -138,13 +195,13 @@ def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bo
     from pushforward.service import Application, batches, describe
     from pushforward.training import reporting, tell
 
-    writer = TableWriter(out, overwrite)
+    writer = TableWriter(out, overwrite, form)
     source = open_source(data)
     estimator = load(model)
     with about(model):
         widen = Application.of(estimator, source, task, drop_missing=drop_missing)
     seen = written = 0
-    with writer, reporting(True, f"reading {data}"):
+    with writer, reporting(True, f"reading {source.name}"):
         for batch in batches(source):
             wider = widen(batch, seen)
             seen += batch.num_rows
@@ -158,4 +215,4 @@ def _append(model: Path, data: str, out: Path, drop_missing: bool, overwrite: bo
         note(f"{seen - written:,} rows with missing or infinite cells were left out")
     if (exactness := describe(estimator).exactness) != "exact":
         note(f"log_density is known through estimates alone ({exactness})")
-    typer.echo(f"{written:,} rows are in {out}.")
+    _tell(writer, written)

@@ -28,9 +28,9 @@ UNIT = (
 
 def info(model: ModelFolder) -> None:
     """Tell what a saved model is: columns, components, how it was trained; of an outlier detector the threshold."""
-    from pushforward.service import describe
+    from pushforward.service import describe, describe_saved
 
-    description = describe(load(model))
+    description = describe_saved(model) or describe(load(model))
     print_summary(description, {"model": str(model)})
     print_columns(description)
     if description.components:

@@ -28,6 +28,8 @@ pushforward fit sales.parquet --out model --kind density --columns price,volume 
 
 pushforward fit readings.csv --out detector --kind outliers --contamination 0.05    *(then: score)*
 
+zcat readings.csv.gz | pushforward fit - --out model
+
 pushforward fit big.parquet --out model --checkpoint 10    *(after a crash: the same with --resume)*
 """
 
@@ -44,7 +46,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="CSV, Parquet, JSON lines, .npy or .npz file, or a SQL query over such files.",
+        help="CSV, Parquet, JSON lines, Arrow, .npy or .npz file, a SQL query over files, or - for standard input.",
         show_default=False,
     ),
 ]
@@ -182,11 +184,12 @@ def fit(
         raise ValueError(f"--contamination needs --kind outliers; --kind {kind} has no threshold")
     _check_paths(out, keep)
     prepare()
+    from pushforward.data.pipes import name_of
     from pushforward.data.tables import open_source
     from pushforward.service import read_inputs
     from pushforward.training import reporting, tell
 
-    with reporting(True, f"reading {data}"):
+    with reporting(True, f"reading {name_of(data)}"):
         inputs = read_inputs(
             open_source(data),
             columns=split_names(columns),
@@ -348,8 +351,9 @@ def _train(kind: Kind, options: dict[str, Any], inputs: Inputs, out: Path, keep:
 def _report(
     model: Model, inputs: Inputs, data: str, out: Path, log_density: float, kept: bool, drop_missing: bool
 ) -> None:
-    """What was fitted, where it is, and what to type next."""
+    """What was fitted, where it is, and what to type next: nothing that a pipe would have to be read anew for."""
     from pushforward.cli.describing import print_summary
+    from pushforward.data.pipes import is_pipe
     from pushforward.service import describe
     from pushforward.training import Checkpoint
 
@@ -361,7 +365,8 @@ def _report(
     typer.echo(f"\nThe model is in {out}. Next:\n")
     verb, suffix = ("cluster", "clusters") if description.components else ("score", "scores")
     dropping = ["--drop-missing"] if drop_missing and inputs.dropped else []  # the same rows are in the way
-    typer.echo(f"  {command(verb, out, data, '--out', free_name(f'{suffix}.csv'), *dropping)}")
+    if not is_pipe(data):
+        typer.echo(f"  {command(verb, out, data, '--out', free_name(f'{suffix}.csv'), *dropping)}")
     if not description.given:
         typer.echo(f"  {command('sample', out, '-n', 1000, '--out', free_name('new-rows.csv'))}")
     typer.echo(f"  {command('info', out)}")

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 _CACHE_BYTES = 1 << 30
+_SIGPIPE = 141  # as shells tell of a program that a closed pipe ended
 
 
 def _bare(names: str) -> str:
@@ -44,6 +45,8 @@ _IN_OPTIONS = (
     (re.compile(r"\bcontamination must\b"), "--contamination must"),
     (re.compile(r"\bdrop_missing=True"), "--drop-missing"),
     (re.compile(r"\boverwrite=True"), "--overwrite"),
+    (re.compile(r"\bform='(\w+)'"), r"--format \1"),
+    (re.compile(r"\bleave form= out\b"), "leave --format out"),
     (re.compile(r"\banother path\b"), "another --out"),
     (re.compile(r"\bone flow alone\b"), "one flow alone (--kind density)"),
     (re.compile(r"\bscore it instead\b"), "use `pushforward score`"),
@@ -56,6 +59,9 @@ class OneLineGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # who reads, `head` say, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python has yet to flush
+            raise typer.Exit(_SIGPIPE) from None
         except KeyboardInterrupt:
             note("interrupted before there was anything to write")
             raise typer.Exit(130) from None

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 _HOW = "save a plain array of numbers with numpy.save, one row a point"
 
 
-def open_array(path: str) -> Source:
+def open_array(path: str, name: str | None = None) -> Source:
     """A table in a .npy file, or in a .npz file that holds X (and y), one array, or columns of one length.
 
     Columns of a two-dimensional array are called x0, x1, …; further axes are flattened. Nothing is unpickled.
+
+    Arguments:
+        name: what messages call it; the path if None.
 
     Raises:
         DataError: the file is missing, empty, malformed, holds objects, or arrays that form no table.
@@ -29,21 +32,22 @@ def open_array(path: str) -> Source:
         raise DataError(f"{path}: no such file")
     if os.path.getsize(path) == 0:
         raise DataError(f"{path}: the file is empty; check how it was written")
+    name = path if name is None else name
     try:
         loaded = np.load(path, mmap_mode="r" if path.lower().endswith(".npy") else None, allow_pickle=False)
         arrays = {"X": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
-            raise DataError(f"{path}: holds Python objects, which are never loaded; {_HOW}") from error
-        raise DataError(f"{path}: not a well-formed NumPy file: {error}") from error
+            raise DataError(f"{name}: holds Python objects, which are never loaded; {_HOW}") from error
+        raise DataError(f"{name}: not a well-formed NumPy file: {error}") from error
     for key, array in arrays.items():
         if array.dtype.kind not in "buif":
-            raise DataError(f"{path}: array {key!r} holds {array.dtype}, not numbers; {_HOW}")
-    return _as_source(path, arrays)
+            raise DataError(f"{name}: array {key!r} holds {array.dtype}, not numbers; {_HOW}")
+    return _as_source(name, arrays)
 
 
-def _as_source(path: str, arrays: dict[str, np.ndarray]) -> Source:
-    columns, features = _columns(path, arrays)
+def _as_source(name: str, arrays: dict[str, np.ndarray]) -> Source:
+    columns, features = _columns(name, arrays)
     n = len(next(iter(columns.values())))
 
     def read(names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
@@ -54,21 +58,21 @@ def _as_source(path: str, arrays: dict[str, np.ndarray]) -> Source:
             yield pa.RecordBatch.from_arrays([pa.array(column) for column in part], names=list(names))
 
     positional = any(array.ndim > 1 for array in arrays.values())
-    return Source(path, tuple(columns), read, features=features, positional=positional)
+    return Source(name, tuple(columns), read, features=features, positional=positional)
 
 
-def _columns(path: str, arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+def _columns(name: str, arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
     """All columns by name, and the names of those that a model uses by default."""
     wide = {key: array for key, array in arrays.items() if array.ndim > 1}
     flat = {key: array for key, array in arrays.items() if array.ndim == 1}
     matrix = wide.get("X", next(iter(wide.values())) if len(wide) == 1 else None)
     if (wide and matrix is None) or not (wide or flat) or any(array.ndim == 0 for array in arrays.values()):
         shapes = listing([f"{key} {array.shape}" for key, array in arrays.items()]) or "no arrays"
-        raise DataError(f"{path}: holds {shapes}; expected X of shape (n, d) and perhaps y (n,), or columns (n,)")
+        raise DataError(f"{name}: holds {shapes}; expected X of shape (n, d) and perhaps y (n,), or columns (n,)")
     n = len(matrix) if matrix is not None else len(next(iter(flat.values())))
     unequal = [f"{key} ({len(array)})" for key, array in flat.items() if len(array) != n]
     if unequal:
-        raise DataError(f"{path}: arrays of unequal length: {listing(unequal)} where {n} rows were expected")
+        raise DataError(f"{name}: arrays of unequal length: {listing(unequal)} where {n} rows were expected")
     if matrix is None:
         return flat, list(flat)
     matrix = matrix.reshape(n, int(np.prod(matrix.shape[1:])))

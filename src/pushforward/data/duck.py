@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import gzip
 import os
 import re
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from pushforward.data.pipes import unpacked
 from pushforward.data.sources import DataError, Source, first_line, one_line_errors
 
 if TYPE_CHECKING:
@@ -77,12 +77,16 @@ def open_query(query: str) -> Source:
     return _open(name, query, [])
 
 
-def open_file(path: str) -> Source:
+def open_file(path: str, name: str | None = None) -> Source:
     """A file, or several files of one table where the path holds a `*`.
+
+    Arguments:
+        name: what messages call it; the path if None.
 
     Raises:
         DataError: the file is missing, empty, malformed or of an unknown kind.
     """
+    name = path if name is None else name
     files = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
     if not files:
         raise DataError(f"{path}: no such file; DATA is a file, or a SQL query that starts with SELECT, WITH or FROM")
@@ -91,7 +95,10 @@ def open_file(path: str) -> Source:
     reader = _reader(files[0])
     arguments: list[Any] = [[glob.escape(file) for file in files]]
     if reader == "csv":
-        arguments.append(_delimiter(files[0]))
+        try:
+            arguments.append(_delimiter(files[0]))
+        except (OSError, EOFError) as error:
+            raise DataError(f"{name}: cannot be read: {error}") from error
 
     def explain(says: str) -> str:
         where = next(filter(None, map(_first_ragged_line, files)), "") if reader == "csv" else ""
@@ -100,7 +107,7 @@ def open_file(path: str) -> Source:
         return f"not a well-formed {_KINDS[reader]} file: {where or says}"
 
     query = f"SELECT * FROM {_CALLS[reader]}"
-    return _open(path, query, arguments, explain, _header(files[0]) if reader == "csv" else ())
+    return _open(name, query, arguments, explain, _header(files[0]) if reader == "csv" else ())
 
 
 def _check_file(path: str) -> None:
@@ -116,11 +123,12 @@ def _check_file(path: str) -> None:
 
 
 def _reader(path: str) -> str:
-    stem = path.lower().removesuffix(".gz")
+    stem = path.lower().removesuffix(".gz").removesuffix(".zst")
     suffix = os.path.splitext(stem)[1]
     if suffix not in _READERS:
         raise DataError(
-            f"{path}: unknown kind of file {suffix or '(no suffix)'!r}; expected {', '.join(_READERS)}, .npy or .npz"
+            f"{path}: unknown kind of file {suffix or '(no suffix)'!r}; expected {', '.join(_READERS)}, .arrow, "
+            ".npy or .npz"
         )
     return _READERS[suffix]
 
@@ -141,14 +149,18 @@ def _open(
         names = connect().sql(query, params=list(arguments)).columns
 
     def read(columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        quoted = ['"' + column.replace('"', '""') + '"' for column in columns]
         with one_line_errors(name, explain):
             relation = connect().sql(query, params=list(arguments))
-            yield from relation.project(", ".join(quoted)).to_arrow_reader(rows)
+            yield from relation.project(", ".join(map(quoted, columns))).to_arrow_reader(rows)
 
     has_names = len(header) == len(names) and all(h in ("", n) for h, n in zip(header, names, strict=True))
     unnamed = [n for h, n in zip(header, names, strict=True) if not h] if has_names else []
     return Source(name, names, read, unnamed=unnamed)
+
+
+def quoted(text: str, mark: str = '"') -> str:
+    """The name of a column as SQL takes it; with another mark a text."""
+    return mark + text.replace(mark, 2 * mark) + mark
 
 
 def _header(path: str) -> list[str]:
@@ -162,18 +174,13 @@ def _header(path: str) -> list[str]:
 
 
 def _text(path: str) -> TextIOWrapper:
-    opener: Any = gzip.open if path.lower().endswith(".gz") else open
-    stream: TextIOWrapper = opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-    return stream
+    return TextIOWrapper(unpacked(path), encoding="utf-8-sig", errors="replace", newline="")
 
 
 def _delimiter(path: str) -> str:
     """The delimiter that the first line uses most; DuckDB's own guess can turn a torn file into one column."""
-    try:
-        with _text(path) as file:
-            line = re.sub(r'"[^"]*"', "", file.readline(1_000_000))
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+    with _text(path) as file:
+        line = re.sub(r'"[^"]*"', "", file.readline(1_000_000))
     counts = {mark: line.count(mark) for mark in (",", "\t", ";", "|", " ")}
     if any(counts[mark] for mark in (",", "\t", ";", "|")):
         counts[" "] = 0  # "weight (kg), height (cm)" is not delimited by spaces

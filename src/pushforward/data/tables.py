@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
+from pushforward.data.pipes import is_pipe, name_of, spool
 from pushforward.data.sources import DataError, Source, listing
 
 if TYPE_CHECKING:
@@ -39,13 +41,15 @@ class Table:
 
 
 def open_source(source: str | os.PathLike[str] | pa.Table | pa.RecordBatch) -> Source:
-    """Open a table: CSV, Parquet, JSON lines, .npy, .npz, a SQL query over such files, or an Arrow table in memory.
+    """Open a table: CSV, Parquet, JSON lines, Arrow, .npy, .npz, a SQL query, or an Arrow table in memory.
 
-    Nothing in a file is ever run: no pickles, no extensions, no network.
+    Nothing in a file is ever run: no pickles, no extensions, no network. CSV and JSON may be compressed, ending in .gz
+    or .zst. What can be read only once, `-` for standard input and named pipes, lies in a temporary file as long as the
+    source lives; its first bytes tell its kind.
 
     Arguments:
-        source: a path (`*` stands for several files of one table), a query that starts with SELECT, WITH or FROM, or
-            an Arrow table or record batch.
+        source: a path (`*` stands for several files of one table), `-`, a query that starts with SELECT, WITH or FROM,
+            or an Arrow table or record batch.
 
     Raises:
         DataError: the file is missing, empty, malformed or of an unknown kind, or the query fails.
@@ -57,15 +61,12 @@ def open_source(source: str | os.PathLike[str] | pa.Table | pa.RecordBatch) -> S
     """
     if not isinstance(source, str | os.PathLike):
         return _open_arrow(source)
-    from pushforward.data.arrays import open_array
-    from pushforward.data.duck import open_file, open_query
+    from pushforward.data.duck import open_query
 
     text = os.fspath(source)
     if _QUERY.match(text) and not os.path.exists(text):
         return open_query(text)
-    if text.lower().endswith((".npy", ".npz")):
-        return open_array(text)
-    return open_file(text)
+    return _open_pipe(text) if is_pipe(text) else _open_path(text)
 
 
 def read_table(
@@ -219,6 +220,29 @@ def content_hash(*parts: np.ndarray | Sequence[str] | None) -> str:
         else:
             digest.update(repr(None if part is None else [str(item) for item in part]).encode())
     return digest.hexdigest()
+
+
+def _open_path(path: str, name: str | None = None) -> Source:
+    """A file by its ending, called by another name if one is given."""
+    from pushforward.data.arrays import open_array
+    from pushforward.data.arrow import SUFFIXES, open_arrow_file
+    from pushforward.data.duck import open_file
+
+    if path.lower().endswith(SUFFIXES):
+        return open_arrow_file(path, name)
+    return (open_array if path.lower().endswith((".npy", ".npz")) else open_file)(path, name)
+
+
+def _open_pipe(path: str) -> Source:
+    """A pipe, copied to a temporary file that goes with the source, or at the end of the program."""
+    file = spool(path)
+    try:
+        source = _open_path(str(file), name_of(path))
+    except BaseException:
+        file.unlink()
+        raise
+    weakref.finalize(source, file.unlink, missing_ok=True)
+    return source
 
 
 def _open_arrow(table: pa.Table | pa.RecordBatch) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,46 +12,59 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pushforward.checks import check_choice
+from pushforward.data.lines import LinesWriter
 from pushforward.data.sources import DataError, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SUFFIXES = (".parquet", ".csv")
+FORMS = ("csv", "jsonl", "parquet")
+STANDARD_OUTPUT = ("-", "/dev/stdout")
+_ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 
 class TableWriter:
-    """Writes record batches to a Parquet or CSV file that appears when its block ends, complete, or not at all.
+    """Writes record batches to a file that appears when its block ends, complete, or not at all; or to standard output.
 
     The rows go to a temporary sibling that takes the file's name at the end, so that a crash, an interruption or a
-    full disk leaves an older file as it was.
+    full disk leaves an older file as it was. In JSON lines, what is no finite number is null.
 
     Arguments:
-        path: where to write, ending in .parquet or .csv.
+        path: where to write, ending in .parquet, .csv, .jsonl or .ndjson, all but the first perhaps with .gz or .zst
+            after that; or `-`, standard output, where each batch appears as it is written.
         overwrite: replace an existing file.
+        form: of standard output, "csv" if None, "jsonl" or "parquet"; the ending of a file tells its own.
 
     Raises:
-        DataError: another suffix; the file exists and `overwrite` is off; its folder is missing or cannot be written;
+        DataError: another ending; the file exists and `overwrite` is off; its folder is missing or cannot be written;
             writing fails.
+        BrokenPipeError: nobody reads standard output any more.
 
     Example:
         >>> import pyarrow as pa, tempfile, os
         >>> from pushforward.data import TableWriter, read_table
-        >>> path = os.path.join(tempfile.mkdtemp(), "numbers.parquet")
+        >>> path = os.path.join(tempfile.mkdtemp(), "numbers.csv.gz")
         >>> with TableWriter(path) as writer:
         ...     writer.write(pa.RecordBatch.from_pydict({"a": [1.0, 2.0]}))
         >>> read_table(path).values.ravel().tolist()
         [1.0, 2.0]
     """
 
-    def __init__(self, path: str | os.PathLike[str], overwrite: bool = False):
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool = False, form: str | None = None):
         self.name = os.fspath(path)
+        self.standard = self.name in STANDARD_OUTPUT
         self.path = Path(path).resolve()  # through a link, the file it points to is the one to replace
-        if self.path.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{self.name}: can be written as {' or '.join(SUFFIXES)}; give it one of these endings")
-        check_output(path, overwrite)
         self._sibling = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        asked = None if form is None else str(check_choice("form", form, FORMS))
+        self._form, self._codec = (asked or FORMS[0], None) if self.standard else _form(self.path, self.name)
+        if asked not in (None, self._form):
+            raise DataError(f"{self.name}: its ending says {self._form}, which form={asked!r} is not; leave form= out")
         self._writer: Any = None
+        self._streams: list[Any] = []
+        if not self.standard:
+            check_output(path, overwrite)
 
     def __enter__(self) -> TableWriter:
         return self
@@ -60,6 +74,7 @@ class TableWriter:
 
         Raises:
             DataError: the disk is full, or CSV cannot hold a column (a list, say).
+            BrokenPipeError: nobody reads standard output any more.
         """
         import pyarrow as pa
 
@@ -67,6 +82,10 @@ class TableWriter:
             if self._writer is None:
                 self._writer = self._open(batch.schema)
             self._writer.write_batch(batch)
+            if self.standard:
+                sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
         except (OSError, pa.ArrowException) as error:
             raise self._failed(error) from error
 
@@ -77,19 +96,31 @@ class TableWriter:
             if self._writer is not None:
                 self._close(keep=kind is None)
         finally:
-            self._sibling.unlink(missing_ok=True)
+            if not self.standard:
+                self._sibling.unlink(missing_ok=True)
 
     def _open(self, schema: pa.Schema) -> Any:
+        import pyarrow as pa
         import pyarrow.csv
         import pyarrow.parquet
 
-        if self.path.suffix.lower() == ".csv":
-            return pyarrow.csv.CSVWriter(str(self._sibling), schema)
-        return pyarrow.parquet.ParquetWriter(str(self._sibling), schema, compression="zstd")
+        self._streams = [pa.PythonFile(sys.stdout.buffer, "w") if self.standard else pa.OSFile(str(self._sibling), "w")]
+        if self._codec is not None:
+            self._streams.insert(0, pa.CompressedOutputStream(self._streams[0], self._codec))
+        if self._form == "csv":
+            return pyarrow.csv.CSVWriter(self._streams[0], schema)
+        if self._form == "jsonl":
+            return LinesWriter(self._streams[0], schema)
+        return pyarrow.parquet.ParquetWriter(self._streams[0], schema, compression="zstd")
 
     def _close(self, keep: bool) -> None:
         try:
             self._writer.close()
+            if self.standard:
+                sys.stdout.buffer.flush()
+                return
+            for stream in self._streams:
+                stream.close()
             if not keep:
                 return
             with open(self._sibling, "rb") as file:
@@ -97,13 +128,33 @@ class TableWriter:
             if self.path.exists():
                 shutil.copymode(self.path, self._sibling)
             os.replace(self._sibling, self.path)
+        except BrokenPipeError:
+            if keep:
+                raise
         except OSError as error:
             if keep:
                 raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> DataError:
         reason = (isinstance(error, OSError) and error.errno and os.strerror(error.errno)) or first_line(error)
-        return DataError(f"{self.name}: cannot be written: {reason}; nothing was changed")
+        where = "standard output" if self.standard else self.name
+        return DataError(f"{where}: cannot be written: {reason}{'' if self.standard else '; nothing was changed'}")
+
+
+def _form(path: Path, name: str) -> tuple[str, str | None]:
+    """The form that a file's ending tells, and how it is compressed.
+
+    Raises:
+        DataError: it is none that can be written.
+    """
+    codec = _CODECS.get(path.suffix.lower())
+    form = _ENDINGS.get((path if codec is None else path.with_suffix("")).suffix.lower())
+    if form is None or (codec is not None and form == "parquet"):
+        raise DataError(
+            f"{name}: can be written as .jsonl, .parquet or .csv, and text as .jsonl.gz, .csv.gz or with .zst; "
+            "give it one of these endings"
+        )
+    return form, codec
 
 
 def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> None:

@@ -414,6 +414,12 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         check_is_fitted(self)
         return np.exp(np.asarray(self._flow.log_weights, dtype=np.float64))
 
+    def describe(self) -> dict[str, Any]:
+        """As of every estimator, with the number of each component, its share, and the label it stands for, if any."""
+        labels, shares = self.label_names_ or (), enumerate(self.weights_.tolist())
+        components = tuple((k, share, labels[k] if k < len(labels) else None) for k, share in shares)
+        return super().describe() | {"kind": "mixture", "components": components}
+
     def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
         """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
         check_is_fitted(self)

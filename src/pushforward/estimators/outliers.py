@@ -194,6 +194,10 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             self.offset_ = _threshold(self._scores(table.x, table.condition), share, weight)
         return self
 
+    def describe(self) -> dict[str, Any]:
+        """As of every estimator, with the threshold."""
+        return super().describe() | {"kind": "outliers", "threshold": float(self.offset_)}
+
     def _scores(self, X: Any, condition: Any) -> FloatArray:
         """Log-densities in double precision, as scikit-learn wants scores of outlier detectors."""
         values = log_density(self, self._flow, X, condition)

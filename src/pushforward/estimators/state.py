@@ -100,8 +100,36 @@ class FlowEstimator(BaseEstimator, ABC):
         """Rows as a table of the kind fitted on, or asked for; `like` are the rows that they are made of."""
         return in_container(rows, self.columns_, self.container_, self._output, like)
 
+    def describe(self) -> dict[str, Any]:
+        """What the fitted model is, as words, numbers and tuples of them: the fields of `service.Description`.
+
+        Model files hold it as well, so that it can be told without the model.
+        """
+        check_is_fitted(self)
+        columns, given = self.columns_, self.condition_columns_
+        each = zip(columns.names, columns.kinds, columns.low, columns.high, columns.mean, columns.scale, strict=True)
+        return {
+            "kind": "density",
+            "columns": tuple((name, kind, *map(_finite, ends), float(unit)) for name, kind, *ends, unit in each),
+            "given": () if given is None else given.names,
+            "components": (),
+            "label_column": self.label_column_,
+            "label_names": self.label_names_ or (),
+            "flow": flow_text(self.spec_.flow),
+            "flow_chosen": isinstance(self.flow, str) and self.flow == "auto",
+            "exactness": self.exactness_,
+            "threshold": None,
+            "epochs": int(self.n_iter_),
+            "best_epoch": int(self.best_epoch_),
+            "seconds": float(self.seconds_),
+            "interrupted": bool(self.interrupted_),
+        }
+
     def to_state(self) -> dict[str, Any]:
-        """Parameters and fitted attributes, for a model file; of a flow that is no name, only how it is called."""
+        """Parameters and fitted attributes, for a model file; of a flow that is no name, only how it is called.
+
+        The description is for readers of the file: `from_state` has no use for it.
+        """
         check_is_fitted(self)
         fitted = {k: v for k, v in vars(self).items() if (k.endswith("_") and not k.startswith("_")) or k == "_flow"}
         for name in ("columns_", "condition_columns_"):
@@ -114,7 +142,7 @@ class FlowEstimator(BaseEstimator, ABC):
         params["flow"] = flow_text(params["flow"])
         if isinstance(params["bounds"], Mapping):
             params["bounds"] = [[name, *ends] for name, ends in params["bounds"].items()]
-        return {"params": params, "fitted": fitted, "output": self._output}
+        return {"description": self.describe(), "params": params, "fitted": fitted, "output": self._output}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
@@ -141,6 +169,10 @@ class FlowEstimator(BaseEstimator, ABC):
         from pushforward.serialization import save
 
         save(self, path, overwrite=overwrite)
+
+
+def _finite(value: np.floating) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 @contextlib.contextmanager

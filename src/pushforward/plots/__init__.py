@@ -5,9 +5,10 @@ Every function returns a Matplotlib figure that belongs to no window: a notebook
 """
 
 from pushforward.plots.clusters import component_map, contingency, data_and_samples, posterior_gap, regions
-from pushforward.plots.fits import densities, density, training_curve
+from pushforward.plots.fits import densities, density, density_curve, training_curve
 from pushforward.plots.marks import colours
-from pushforward.plots.samples import image_rows, samples_by_component
+from pushforward.plots.portrait import portrait
+from pushforward.plots.samples import image_rows, rows_by_group, samples_by_component
 
 __all__ = [
     "colours",
@@ -16,9 +17,12 @@ __all__ = [
     "data_and_samples",
     "densities",
     "density",
+    "density_curve",
     "image_rows",
+    "portrait",
     "posterior_gap",
     "regions",
+    "rows_by_group",
     "samples_by_component",
     "training_curve",
 ]

@@ -151,6 +151,7 @@ def density(
     X: ArrayLike,
     names: Sequence[str] = ("x0", "x1"),
     integer: Sequence[bool] | None = None,
+    dots: str = "the data",
 ) -> Figure:
     """A density in two dimensions as filled contours that each hold a stated share of the data.
 
@@ -160,6 +161,7 @@ def density(
         names: of the two columns, with their units.
         integer: whether the columns hold whole numbers, and the density is to be asked at such; as in the data where
             None.
+        dots: what X is, for the caption.
 
     Raises:
         ValueError: X does not have two columns.
@@ -194,8 +196,57 @@ def density(
     bar.set_label("log-density, nats (share of the rows above it)")
     axes.set(xlabel=names[0], ylabel=names[1], xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     tidy(axes)
-    caption = "Dots: the data. Good: dark where dots are close, no colour where there are none."
+    caption = f"Dots: {dots}. Good: dark where dots are close, no colour where there are none."
     explain(figure, "The fitted density, in contours that hold given shares of the rows", caption)
+    return figure
+
+
+def density_curve(
+    log_density: Callable[[Float[np.ndarray, "m 1"]], ArrayLike],
+    X: ArrayLike,
+    name: str = "x0",
+    integer: bool | None = None,
+    bars: str = "the data",
+) -> Figure:
+    """The density of one column as a curve over the histogram of its values.
+
+    Arguments:
+        log_density: gives log p of shape (m,) for values (m, 1), `score_samples` say.
+        X: data, shape (n, 1), which sets the window.
+        name: of the column, with its unit.
+        integer: whether it holds whole numbers, which have a probability each; as in the data where None.
+        bars: what X is, for the caption.
+
+    Raises:
+        ValueError: X does not have one column.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> X = np.random.default_rng(0).normal(size=(50, 1))
+        >>> figure = plots.density_curve(lambda P: -0.5 * P[:, 0] ** 2, X, "width (mm)")
+        >>> figure.axes[0].get_xlabel()
+        'width (mm)'
+    """
+    values = np.asarray(X, dtype=float)
+    if values.ndim != 2 or values.shape[1] != 1:
+        raise ValueError(f"X has shape {values.shape}; expected one column, (n, 1)")
+    whole = bool((values == np.round(values)).all()) if integer is None else integer
+    low, high = np.quantile(values[np.isfinite(values)], [0.001, 0.999])
+    low, high = low - 0.1 * ((high - low) or 1.0), high + 0.1 * ((high - low) or 1.0)
+    at = np.arange(np.floor(low), np.ceil(high) + 1) if whole else np.linspace(low, high, 600)
+    if whole and len(at) > 600:
+        at = np.unique(np.round(np.linspace(low, high, 600)))
+    figure = figure_of(6.6, 4.6)
+    axes = figure.subplots()
+    edges = np.r_[at - 0.5, at[-1] + 0.5] if whole and len(at) <= 80 else np.linspace(low, high, 61)
+    axes.hist(values[:, 0], bins=edges.tolist(), density=True, color=COLOURS[5], alpha=0.5)
+    axes.plot(at, np.exp(np.asarray(log_density(at[:, None]), dtype=float)), "." if whole else "-", color=COLOURS[0])
+    axes.set(xlabel=name, ylabel="probability of a value" if whole else "density", xlim=(low, high), ylim=(0, None))
+    tidy(axes)
+    line = "Dots" if whole else "Line"
+    caption = f"{line}: the model. Bars: {bars}. Good: it follows the bars, but not the jitter from bar to bar."
+    explain(figure, "The fitted density, and how often each value comes", caption)
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PAIR_COLUMNS = 5
 GOOD = "Good: samples of a component are alike but not the same, and look like the data."
 GOOD_TABLE = "Good: each component is one group, and values range as in the data."
+GOOD_ALIKE = "Good: no colour stands out alone; where one does, the model puts too many rows, or too few."
 
 
 def samples_by_component(
@@ -61,7 +62,38 @@ def samples_by_component(
     names = [f"x{i}" for i in range(dim)] if names is None else list(names)
     rows = np.concatenate(arrays)
     component = np.repeat(np.arange(len(arrays)), [len(part) for part in arrays])
-    return _points(rows, component, len(arrays), names)
+    return _points(rows, component, range(len(arrays)), names, "Rows drawn from the components", GOOD_TABLE)
+
+
+def rows_by_group(
+    groups: Mapping[str, ArrayLike], names: Sequence[str] | None = None, caption: str = GOOD_ALIKE
+) -> Figure:
+    """Rows of several tables in one picture, data and samples say: histograms, points, or a pair plot.
+
+    Tables of one column become histograms, of two a scatter plot, of more a pair plot of the (at most five)
+    columns in which the groups differ most.
+
+    Arguments:
+        groups: label -> rows of shape (m, D).
+        names: of the D columns.
+        caption: how to read it.
+
+    Raises:
+        ValueError: the groups differ in D, or there are none.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward import plots
+        >>> X = np.random.default_rng(0).normal(size=(2, 30, 3))
+        >>> len(plots.rows_by_group({"data": X[0], "samples": X[1]}).axes)
+        9
+    """
+    arrays = [np.asarray(part, dtype=float) for part in groups.values()]
+    if len({part.shape[1:] for part in arrays}) != 1 or arrays[0].ndim != 2:
+        raise ValueError(f"groups have shapes {[part.shape for part in arrays]}; expected (m, D) with one D for all")
+    names = [f"x{i}" for i in range(arrays[0].shape[1])] if names is None else list(names)
+    group = np.repeat(np.arange(len(arrays)), [len(part) for part in arrays])
+    return _points(np.concatenate(arrays), group, list(groups), names, " and ".join(groups).capitalize(), caption)
 
 
 def image_rows(
@@ -122,8 +154,11 @@ def image_rows(
     return figure
 
 
-def _points(rows: np.ndarray, component: np.ndarray, k: int, names: Sequence[str]) -> Figure:
-    """Histograms, a scatter plot or a pair plot, coloured by component."""
+def _points(
+    rows: np.ndarray, component: np.ndarray, labels: Sequence[Any], names: Sequence[str], title: str, caption: str
+) -> Figure:
+    """Histograms, a scatter plot or a pair plot, coloured by component, or by another group that has a label."""
+    k, told = len(labels), not isinstance(labels, range)
     palette = colours(k)
     columns = _most_separating(rows, component, k)
     short = [name if len(name) <= 18 else f"{name[:17]}…" for name in names]
@@ -144,7 +179,7 @@ def _points(rows: np.ndarray, component: np.ndarray, k: int, names: Sequence[str
             if i == j:
                 edges = np.histogram_bin_edges(rows[:, columns[j]], bins=bins)
                 parts = [rows[component == c, columns[j]] for c in range(k)]
-                axes.hist(parts, bins=edges.tolist(), color=palette, alpha=0.6, histtype="stepfilled")
+                axes.hist(parts, bins=edges.tolist(), density=told, color=palette, alpha=0.6, histtype="stepfilled")
                 axes.set_yticks([])
             else:
                 scatter(axes, rows[:, [columns[j], columns[i]]], dots, size=3.0)
@@ -152,10 +187,11 @@ def _points(rows: np.ndarray, component: np.ndarray, k: int, names: Sequence[str
             axes.set_xlabel(short[columns[j]] if i == d - 1 else "")
             axes.set_ylabel(short[columns[i]] if j == 0 and i > 0 else "")
             tidy(axes)
-    colour_key(figure, palette)
-    chosen = "" if len(names) == d else f", on the {d} of {len(names)} columns that tell components apart most"
-    drawn = {1: "how often each value is drawn", 2: "the drawn rows"}.get(d, "each column, and each pair of columns")
-    explain(figure, f"Rows drawn from the components: {drawn}{chosen}", GOOD_TABLE)
+    colour_key(figure, palette, "rows of" if told else "component", labels)
+    apart = "in which they differ most" if told else "that tell components apart most"
+    chosen = "" if len(names) == d else f", on the {d} of {len(names)} columns {apart}"
+    drawn = {1: "how often each value comes", 2: "the rows"}.get(d, "each column, and each pair of columns")
+    explain(figure, f"{title}: {drawn}{chosen}", caption)
     return figure
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
 from pushforward import __version__
+from pushforward.serialization.documents import (
+    FORMAT,
+    FORMAT_VERSION,
+    MODEL,
+    WEIGHTS,
+    ModelFileError,
+    checksum,
+    read_bytes,
+    read_document,
+)
 from pushforward.serialization.folders import existing, replace_folder
-from pushforward.serialization.nodes import MODEL, WEIGHTS, ModelFileError, Reader, encode
-
-FORMAT = "pushforward-model"
-FORMAT_VERSION = 1
+from pushforward.serialization.nodes import Reader, encode
 
 
 def save(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -50,7 +56,7 @@ def save(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False) -> 
     tree = encode(obj, "model", tensors)
     weights = safetensors.numpy.save(tensors)
     header = {"format": FORMAT, "format_version": FORMAT_VERSION, "package_version": __version__}
-    document = {**header, "checksum": _checksum({**header, "model": tree}, weights), "model": tree}
+    document = {**header, "checksum": checksum({**header, "model": tree}, weights), "model": tree}
     text = _pretty(document) + "\n"
     try:
         replace_folder(target, {MODEL: text.encode("utf-8", "surrogatepass"), WEIGHTS: weights})
@@ -76,64 +82,21 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not folder.is_dir():
         problem = "is a file" if folder.exists() else "does not exist"
         raise ModelFileError(f"{folder}: {problem}; a model is a folder with {MODEL} and {WEIGHTS}")
-    document = _read_document(folder / MODEL)
-    weights = _read_bytes(folder / WEIGHTS)
+    document = read_document(folder / MODEL)
+    weights = read_bytes(folder / WEIGHTS)
     reader = Reader(folder, weights)
     try:
         obj = reader.node(document["model"], "model")
     except RecursionError:
         raise ModelFileError(f"{folder / MODEL}: field 'model' is nested too deeply") from None
     reader.finish()
-    expected = _checksum({key: value for key, value in document.items() if key != "checksum"}, weights)
+    expected = checksum(document, weights)
     if document["checksum"] != expected:
         raise ModelFileError(
             f"{folder / MODEL}: field 'checksum' does not fit the contents of {MODEL} and {WEIGHTS}; "
             "one of them was changed after it was saved"
         )
     return obj
-
-
-def _read_bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        raise ModelFileError(f"{file}: missing; a model is a folder with {MODEL} and {WEIGHTS}") from None
-    except OSError as error:
-        raise ModelFileError(f"{file}: cannot be read: {error.strerror or error}") from error
-
-
-def _read_document(file: Path) -> dict[str, Any]:
-    """The checked top level of `model.json`."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is no JSON number")
-
-    try:
-        document = json.loads(_read_bytes(file), parse_constant=refuse)
-    except ModelFileError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{file}: not complete JSON ({error}); it was cut short or changed") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ModelFileError(f"{file}: field 'format' is not {FORMAT!r}; this is no model of pushforward")
-    version = document.get("format_version")
-    if type(version) is not int or version < 1:
-        raise ModelFileError(f"{file}: field 'format_version' is {version!r}; expected a whole number from 1")
-    if version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{file}: field 'format_version' is {version}, written by pushforward {document.get('package_version')}; "
-            f"this is pushforward {__version__}, which reads up to {FORMAT_VERSION}: upgrade pushforward to load it"
-        )
-    expected = {"format", "format_version", "package_version", "checksum", "model"}
-    for key in sorted(expected ^ document.keys()):
-        raise ModelFileError(f"{file}: field {key!r} is {'missing' if key in expected else 'unexpected'}")
-    return document
-
-
-def _checksum(document: dict[str, Any], weights: bytes) -> str:
-    digest = hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
-    digest.update(weights)
-    return digest.hexdigest()
 
 
 def _pretty(node: Any, indent: int = 0, used: int = 0) -> str:

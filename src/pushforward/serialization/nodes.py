@@ -27,19 +27,14 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from pushforward.serialization.documents import MODEL, WEIGHTS, ModelFileError
 from pushforward.serialization.registry import PACKAGE, REGISTER, ROOMS, Stateful, class_of, name_of
 from pushforward.serialization.renamed import ADDED, field_name, state_of_today
-
-MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 FUNCTIONS = (functools.partial, jax.stages.Wrapped, jax.custom_jvp, jax.custom_vjp, np.ufunc, jnp.ufunc)
 _DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
 _DTYPES |= {"float16", "float32", "float64"}
 _SPEC = re.compile(r"([a-z0-9]+)\[((?:\d+(?:,\d+)*)?)\]")
-
-
-class ModelFileError(ValueError):
-    """A model folder that cannot be read; the message names the file and the field."""
 
 
 def encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:

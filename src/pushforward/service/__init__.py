@@ -3,12 +3,17 @@
 What the command line does, as functions: a server, a report or a cluster calls the same ones.
 """
 
-from pushforward.service.aligning import AlignedBatch, Alignment, align, as_frame
-from pushforward.service.applying import TASKS, Application, batches
-from pushforward.service.describing import ColumnFacts, ComponentFacts, Description, describe
-from pushforward.service.fitting import Inputs, fit, read_inputs
-from pushforward.service.kinds import ESTIMATORS, Model, RequestError, kind_of, load_model
-from pushforward.service.sampling import TooLargeError, sample
+from typing import TYPE_CHECKING
+
+from pushforward.lazy import loader
+
+if TYPE_CHECKING:
+    from pushforward.service.aligning import AlignedBatch, Alignment, SomeRows, align, as_frame, some_rows
+    from pushforward.service.applying import TASKS, Application, batches
+    from pushforward.service.describing import ColumnFacts, ComponentFacts, Description, describe, describe_saved
+    from pushforward.service.fitting import Inputs, fit, read_inputs
+    from pushforward.service.kinds import ESTIMATORS, Model, RequestError, kind_of, load_model
+    from pushforward.service.sampling import TooLargeError, sample
 
 __all__ = [
     "ESTIMATORS",
@@ -22,14 +27,47 @@ __all__ = [
     "Inputs",
     "Model",
     "RequestError",
+    "SomeRows",
     "TooLargeError",
     "align",
     "as_frame",
     "batches",
     "describe",
+    "describe_saved",
     "fit",
     "kind_of",
     "load_model",
     "read_inputs",
     "sample",
+    "some_rows",
 ]
+
+__getattr__ = loader(
+    __name__,
+    {
+        "AlignedBatch": "aligning",
+        "Alignment": "aligning",
+        "Application": "applying",
+        "ColumnFacts": "describing",
+        "ComponentFacts": "describing",
+        "Description": "describing",
+        "ESTIMATORS": "kinds",
+        "Inputs": "fitting",
+        "Model": "kinds",
+        "RequestError": "kinds",
+        "SomeRows": "aligning",
+        "TASKS": "applying",
+        "TooLargeError": "sampling",
+        "align": "aligning",
+        "as_frame": "aligning",
+        "batches": "applying",
+        "describe": "describing",
+        "describe_saved": "describing",
+        "fit": "fitting",
+        "kind_of": "kinds",
+        "load_model": "kinds",
+        "read_inputs": "fitting",
+        "sample": "sampling",
+        "some_rows": "aligning",
+    },
+)

@@ -107,6 +107,57 @@ def align(model: Model, source: Source) -> Alignment:
     return Alignment(source.name, names, names, given)
 
 
+class SomeRows(NamedTuple):
+    """Some rows of a table, as many as are shown.
+
+    Arguments:
+        rows: the model's columns, shape (n, D).
+        condition: the conditioning columns, shape (n, C), or None.
+        of: how many rows the table has, but for those left out.
+    """
+
+    rows: Float[np.ndarray, "n d"]
+    condition: Float[np.ndarray, "n c"] | None
+    of: int
+
+
+def some_rows(model: Model, source: Source, most: int = 5000, *, drop_missing: bool = False, seed: int = 0) -> SomeRows:
+    """Rows of a table of any size, all of them equally likely, in their order: what a picture or a check needs.
+
+    Arguments:
+        model: a fitted estimator.
+        source: the table.
+        most: how many.
+        drop_missing: leave out rows with missing or infinite cells instead of raising.
+        seed: of the choice.
+
+    Raises:
+        DataError: as of `align` and `Alignment.read`; or there are no rows.
+
+    Example:
+        >>> import pushforward as pf
+        >>> from pushforward import service
+        >>> rows = pf.data.open_source("SELECT sin(range) AS a, cos(range) AS b FROM range(60)")
+        >>> model = service.fit(service.read_inputs(rows), "density", max_epochs=1)
+        >>> service.some_rows(model, rows, 7).rows.shape
+        (7, 2)
+    """
+    alignment, rng = align(model, source), np.random.default_rng(seed)
+    wanted = [*alignment.columns, *alignment.given]
+    numbers, order, start, of = np.empty((0, len(wanted))), np.empty(0), 0, 0
+    for batch in source.batches(65_536, wanted):
+        kept = alignment.read(batch, start=start, drop_missing=drop_missing).batch
+        start, of = start + batch.num_rows, of + kept.num_rows
+        numbers = np.concatenate([numbers, to_numbers(kept, wanted, source.name)])
+        order = np.concatenate([order, rng.uniform(size=kept.num_rows)])
+        chosen = np.sort(np.argsort(order)[:most])
+        numbers, order = numbers[chosen], order[chosen]
+    if not of:
+        raise DataError(f"{source.name}: there are no rows to show; check the file or the query")
+    d = len(alignment.columns)
+    return SomeRows(numbers[:, :d], numbers[:, d:] if alignment.given else None, of)
+
+
 def as_frame(values: Float[np.ndarray, "n d"], names: Sequence[str] | None) -> Any:
     """Numbers with the names of their columns, as estimators take them; plain numbers where there are no names."""
     import pyarrow as pa

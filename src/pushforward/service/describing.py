@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from pushforward.serialization import saved_description
 
-from pushforward.estimators.build import flow_text
-from pushforward.service import kinds
-from pushforward.service.kinds import Model
+if TYPE_CHECKING:
+    from pushforward.service.kinds import Model
 
 
 @dataclass(frozen=True)
@@ -91,36 +93,26 @@ def describe(model: Model) -> Description:
         >>> [(column.name, column.kind) for column in service.describe(model).columns]
         [('a', 'real'), ('b', 'whole number')]
     """
-    labels = model.label_names_ or ()
-    return Description(
-        kind=kinds.kind_of(model),
-        columns=_columns(model),
-        given=() if model.condition_columns_ is None else model.condition_columns_.names,
-        components=tuple(
-            ComponentFacts(k, share, labels[k] if k < len(labels) else None)
-            for k, share in enumerate(kinds.shares(model))
-        ),
-        label_column=model.label_column_,
-        label_names=labels,
-        flow=flow_text(model.spec_.flow),
-        flow_chosen=isinstance(model.flow, str) and model.flow == "auto",
-        exactness=model.exactness_,
-        threshold=kinds.threshold(model),
-        epochs=int(model.n_iter_),
-        best_epoch=int(model.best_epoch_),
-        seconds=float(model.seconds_),
-        interrupted=bool(model.interrupted_),
-    )
+    return _description(model.describe())
 
 
-def _columns(model: Model) -> tuple[ColumnFacts, ...]:
-    columns = model.columns_
-    each = zip(columns.names, columns.kinds, columns.low, columns.high, columns.mean, columns.scale, strict=True)
-    return tuple(
-        ColumnFacts(name, kind, _finite(low), _finite(high), _finite(mean), float(unit))
-        for name, kind, low, high, mean, unit in each
-    )
+def describe_saved(path: str | os.PathLike[str]) -> Description | None:
+    """What a model folder says of itself, without loading the model, which takes seconds.
+
+    Arguments:
+        path: a folder that `pushforward.save` wrote.
+
+    Returns:
+        None of a model of before files told, of no estimator, and of a folder that is damaged or missing: loading the
+        model tells which.
+    """
+    parts = saved_description(path)
+    if parts is None or {*parts} != {field.name for field in fields(Description)}:
+        return None
+    return _description(parts)
 
 
-def _finite(value: np.floating) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _description(parts: Mapping[str, Any]) -> Description:
+    columns = tuple(ColumnFacts(*column) for column in parts["columns"])
+    components = tuple(ComponentFacts(*component) for component in parts["components"])
+    return Description(**{**parts, "columns": columns, "components": components})

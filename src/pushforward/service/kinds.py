@@ -113,11 +113,6 @@ def shares(model: Model) -> tuple[float, ...]:
     return tuple(float(weight) for weight in model.weights_) if isinstance(model, FlowMixture) else ()
 
 
-def threshold(model: Model) -> float | None:
-    """The log-density below which a row is an outlier; None of a model that is no outlier detector."""
-    return float(model.offset_) if isinstance(model, FlowOutlierDetector) else None
-
-
 def labels_of(model: Model, component: NDArray[np.integer]) -> pa.Array:
     """The labels that components stand for, null where one stands for none."""
     import pyarrow as pa
