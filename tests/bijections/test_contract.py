@@ -75,16 +75,15 @@ PLANES = [
 ]
 WHOLE = [pytest.param(entry, entry.dims[-1], id=f"{entry.name}-{entry.dims[-1]}") for entry in ENTRIES]
 SINGULAR = {"householder_zero", "planar_no_direction"}  # at a parameter of which the map itself is not smooth
-SLOW = TWINS - {"continuous_direct"} | {"conditional_coupling", "amortized", "residual_conditional"}
+QUICK = {"affine", "sigmoid", "spline_bounded", "circular_shift", "concatenate", "vmap", "coupling", "bounded"}
 # a `continuous` map is differentiated in reverse mode alone, as its message says
 DERIVATIVES = [
     pytest.param(entry, dim, id=f"{entry.name}-{dim}", marks=marks)
     for entry in ENTRIES
     for dim in entry.dims
     if entry.name != "continuous"
-    for marks in [long_if(dim != entry.dims[-1] or entry.name in SLOW)]
+    for marks in [long_if(dim != entry.dims[-1] or entry.name not in QUICK | {"autoregressive"})]
 ]
-QUICK = {"affine", "sigmoid", "spline_bounded", "circular_shift", "concatenate", "vmap", "coupling", "bounded"}
 # a `continuous` map has no forward mode
 PUBLIC = [
     pytest.param(entry, id=entry.name, marks=marks)

@@ -17,6 +17,7 @@ from pushforward.bijections import ActNorm, Affine, Amortized, Chain, Fixed, Ind
 from pushforward.distributions import Normal, Pushforward
 from pushforward.networks import MLP
 from tests.keys import cheap_key
+from tests.sweeps import sweep
 
 
 def shaken(model, scale: float = 0.3, seed: int = 5):
@@ -248,7 +249,7 @@ def test_what_the_map_inside_reads_from_data_is_kept() -> None:
     assert np.allclose(weight, weighed, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", sorted(flows.RECIPES))
+@pytest.mark.parametrize("name", sweep(sorted(flows.RECIPES), {"real_nvp", "maf", "residual"}))
 def test_one_index_picks_a_flow_of_any_recipe(name: str) -> None:
     flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2), 0.02)
     assert flow.exactness == "lower bound"

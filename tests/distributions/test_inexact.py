@@ -37,7 +37,7 @@ def test_a_mixture_is_estimated_through_its_components() -> None:
 
 def test_responsibilities_and_bounds_take_a_key() -> None:
     model, x = mixture(), jax.random.normal(cheap_key(3), (5, 2))
-    with pytest.raises(ValueError, match="give it a key"):
+    with pytest.raises(ValueError, match="key must be one JAX random key"):
         model.responsibilities(x)
     found = model.responsibilities(x, key=jax.random.key(0), n_samples=500)
     assert np.allclose(found.sum(1), 1, atol=1e-5)
@@ -89,7 +89,7 @@ def test_points_that_no_draw_reaches_have_no_effective_draws() -> None:
 
 def test_missing_keys_are_asked_for() -> None:
     for ask in (indexed(0).elbo, indexed(0).log_prob_estimate):
-        with pytest.raises(ValueError, match="give it a key"):
+        with pytest.raises(ValueError, match="key must be one JAX random key"):
             ask(jnp.zeros(2), None)
 
 

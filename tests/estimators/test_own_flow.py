@@ -65,6 +65,7 @@ def test_conditions_reach_a_callable_or_are_refused() -> None:
         pf.FlowDensity(gaussian, **QUICK).fit(X, condition=condition)
 
 
+@pytest.mark.long
 def test_layers_of_a_callable_may_be_shared() -> None:
     assert np.isfinite(pf.FlowMixture(2, flow=layered, shared_layers=1, **SMALL_MIXTURE).fit(X).score(X))
     with pytest.raises(ValueError, match="shared_layers must be 0 with flow=<gaussian>, which takes no n_layers"):

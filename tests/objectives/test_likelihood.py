@@ -76,6 +76,7 @@ def test_several_draws_give_the_importance_weighted_bound() -> None:
     assert values.mean() < one_draw.mean() - 10 * one_draw.std() / np.sqrt(n_keys)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("garbage", [0.0, 1e15])
 def test_several_draws_read_the_batch_once_and_skip_padding(garbage: float) -> None:
     """Under a normalised flow as under one whose statistics are those of the rows; value and gradient."""
