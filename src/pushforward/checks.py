@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,23 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
-
-_used_in: set[int] = set()  # processes that JAX was used in: this one, and those it was forked off
-
-
-def refuse_fork() -> None:
-    """Refuse to go on in a process forked off one that JAX was used in, whose threads it would wait for in vain.
-
-    Raises:
-        RuntimeError: this is such a process.
-    """
-    here = os.getpid()
-    if _used_in and here not in _used_in:
-        raise RuntimeError(
-            "this process was forked off one that had used JAX, where JAX would wait for ever; start workers anew: "
-            'multiprocessing.get_context("spawn"), or joblib with its own backend, "loky"'
-        )
-    _used_in.add(here)
 
 
 def is_concrete(*values: Any) -> bool:

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import pushforward as pf
-from pushforward.cli.shell import cache_folder
 from pushforward.data import read_table
 from tests.cli.helpers import QUICK, refused, snapshot
 
@@ -207,31 +206,3 @@ def test_what_computes_nothing_loads_nothing_heavy(words, work):
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-
-
-def test_cache_folder_follows_the_platform(tmp_path, monkeypatch):
-    assert cache_folder() is None
-    monkeypatch.delenv("PUSHFORWARD_CACHE")
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "pushforward"
-    assert (tmp_path / "xdg" / "pushforward").stat().st_mode & 0o077 == 0
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "Library" / "Caches" / "pushforward"
-    monkeypatch.setenv("PUSHFORWARD_CACHE", str(tmp_path / "mine"))
-    assert cache_folder() == tmp_path / "mine"
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("PUSHFORWARD_CACHE", str(tmp_path / "file"))
-    assert cache_folder() is None
-
-
-def test_cache_keeps_to_its_size(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_CACHE", str(tmp_path))
-    monkeypatch.setattr("pushforward.cli.shell._CACHE_BYTES", 250)
-    for age, name in enumerate(["new", "older", "oldest"]):
-        (tmp_path / name).write_bytes(bytes(100))
-        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    assert cache_folder() == tmp_path
-    assert {path.name for path in tmp_path.iterdir()} == {"new", "older"}

@@ -155,61 +155,9 @@ def free_name(name: str) -> str:
 
 
 def prepare() -> None:
-    """Before the first computation: show warnings as notes, and keep compiled programs between commands.
+    """Before the first computation: show warnings as notes, and keep compiled programs between commands."""
+    from pushforward.processes import keep_programs
 
-    The cache is a convenience: where it cannot be kept, everything works without.
-    """
     warnings.showwarning = lambda message, *_, **__: note(str(message))
     warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
-    folder = cache_folder()
-    if folder is None:
-        return
-    import jax
-
-    settings: dict[str, Any] = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-        "jax_raise_persistent_cache_errors": False,
-    }
-    for name, value in settings.items():
-        jax.config.update(name, value)  # type: ignore[no-untyped-call]
-
-
-def cache_folder() -> Path | None:
-    """The user's folder for compiled programs, made if need be; None where it cannot be written.
-
-    `PUSHFORWARD_CACHE` names another one; empty, it turns the cache off.
-    """
-    named = os.environ.get("PUSHFORWARD_CACHE")
-    if named == "":
-        return None
-    try:
-        folder = Path(named) if named else _platform_cache() / "pushforward"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # programs in it are run: they are the user's alone
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-        _prune(folder)
-    except (OSError, RuntimeError):  # RuntimeError: no home folder
-        return None
-    return folder.resolve()
-
-
-def _platform_cache() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"])
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-
-
-def _prune(folder: Path) -> None:
-    """Remove the programs used least lately once they take more than a gigabyte."""
-    entries = [(file, file.stat()) for file in folder.iterdir() if file.is_file()]
-    excess = sum(stat.st_size for _, stat in entries) - _CACHE_BYTES
-    for file, stat in sorted(entries, key=lambda entry: max(entry[1].st_atime, entry[1].st_mtime)):
-        if excess <= 0:
-            return
-        file.unlink(missing_ok=True)
-        excess -= stat.st_size
+    keep_programs()

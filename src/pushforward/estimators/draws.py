@@ -11,12 +11,12 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from pushforward.checks import refuse_fork
 from pushforward.data.columns import Columns, FloatArray
 from pushforward.distributions import MixtureOfFlows
 from pushforward.estimators.preparing import Table, as_feed, draw_seed
 from pushforward.estimators.validation import require_solved
 from pushforward.objectives import PosteriorFit
+from pushforward.processes import before_computing
 from pushforward.training import Fit, Settings, train
 from pushforward.training.feeds import bucket
 
@@ -27,7 +27,7 @@ REFINING = Settings(max_epochs=40, batch_size=512, learning_rate=3e-3, schedule=
 
 def draw_key(random_state: Any, own: Any) -> Array:
     """A key to draw with: of the seed given, or else of the estimator's own."""
-    refuse_fork()
+    before_computing()
     return jax.random.key(draw_seed(own if random_state is None else random_state))
 
 

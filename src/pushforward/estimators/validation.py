@@ -10,10 +10,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from pushforward.bijections import SolveError
-from pushforward.checks import check_whole, is_whole, refuse_fork
+from pushforward.checks import check_whole, is_whole
 from pushforward.data.columns import Columns, FloatArray
 from pushforward.data.sources import is_unnamed
 from pushforward.estimators.containers import as_missing, column_names, refuse_text
+from pushforward.processes import before_computing
 
 
 def check_rows(estimator: BaseEstimator, X: Any, fitting: bool) -> FloatArray:
@@ -27,7 +28,7 @@ def check_rows(estimator: BaseEstimator, X: Any, fitting: bool) -> FloatArray:
     Raises:
         ValueError: cells that are no finite numbers, or other columns than in `fit`.
     """
-    refuse_fork()
+    before_computing()
     refuse_text(X)
     rows: FloatArray = validate_data(
         estimator,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.checks import check_key, check_whole, refuse_fork
+from pushforward.checks import check_key, check_whole
 from pushforward.distributions import AbstractDistribution
 from pushforward.inference.diagnosis import Diagnosis, diagnose
 from pushforward.inference.families import Recipe, check_flow, family, inverse_is_quick
@@ -21,6 +21,7 @@ from pushforward.inference.posterior import FlowPosterior, PosteriorWarning
 from pushforward.inference.start import FARTHER, N_STARTS, WIDE, Gaussian, gaussian_starts
 from pushforward.inference.target import Target, as_target
 from pushforward.objectives import ReverseKL
+from pushforward.processes import before_computing
 from pushforward.training import Fit, Settings, Steps, TrainingError, reporting, train
 
 STEPS_PER_EPOCH = 25
@@ -86,7 +87,7 @@ def fit_posterior(
         2.0
     """
     began = time.monotonic()
-    refuse_fork()
+    before_computing()
     key = check_key(key)
     effort, n_components = check_whole("effort", effort, 1, len(BUDGETS)), check_whole("n_components", n_components, 1)
     check_flow(flow)

@@ -17,7 +17,8 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from pushforward import trees
-from pushforward.checks import check_key, check_whole, refuse_fork
+from pushforward.checks import check_key, check_whole
+from pushforward.processes import before_computing
 from pushforward.training.checkpoint import Checkpoint, structure_of
 from pushforward.training.epochs import Loss, Setup, State, calibrated, has_ended, initial_state, run_epochs
 from pushforward.training.feeds import CHUNK, AbstractFeed
@@ -129,7 +130,7 @@ def train(
         3
     """
     began = time.monotonic()
-    refuse_fork()
+    before_computing()
     if not isinstance(feed, AbstractFeed):
         raise ValueError(f"feed must be a feed, such as training.Resident.of(data); got a {type(feed).__name__}")
     if not isinstance(validation, AbstractFeed | None):
