@@ -163,6 +163,7 @@ def test_a_truncated_series_has_as_many_terms_as_it_says(n_terms: int) -> None:
         assert float(map_.forward_and_log_weight(z, cheap_key(0))[1]) == pytest.approx(series, rel=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n_terms", [1, 2, 5])
 def test_the_mean_over_all_probes_is_the_series_with_its_gradients(n_terms: int) -> None:
     """In parameters, point and condition: over every vector of signs, vᵀ A v has the mean tr A to the last digit."""
@@ -223,6 +224,7 @@ def test_gradient_of_the_inverse_is_implicit() -> None:
     assert np.allclose(product, np.eye(3), atol=1e-4)
 
 
+@pytest.mark.long
 def test_batches_share_their_number_of_terms_and_keep_their_mean() -> None:
     map_, points = layer(3, "unbiased"), jax.random.normal(cheap_key(0), (4, 3))
     keys = jax.random.split(jax.random.key(0), 5000)
@@ -231,6 +233,7 @@ def test_batches_share_their_number_of_terms_and_keep_their_mean() -> None:
     assert (np.abs(found.mean(0) - exact) < 4 * found.std(0) / 5000**0.5).all()
 
 
+@pytest.mark.long
 def test_noisy_log_dets_are_refused_where_they_would_bias() -> None:
     flow = flows.residual(cheap_key(0), 6, n_layers=2, hidden_sizes=(8,))
     assert flow.exactness == "unbiased"
@@ -308,6 +311,7 @@ def test_an_estimate_is_differentiated_in_both_modes_with_its_key_held(float64: 
     np.testing.assert_allclose(mean, exact, atol=0.05 * np.abs(exact).max())
 
 
+@pytest.mark.long
 def test_the_inverse_of_a_scanned_stack_has_second_derivatives_in_every_mode(float64: None) -> None:
     layers = [Residual(Lipschitz.init(cheap_key(i), 2, 2, (4,)), 2) for i in range(9)]  # more than are unrolled
     stack = Scan(trees.stack(layers))

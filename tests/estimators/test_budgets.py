@@ -52,6 +52,7 @@ def test_a_default_budget_that_proves_too_small_is_doubled(monkeypatch: pytest.M
     assert fitted.n_iter_ == 8
 
 
+@pytest.mark.long
 def test_seconds_are_of_the_start_and_the_refining_too(monkeypatch: pytest.MonkeyPatch) -> None:
     times = []
 

@@ -99,6 +99,7 @@ class Kept(Display):
         self.closed += 1
 
 
+@pytest.mark.long
 def test_a_fit_names_its_phases_on_one_display(monkeypatch):
     display = Kept()
     monkeypatch.setattr(progress, "_display_here", lambda: display)
