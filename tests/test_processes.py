@@ -32,11 +32,12 @@ def test_cache_folder_follows_the_platform(tmp_path: Path, monkeypatch: pytest.M
 def test_cache_keeps_to_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUSHFORWARD_CACHE", str(tmp_path))
     monkeypatch.setattr("pushforward.processes.CACHE_BYTES", 250)
-    for age, name in enumerate(["new", "older", "oldest"]):
+    (tmp_path / "thesis.tex").write_bytes(bytes(1000))
+    for age, name in enumerate(["new-cache", "older-cache", "oldest-cache"]):
         (tmp_path / name).write_bytes(bytes(100))
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     assert cache_folder() == tmp_path
-    assert {path.name for path in tmp_path.iterdir()} == {"new", "older"}
+    assert {path.name for path in tmp_path.iterdir()} == {"new-cache", "older-cache", "thesis.tex"}
 
 
 FIT = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -95,8 +96,11 @@ def _platform_cache() -> Path:
 
 
 def _prune(folder: Path) -> None:
-    """Remove the programs used least lately once they take more than a gigabyte."""
-    entries = [(file, file.stat()) for file in folder.iterdir() if file.is_file()]
+    """Remove the programs used least lately once they take more than a gigabyte, and nothing else that lies there."""
+    entries = []
+    for file in folder.glob("*-cache"):  # as JAX calls them
+        with contextlib.suppress(FileNotFoundError):  # another process removes some as well
+            entries.append((file, file.stat()))
     excess = sum(stat.st_size for _, stat in entries) - CACHE_BYTES
     for file, stat in sorted(entries, key=lambda entry: max(entry[1].st_atime, entry[1].st_mtime)):
         if excess <= 0:

@@ -29,7 +29,9 @@ ROOM_FOR_THE_MODEL = FULL_DISK.replace("1000", "200_000")  # and not for a check
 
 def start(cache: Path, *arguments, before: str = "") -> subprocess.Popen:
     """Run a command in a process of its own."""
-    environment = {**os.environ, "PUSHFORWARD_CACHE": str(cache)}
+    # a folder that JAX is given by its own name would be used in its place
+    inherited = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    environment = {**inherited, "PUSHFORWARD_CACHE": str(cache)}
     words = [sys.executable, "-c", before + MAIN, *map(str, arguments)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -161,9 +163,9 @@ def test_a_full_disk_while_saving_leaves_the_old_model(work, cache):
     before = snapshot(work)
     for command in ([*fit, "--out", "model"], ["score", "model", "table.parquet", "--out", "table.parquet"]):
         code, _, err = finish(start(cache, *command, "--overwrite", before=FULL_DISK))
-        assert (code, err.count("\n")) == (2, 1), err
-        assert err.startswith("error: ")
-        assert "File too large" in err
+        said = [line for line in err.splitlines() if not line.startswith("note: the validation loss still falls")]
+        assert (code, len(said)) == (2, 1), err
+        assert said[0].startswith("error: ") and "File too large" in said[0]
         assert snapshot(work) == before
 
 

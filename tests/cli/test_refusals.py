@@ -210,3 +210,9 @@ def test_a_column_called_component_is_not_written_over(work):
 def test_components_are_a_number_or_auto(work):
     message = refused("fit", "table.parquet", "--columns", "x,y", "--components", "some", "--out", "no")
     assert "--components some: give a whole number of at least 1, or auto" in message
+
+
+@pytest.mark.parametrize("words", [["fit", "t.csv", "--out", "-"], ["plot", "model", "--out", "-"]])
+def test_folders_and_pictures_do_not_go_to_standard_output(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refused(*words).startswith("--out -: ")

@@ -61,3 +61,11 @@ def test_weights_add_up_and_labels_and_conditions_tell_rows_apart() -> None:
     assert merged is not None and (table.weight == np.arange(100) + np.arange(100, 200)).all()
     assert len(merge_copies(both._replace(label=label))[0].x) == 150
     assert len(merge_copies(both._replace(condition=condition))[0].x) == 150
+
+
+def test_described_means_are_of_all_rows() -> None:
+    x = np.concatenate([RNG.normal(size=(50, 2)), np.repeat(RNG.normal(10, 1, size=(10, 2)), 20, axis=0)])
+    np.testing.assert_allclose(density(max_epochs=1).fit(x).columns_.mean, x.mean(axis=0))
+    weight = np.arange(60.0)
+    weighted = density(max_epochs=1).fit(x[:60], sample_weight=weight)
+    np.testing.assert_allclose(weighted.columns_.mean, np.average(x[:60], axis=0, weights=weight))

@@ -135,3 +135,9 @@ def test_a_fit_tells_of_them() -> None:
     flat = lambda x: -0.5 * (x[0] + x[1] - 1) ** 2  # noqa: E731
     with pytest.warns(PosteriorWarning, match=r"flat along x\[0\] − x\[1\]: .* give it a prior.*Pareto k̂"):
         fit_posterior(flat, 2, key=KEY, effort=1)
+
+
+def test_a_second_mode_far_out_is_no_flat_direction() -> None:
+    two = lambda v: jnp.logaddexp(-0.5 * ((v["a"] - 5) / 0.1) ** 2, -0.5 * ((v["a"] - 6) / 0.1) ** 2)  # noqa: E731
+    u = 5 + 0.1 * RNG.normal(size=(200, 1))
+    assert looked(two, {"a": "real"}, u) == []

@@ -317,6 +317,8 @@ def _check_paths(out: Path, keep: Keep) -> None:
     """Refuse before any work what could not be written in the end."""
     from pushforward.data.writing import check_output
 
+    if str(out) == "-":
+        raise ValueError("--out -: a model is a folder, which standard output cannot be; give --out a name")
     check_output(out, keep.overwrite)
     if out.exists():
         foreign = [] if not out.is_dir() else sorted({*os.listdir(out)} - {"model.json", "weights.safetensors"})

@@ -81,6 +81,10 @@ def plot(
     from pushforward.data.writing import check_output
     from pushforward.training import reporting, tell
 
+    if str(out) == "-":
+        raise ValueError(
+            f"--out -: pictures are files; give --out a folder, or a name that ends in {', '.join(ENDINGS)}"
+        )
     one = out.suffix.lower() in ENDINGS
     check_output(out, overwrite or (out.is_dir() and not one))
     estimator = load(model)

@@ -17,7 +17,6 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-_CACHE_BYTES = 1 << 30
 _SIGPIPE = 141  # as shells tell of a program that a closed pipe ended
 
 

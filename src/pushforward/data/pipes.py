@@ -31,7 +31,7 @@ def is_pipe(path: str) -> bool:
         mode = os.stat(path).st_mode
     except OSError:
         return False
-    return not stat.S_ISDIR(mode) and (not stat.S_ISREG(mode) or path.startswith(("/dev/", "/proc/self/fd/")))
+    return not stat.S_ISDIR(mode) and (not stat.S_ISREG(mode) or path.startswith(("/dev/fd/", "/proc/self/fd/")))
 
 
 def name_of(path: str) -> str:

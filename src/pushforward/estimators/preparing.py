@@ -113,7 +113,9 @@ def learn_table(
         raise ValueError(f"all {len(x)} rows are the same, and one point has no density; give rows that differ")
     estimator.settings_ = shaping(estimator)
     names = row_names(estimator, x.shape[1])
-    estimator.columns_ = learn_columns(x, names, bounds=bounds, discrete=estimator.discrete, alike=alike)
+    columns = learn_columns(x, names, bounds=bounds, discrete=estimator.discrete, alike=alike)
+    mean = np.average(x, axis=0, weights=table.weight)  # copies of rows are weights
+    estimator.columns_ = dataclasses.replace(columns, mean=mean)
     estimator.condition_columns_ = None
     if table.condition is not None:
         estimator.condition_columns_ = _condition_columns(table.condition, column_names(condition))

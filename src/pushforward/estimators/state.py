@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
+import equinox as eqx
+import jax
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
@@ -155,6 +157,8 @@ class FlowEstimator(BaseEstimator, ABC):
         for name, value in (MISSING | state["fitted"]).items():
             if name in ("columns_", "condition_columns_") and value is not None:
                 value = Columns.from_state(value)
+            elif name == "_flow":
+                value = _as_precise(value)
             elif name in NAMED and value is not None:
                 value = NAMED[name](**value)
             setattr(estimator, name, value)
@@ -169,6 +173,15 @@ class FlowEstimator(BaseEstimator, ABC):
         from pushforward.serialization import save
 
         save(self, path, overwrite=overwrite)
+
+
+def _as_precise(flow: Any) -> Any:
+    """A flow in the precision of this process, which may be another than it was fitted in."""
+
+    def cast(leaf: Any) -> Any:
+        return leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype)) if eqx.is_array(leaf) else leaf
+
+    return jax.tree.map(cast, flow)
 
 
 def _finite(value: np.floating) -> float | None:

@@ -65,7 +65,9 @@ def _flat(
     ways = np.concatenate([np.eye(len(centre)), *axes, np.linalg.eigh(curvature)[1].T])
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
     far = FAR * ((u - u.mean(axis=0)) @ ways.T).std(axis=0)[:, None] * ways
-    there = np.maximum(_heights(target, centre + far), _heights(target, centre - far))
+    # all the way out: a second mode may lie at any one distance
+    sides = [[_heights(target, centre + side * far / n) for n in (4, 2, 1)] for side in (-1, 1)]
+    there = np.min(sides, axis=1).max(axis=0)
     best = int(there.argmax())
     if there[best] < highest - 1:
         return None

@@ -23,6 +23,7 @@ from pushforward.inference.target import Target, as_target
 from pushforward.objectives import ReverseKL
 from pushforward.processes import before_computing
 from pushforward.training import Fit, Settings, Steps, TrainingError, reporting, train
+from pushforward.training.interrupts import acknowledged
 
 STEPS_PER_EPOCH = 25
 CLOSE = 0.005  # nats of KL(q‖p), below which no mean is off by more than a tenth of a standard deviation
@@ -92,7 +93,7 @@ def fit_posterior(
     effort, n_components = check_whole("effort", effort, 1, len(BUDGETS)), check_whole("n_components", n_components, 1)
     check_flow(flow)
     target, budget = as_target(log_density, support), BUDGETS[effort - 1]
-    with target.precision(), reporting(show_progress):
+    with target.precision(), reporting(show_progress), acknowledged():
         start_key, flow_key, train_key, draw_key = jax.random.split(key, 4)
         result = _starts(target, start_key, n_components)
         if np.isposinf(result[0].elbo):  # its draws show where, and are refused

@@ -74,8 +74,8 @@ class Support:
         if isinstance(described, AbstractMap):
             return described
         raise TypeError(
-            "cannot save a posterior whose support is a function, which no file holds; pickle it, or save its flow, "
-            "and its draws (diagnosis.values) with numpy.savez"
+            "cannot save a posterior whose support is a function, which no file holds; pickle it, if the function can "
+            "be imported, or save its flow, and its draws (diagnosis.values) with numpy.savez"
         )
 
     def __reduce__(self) -> Any:
@@ -195,6 +195,8 @@ def _written(name: str, described: Any) -> Any:
     from numpyro.distributions import constraints
 
     constraint, shape = _described(name, described)
+    if constraint is constraints.nonnegative:  # has the same transformation
+        return "positive", shape
     for text, known in CONSTRAINTS.items():
         kind = getattr(constraints, known)
         if text not in WITH_NUMBERS and constraint is kind:

@@ -56,7 +56,7 @@ def portrait(
     pictures: dict[str, Callable[[], Figure]] = {"samples": shown.samples} if known else {}
     if not conditioned and (model.columns_.n <= 2 or (mixture and X is not None)):
         pictures["density"] = shown.density
-    if mixture and X is not None and model.columns_.n >= 2:
+    if mixture and X is not None and model.columns_.n >= 2 and len(np.unique(shown.components)) > 1:
         pictures["clusters"] = shown.clusters
     return pictures | {"training": shown.training}
 
@@ -85,10 +85,13 @@ class _Shown:
         n = 1 if self.condition is not None else DRAWS if self.data is None else len(self.data)
         if isinstance(self.model, FlowMixture):
             rows, components = self.model.sample(n, condition=self.condition, random_state=self.seed)
-            return rows.reshape(-1, rows.shape[-1]), components.reshape(-1)
-        alone = self.model.sample(n, condition=self.condition, random_state=self.seed)
-        alone = alone.reshape(-1, alone.shape[-1])
+            return self._flat(rows), components.reshape(-1)
+        alone = self._flat(self.model.sample(n, condition=self.condition, random_state=self.seed))
         return alone, np.zeros(len(alone), dtype=int)
+
+    def _flat(self, rows: Any) -> NDArray[np.float64]:
+        """Rows of any container, and of several conditions, as one table of numbers."""
+        return np.asarray(rows, dtype=np.float64).reshape(-1, len(self.names))
 
     @property
     def rows(self) -> NDArray[np.float64]:
@@ -128,7 +131,7 @@ class _Shown:
         d, mixture = len(self.names), isinstance(self.model, FlowMixture)
         if self.images is not None and self.condition is None:
             k, draw = self.mixture.n_components_, self.mixture.sample
-            draws = [draw(IMAGES, component=j, random_state=self.seed)[0] for j in range(k)]
+            draws = [self._flat(draw(IMAGES, component=j, random_state=self.seed)[0]) for j in range(k)]
             return samples_by_component(draws, self.images, weights=self.mixture.weights_)
         rows, components = self.drawn
         if self.data is None and mixture:

@@ -354,7 +354,7 @@ def _finish(
         best_loss=float(losses[restart]),
         bad_steps=bad_steps,
         interrupted=interrupted,
-        unfinished=len(history) >= int(setup.hyper.max_epochs) and gain(_curve(history, settings)) > MARKED,
+        unfinished=len(history) >= int(setup.hyper.max_epochs) and MARKED < gain(_curve(history, settings)) < math.inf,
         restart=restart,
         losses=losses.tolist(),
         restarts=restarts,

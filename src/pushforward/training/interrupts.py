@@ -35,7 +35,11 @@ def acknowledged(message: str = HEARD) -> Iterator[None]:
     if not main or not _acknowledging.acquire(blocking=False):
         yield
         return
-    reader, writer = socket.socketpair()
+    try:
+        reader, writer = socket.socketpair()
+    except OSError:
+        _acknowledging.release()
+        raise
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     thread = threading.Thread(target=_listen, args=(reader, before, message), daemon=True)
