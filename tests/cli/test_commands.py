@@ -148,7 +148,7 @@ def test_info_tells_columns_components_and_labels(work):
     # a rare large value makes the unit larger than the standard deviation, so it is not called that
     n = 400
     values = np.r_[np.linspace(-1, 1, n - 1), 80.0]
-    write("outlier.csv", "a,b\n" + "".join(f"{v!r},{np.sin(9 * v)!r}\n" for v in values.tolist()))
+    write("outlier.csv", "a,b\n" + "".join(f"{v!r},{float(np.sin(9 * v))!r}\n" for v in values.tolist()))
     run("fit", "outlier.csv", "--out", "outlier", "--kind", "density", "--layers", 1, "--epochs", 1)
     said = run("info", "outlier")
     assert said.split("unit: ")[1].startswith("the length that the model counts as 1")
