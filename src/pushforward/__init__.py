@@ -5,6 +5,7 @@ Public names load when they are first used, so `import pushforward` itself costs
 
 from typing import TYPE_CHECKING
 
+from pushforward import processes as processes  # it watches for forks from here on
 from pushforward.lazy import loader
 
 if TYPE_CHECKING:

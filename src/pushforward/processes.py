@@ -14,6 +14,17 @@ CACHE_BYTES = 1 << 30
 _used_in: set[int] = set()  # processes that JAX was used in: this one, and those it was forked off
 
 
+def _remember_use() -> None:
+    """Before a fork: note whether JAX was used here, by whomever."""
+    bridge = sys.modules.get("jax._src.xla_bridge")  # nothing public says it
+    if bridge is not None and bridge.backends_are_initialized():
+        _used_in.add(os.getpid())
+
+
+if sys.platform != "win32":
+    os.register_at_fork(before=_remember_use)
+
+
 def before_computing() -> None:
     """What every public function that computes for long begins with: no forks; and programs are kept.
 

@@ -12,26 +12,33 @@ import pushforward as pf
 
 warnings.simplefilter("ignore")
 X = np.random.default_rng(0).normal(size=(60, 2))
-model = pf.FlowDensity("real_nvp", n_layers=1, hidden_sizes=(4,), max_epochs=1, random_state=0).fit(X)
-jobs = {"score": lambda: model.score_samples(X), "sample": lambda: model.sample(3), "fit": lambda: model.fit(X)}
+model = pf.FlowDensity("real_nvp", n_layers=1, hidden_sizes=(4,), max_epochs=1, random_state=0)
+{used}
+jobs = dict(score=lambda: model.score_samples(X), sample=lambda: model.sample(3), fit=lambda: model.fit(X))
 
 
 def tell(name):
     try:
         jobs[name]()
     except RuntimeError as error:
-        return f"{name}: {error}"
+        return name + ": " + str(error)
 
 
 with multiprocessing.get_context("fork").Pool(1) as pool:
-    for name in jobs:
+    for name in {asked}:
         print(pool.apply_async(tell, (name,)).get(timeout=60))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_a_forked_process_says_how_to_start_workers_in_place_of_hanging() -> None:
-    said = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=300, check=True)
+@pytest.mark.parametrize(
+    ("used", "asked"),
+    [("model.fit(X)", ["score", "sample", "fit"]), ("import jax; jax.numpy.ones(2) + 1", ["fit"])],
+    ids=["by us", "by others"],
+)
+def test_a_forked_process_says_how_to_start_workers_in_place_of_hanging(used: str, asked: list[str]) -> None:
+    code = FORKED.format(used=used, asked=asked)
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     lines = said.stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["score", "sample", "fit"]
+    assert [line.partition(":")[0] for line in lines] == asked
     assert all('multiprocessing.get_context("spawn"), or joblib with its own backend, "loky"' in line for line in lines)
