@@ -277,4 +277,4 @@ def test_loading_needs_no_other_room(tmp_path: Path) -> None:
         "print([m for m in sys.modules if m.startswith('pushforward.') and 'serialization' not in m])"
     )
     out = subprocess.run([sys.executable, "-c", code, tmp_path / "model"], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "['pushforward.lazy']"
+    assert out.stdout.strip() == "['pushforward.processes', 'pushforward.lazy']"
