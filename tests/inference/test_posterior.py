@@ -130,9 +130,7 @@ def test_supports_are_written_down(support: Any, tmp_path: Path) -> None:
 
 def test_supports_that_are_code_are_not_saved(tmp_path: Path) -> None:
     found = fit_posterior(lambda x: -0.5 * (x**2).sum(), (1, lambda u: (u, jnp.zeros(()))), key=KEY, effort=1)
-    with pytest.raises(
-        TypeError, match="support is a function, which no file holds; pickle it, if the function can be"
-    ):
+    with pytest.raises(TypeError, match="is a function, which no file holds; pickle it, if the function can be"):
         pf.save(found, tmp_path / "posterior")
     rows = as_support({"a": (constraints.interval(np.zeros(2), np.ones(2)), 2)})
     with pytest.raises(TypeError, match="keeps 'a' to Interval.*; write it with a name and numbers"):
