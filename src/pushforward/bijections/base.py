@@ -327,22 +327,16 @@ class Identity(AbstractBijection):
         return x, jnp.zeros((), x.dtype)
 
 
-class Fixed(AbstractMap):
-    """A map whose statistics stay as they are: `calibrate` reads nothing.
+class AbstractWrapper(AbstractMap):
+    """A map that maps as the one inside does; a subclass has `bijection`, as a field or a property."""
 
-    Each direction costs what the inner map's does.
+    if TYPE_CHECKING:  # equinox asks a subclass for a field or property, which a type checker calls a property
 
-    Arguments:
-        bijection: any map, mostly one that reads parameters off data.
+        @property
+        def bijection(self) -> AbstractMap: ...
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from pushforward.bijections import Exp, Fixed
-        >>> Fixed(Exp(())).forward(jnp.array(0.0)).item()
-        1.0
-    """
-
-    bijection: AbstractMap
+    else:
+        bijection: eqx.AbstractVar[Any]
 
     @property
     def domain(self) -> tuple[Any, Any]:
@@ -368,10 +362,6 @@ class Fixed(AbstractMap):
     def inexactness(self) -> frozenset[str]:
         return self.bijection.inexactness
 
-    @property
-    def reads_data(self) -> bool:
-        return False
-
     def forward_and_log_weight(
         self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None
     ) -> tuple[Array, Array]:
@@ -387,6 +377,28 @@ class Fixed(AbstractMap):
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self.bijection.inverse_and_log_det(x, condition)
+
+
+class Fixed(AbstractWrapper):
+    """A map whose statistics stay as they are: `calibrate` reads nothing.
+
+    Each direction costs what the inner map's does.
+
+    Arguments:
+        bijection: any map, mostly one that reads parameters off data.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pushforward.bijections import Exp, Fixed
+        >>> Fixed(Exp(())).forward(jnp.array(0.0)).item()
+        1.0
+    """
+
+    bijection: AbstractMap
+
+    @property
+    def reads_data(self) -> bool:
+        return False
 
 
 def fix_statistics(model: Any) -> Any:

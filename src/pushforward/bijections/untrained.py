@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from jaxtyping import Array, PRNGKeyArray
-
-from pushforward.bijections.base import AbstractMap
+from pushforward.bijections.base import AbstractMap, AbstractWrapper
 from pushforward.trees import Frozen
 
 
-class Untrained(AbstractMap):
+class Untrained(AbstractWrapper):
     """A map whose parameters stay as they are in training, out of reach of gradients, weight decay and priors.
 
     Each direction costs what the inner map's does.
@@ -44,43 +40,3 @@ class Untrained(AbstractMap):
     def bijection(self) -> AbstractMap:
         """The inner map, without gradients."""
         return self.frozen.value
-
-    @property
-    def domain(self) -> tuple[Any, Any]:
-        return self.bijection.domain
-
-    @property
-    def codomain(self) -> tuple[Any, Any]:
-        return self.bijection.codomain
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.bijection.shape
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        return self.bijection.noise_shape
-
-    @property
-    def cond_shape(self) -> tuple[int, ...] | None:
-        return self.bijection.cond_shape
-
-    @property
-    def inexactness(self) -> frozenset[str]:
-        return self.bijection.inexactness
-
-    def forward_and_log_weight(
-        self, z: Array, key: PRNGKeyArray | None, condition: Array | None = None
-    ) -> tuple[Array, Array]:
-        return self.bijection.forward_and_log_weight(z, key, condition)
-
-    def inverse_and_log_weight(
-        self, x: Array, key: PRNGKeyArray | None, condition: Array | None = None
-    ) -> tuple[Array, Array]:
-        return self.bijection.inverse_and_log_weight(x, key, condition)
-
-    def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return self.bijection.forward_and_log_det(z, condition)
-
-    def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return self.bijection.inverse_and_log_det(x, condition)
