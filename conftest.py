@@ -1,6 +1,7 @@
 """Settings of every test: shape and type checks switched on, fixtures, deterministic hypothesis."""
 
 import contextlib
+import gc
 import itertools
 import os
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ import jax  # noqa: E402 - it reads the lines above
 # know what Self is: it passes as anything.
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(hint_overrides=beartype.FrozenDict({Self: object})))"
 install_import_hook("pushforward", CHECKER.replace("Self", "__import__('typing').Self"))
+
+# Tracing makes many small objects that live: at Python's own threshold, looking through all of them again and again
+# takes an eighth of a run.
+gc.set_threshold(100_000, 50, 100)
 
 settings.register_profile(
     "pushforward",
