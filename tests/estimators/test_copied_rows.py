@@ -52,6 +52,22 @@ def test_rows_that_agree_by_chance_stay_as_they_are() -> None:
         assert merged is None and table.x is x
 
 
+@pytest.mark.parametrize("decimals", [2, 4])
+def test_copies_of_rounded_rows_are_told_from_rows_that_agree_by_chance(decimals: int) -> None:
+    x = np.round(copied()[0][:450], decimals)
+    table, _ = merge_copies(Table(np.repeat(x, TIMES, axis=0)))
+    assert len(table.x) == 450 and table.weight is not None
+    assert (table.weight == TIMES).all()
+
+
+@pytest.mark.parametrize("n", [1_000, 100_000])
+def test_counts_of_any_size_agree_by_chance(n: int) -> None:
+    counts = np.random.default_rng(n).poisson(300.0, size=(n, 2)).astype(float)
+    for x in (counts, counts[:, [0, 0]], np.column_stack([counts, counts.sum(axis=1)])):
+        assert len(np.unique(x, axis=0)) < n  # some do agree
+        assert merge_copies(Table(x))[1] is None
+
+
 def test_weights_add_up_and_labels_and_conditions_tell_rows_apart() -> None:
     x = RNG.normal(size=(100, 2))
     label, condition = np.r_[np.zeros(100), np.zeros(50), np.ones(50)].astype(int), np.zeros((200, 1))

@@ -9,17 +9,18 @@ from pushforward.data.columns import FloatArray
 from pushforward.estimators.preparing import Table
 
 FEWEST = 50  # distinct rows, below which repeated ones are likely values that many rows share
-OWN = 0.9  # share of the distinct rows that have a value of their own in a column that tells rows apart
-COARSE = 1e-4  # of a column's spread: values rounded to such a step coincide by chance
-MISS = 0.02  # steps by which a rounded value may miss the grid, in single precision
+SHARED = 0.01  # of the distinct rows: a value that more of them have tells no row from others
+OWN = 0.9  # share of the repeated rows with a value that few others have
+CHANCE = 0.1  # how often rows may fall together in cells twice as wide, to how often they do; by chance, more often
+GRAIN = 1e-9  # of a column's range: a smaller gap between two values is rounding error, and no step
 
 
 def merge_copies(table: Table) -> tuple[Table, Distinct | None]:
     """The table with its copied rows merged, their weights added, so that to copy a row is to weigh it.
 
-    Rows of rounded values and whole numbers agree by chance, and stay as they are: the noise that spreads ties spreads
-    these. Rows are copies where a measured column, in which hardly any two distinct rows agree, says so. A table of one
-    column cannot tell, and its repeated values are ties.
+    Rows of whole numbers and of values rounded coarsely agree by chance, and stay as they are: the noise that spreads
+    ties spreads these. So do rows that agree in values that many rows share. A table of one column cannot tell, and its
+    repeated values are ties.
 
     Arguments:
         table: in the data's units, weights positive.
@@ -32,17 +33,24 @@ def merge_copies(table: Table) -> tuple[Table, Distinct | None]:
     found = distinct_rows(*parts)
     if dim == 1 or not FEWEST <= len(found.first) < len(table.x):
         return table, None
-    once = table.x[distinct_rows(table.x).first]  # whatever their labels and conditions
-    if not any(_tells_apart(column) for column in once.T):
+    once = distinct_rows(table.x)  # whatever their labels and conditions
+    if not _are_copies(table.x[once.first], np.bincount(once.place)):
         return table, None
     return table.take(found.first)._replace(weight=found.total(table.weight)), found
 
 
-def _tells_apart(column: FloatArray) -> bool:
-    """Whether hardly any of the distinct rows share a value of this column, which is not rounded."""
-    counts = np.unique(column, return_counts=True)[1]
-    if (counts == 1).sum() < OWN * len(column):
+def _are_copies(x: FloatArray, times: np.ndarray) -> bool:
+    """Whether rows that come so many times were copied: neither shared values nor coarse ones make them agree."""
+    few = max(1, SHARED * len(x))
+    own = np.zeros(len(x), dtype=bool)
+    cells = np.empty_like(x)
+    for column, cell in zip(x.T, cells.T, strict=True):
+        values, place, count = np.unique(column, return_inverse=True, return_counts=True)
+        own |= count[place] <= few
+        gaps = np.diff(values) if len(values) > 1 else np.ones(1)
+        step = gaps[gaps > GRAIN * np.ptp(values)].min(initial=np.inf)
+        cell[:] = np.floor(np.round((column - values[0]) / step) / 2)
+    if own[times > 1].mean() < OWN:
         return False
-    digits = np.ceil(-np.log10(COARSE * column.std()))
-    steps = column * 10.0**digits
-    return bool((np.abs(steps - np.round(steps)) > MISS).any())
+    together = 1 - len(distinct_rows(cells).first) / len(x)
+    return bool(together <= CHANCE * (1 - len(x) / times.sum()))
