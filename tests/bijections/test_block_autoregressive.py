@@ -57,6 +57,7 @@ def test_the_gradient_of_the_sequential_direction_is_that_of_differences(layer: 
         np.testing.assert_allclose(along, (ahead - behind) / 2e-6, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_the_gate_mixes_the_network_with_its_input(layer: Any) -> None:
     passing, share = layer.network.shares()
     assert 0 < passing < 1 and passing + share == pytest.approx(1)

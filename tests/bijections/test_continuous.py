@@ -10,6 +10,7 @@ from pushforward.networks import MLP
 from tests.keys import cheap_key
 
 
+@pytest.mark.long
 def test_a_chain_with_a_condition_holds_one_without() -> None:
     flow = Continuous(MLP.init(cheap_key(0), 3, 2, (4,), "tanh"), 2)
     z, condition = jnp.ones(2), jnp.ones(2)
@@ -21,6 +22,7 @@ def test_a_chain_with_a_condition_holds_one_without() -> None:
     assert float(log_det) == pytest.approx(float(first + second), abs=1e-5)
 
 
+@pytest.mark.long
 def test_points_of_less_precision_than_the_network_are_solved_in_its_own() -> None:
     with jax.enable_x64(True):
         flow = Continuous(MLP.init(cheap_key(0), 4, 3, (4,), "tanh", 1.0), 3, "unbiased")

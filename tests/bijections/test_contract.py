@@ -55,7 +55,7 @@ TWINS = {
     "conditional_coupling_first", "conditional_coupling_unseen",
     "autoregressive_spline", "coupling_spline", "stack_deep", "householder_zero", "prelu_shared", "planar_no_direction",
     "reshape_alone", "invert_reshape", "split_rows", "vmap_last",
-    "continuous_direct",
+    "continuous", "continuous_direct",  # `test_continuous.py` has quick ones
 }  # fmt: skip
 assert {entry.name for entry in ENTRIES} >= TWINS
 
@@ -82,14 +82,14 @@ DERIVATIVES = [
     for entry in ENTRIES
     for dim in entry.dims
     if entry.name != "continuous"
-    for marks in [long_if(dim != entry.dims[-1] or entry.name not in QUICK | {"autoregressive"})]
+    for marks in [long_if(dim != entry.dims[-1] or entry.name not in {"affine", "coupling", "autoregressive"})]
 ]
 # a `continuous` map has no forward mode
 PUBLIC = [
     pytest.param(entry, id=entry.name, marks=marks)
     for entry in ENTRIES
     if entry.name != "continuous"
-    for marks in [long_if(entry.name not in QUICK)]
+    for marks in [long_if(entry.name not in {"affine", "coupling", "bounded"})]
 ]
 FLOAT32 = [case for case in CASES if case.values[2] == "float32"]
 
@@ -390,11 +390,7 @@ def public_maps() -> set[type]:
         importlib.import_module(f"{bijections.__name__}.{m.name}") for m in pkgutil.iter_modules(bijections.__path__)
     ]
     found = {c for m in modules for c in vars(m).values() if inspect.isclass(c) and issubclass(c, AbstractMap)}
-    return {
-        c
-        for c in found - {Dequantise, Indexed}
-        if not c.__name__.startswith(("_", "Abstract"))
-    }
+    return {c for c in found - {Dequantise, Indexed} if not c.__name__.startswith(("_", "Abstract"))}
 
 
 def test_every_public_map_is_in_the_registry() -> None:

@@ -95,7 +95,7 @@ def test_weights_of_draws_bound_the_density_from_above() -> None:
     assert float((weight[:500] - truth).mean()) > 0
 
 
-@pytest.mark.parametrize("form", ["flow", "carried"])
+@pytest.mark.parametrize("form", sweep(["flow", "carried"], {"flow"}))
 def test_each_way_round_undoes_the_other(form: str) -> None:
     """A point with its index goes to noise and back, and the log-determinant is that of the pair."""
     flow = shaken(flows.recipe("indexed_maf")(cheap_key(1), 3, n_layers=2, hidden_sizes=(8,), index=form), 0.1)
@@ -181,7 +181,7 @@ def test_networks_and_map_must_fit() -> None:
         Indexed.init(cheap_key(0), Affine(jnp.zeros(2), jnp.ones(2)), 2, (4,))
 
 
-@pytest.mark.parametrize("index", ["flow", "carried", "layer"])
+@pytest.mark.parametrize("index", sweep(["flow", "carried", "layer"], {"carried"}))
 def test_the_condition_reaches_the_index_and_the_map(index: str) -> None:
     """Densities depend on the condition through the map alone and through each network of the index alone."""
     made = flows.recipe("indexed_maf")(
@@ -227,6 +227,7 @@ def test_a_chain_with_a_condition_holds_layers_without() -> None:
         Indexed.init(cheap_key(0), moved(2, 1, 2), 1, (4,)).inverse_and_log_weight(x, key)
 
 
+@pytest.mark.long
 def test_double_precision_goes_through() -> None:
     with jax.enable_x64(True):
         flow = flows.recipe("indexed_maf")(jax.random.key(0), 2, n_layers=1, hidden_sizes=(4,))
@@ -249,7 +250,7 @@ def test_what_the_map_inside_reads_from_data_is_kept() -> None:
     assert np.allclose(weight, weighed, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", sweep(sorted(flows.RECIPES), {"real_nvp", "maf", "residual"}))
+@pytest.mark.parametrize("name", sweep(sorted(flows.RECIPES), {"real_nvp"}))
 def test_one_index_picks_a_flow_of_any_recipe(name: str) -> None:
     flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2), 0.02)
     assert flow.exactness == "lower bound"
@@ -270,7 +271,9 @@ def test_options_of_the_index_are_checked() -> None:
 
 
 @pytest.mark.parametrize("index", ["carried", "layer"])
-@pytest.mark.parametrize("name", ["maf", "real_nvp", "nice", "spline_autoregressive", "bnaf", "iaf", "residual"])
+@pytest.mark.parametrize(
+    "name", sweep(["maf", "real_nvp", "nice", "spline_autoregressive", "bnaf", "iaf", "residual"], {"real_nvp"})
+)
 def test_layers_of_a_recipe_can_be_indexed(name: str, index: str) -> None:
     flow = shaken(flows.recipe(f"indexed_{name}")(cheap_key(0), 2, n_layers=2, hidden_sizes=(4,), index=index), 0.05)
     assert flow.exactness == "lower bound"
@@ -287,7 +290,7 @@ def test_fixed_statistics_leave_exactness_as_it_is() -> None:
     assert fixed.inverse_and_log_weight(jnp.ones(1), jax.random.key(0))[0].shape == (1,)
 
 
-@pytest.mark.parametrize("index", ["flow", "carried", "layer"])
+@pytest.mark.parametrize("index", sweep(["flow", "carried", "layer"], {"layer"}))
 @pytest.mark.parametrize("name", ["maf", "iaf"])
 def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str, index: str) -> None:
     """What training weighs is the log-weight itself; its gradient is another than the bound's, draw by draw."""

@@ -42,6 +42,7 @@ def image_flow() -> Chain:
     return Chain([split(deep, 1), step(4, 4, 2)])
 
 
+@pytest.mark.long
 def test_a_multi_scale_flow_has_flat_noise_and_images_of_exact_density(float64: None) -> None:
     bijection = image_flow()
     assert (bijection.noise_shape, bijection.shape) == ((32,), (4, 4, 2))
@@ -85,6 +86,7 @@ def test_parts_read_their_own_part_of_a_batch() -> None:
     np.testing.assert_allclose(log_det, jax.vmap(found.inverse_and_log_det)(x)[1], rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make", [lambda part: Vmap(part, 2), lambda part: Concatenate([part, Identity((2,))])], ids=["vmap", "concatenate"]
 )

@@ -119,6 +119,7 @@ def test_convolutions_match_the_definition() -> None:
     assert np.allclose(layer(image.ravel()).reshape(4, 5, 2), expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_convolutional_networks_keep_their_bound_and_are_undone() -> None:
     network = Lipschitz.init_convolutional(cheap_key(0), (4, 3, 2), (5,), 0.9, cond_dim=2)
     wild = trees.offset(network, 3 * jax.random.normal(cheap_key(1), (trees.n_parameters(network),)))
@@ -132,6 +133,7 @@ def test_convolutional_networks_keep_their_bound_and_are_undone() -> None:
     assert not np.allclose(layer.forward(points[0], given), layer.forward(points[0], -given))
 
 
+@pytest.mark.long
 def test_residual_flows_of_images() -> None:
     flow = flows.residual(cheap_key(0), 12, n_layers=2, hidden_sizes=(4,), image_shape=(3, 4))
     x = flow.sample(jax.random.key(0), (3,))
@@ -152,6 +154,7 @@ def test_estimates_agree_with_the_exact_log_det(dim: int, log_det: str) -> None:
     assert abs(values.mean() - exact) < 3.5 * values.std() / len(values) ** 0.5 + 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n_terms", [1, 2, 3])
 def test_a_truncated_series_has_as_many_terms_as_it_says(n_terms: int) -> None:
     """In one dimension, where the trace along a sign is exact: Σ (−1)ᵏ⁺¹ Jᵏ / k."""
@@ -276,6 +279,7 @@ def test_networks_that_are_no_contraction_are_refused() -> None:
         layer(2, "truncated", n_terms=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("log_det", ["unbiased", "truncated"])
 def test_an_estimate_is_differentiated_in_both_modes_with_its_key_held(float64: None, log_det: str) -> None:
     flow = Residual(Lipschitz.init(cheap_key(0), 3, 3, (8,), 0.6, output_scale=1.0), 3, log_det, n_terms=30)

@@ -9,6 +9,7 @@ import pytest
 from scipy.special import logsumexp
 
 from pushforward.data.columns import N_DRAWS, Columns, column_number, learn_columns
+from tests.sweeps import long_if
 
 
 def learn(*columns: Any, **options: Any) -> Columns:
@@ -130,7 +131,13 @@ TIED = {
 }
 
 
-@pytest.mark.parametrize(("x", "bounds"), TIED.values(), ids=TIED)
+@pytest.mark.parametrize(
+    ("x", "bounds"),
+    [
+        pytest.param(*given, id=name, marks=long_if(name in ("rounded", "clipped", "two close values and a far one")))
+        for name, given in TIED.items()
+    ],
+)
 def test_noise_scores_and_draws_of_a_repeated_value_share_one_cell(x: Any, bounds: Any) -> None:
     columns = learn(x, bounds=bounds)
     width, ends = columns.cell[0], columns._bounds()

@@ -23,6 +23,7 @@ def mixture() -> MixtureOfFlows:
     return MixtureOfFlows([indexed(0), indexed(1)], log_weights=jnp.log(jnp.array([0.3, 0.7])))
 
 
+@pytest.mark.long
 def test_a_mixture_is_estimated_through_its_components() -> None:
     model, x = mixture(), jax.random.normal(cheap_key(3), (5, 2))
     assert model.exactness == "lower bound"

@@ -298,6 +298,7 @@ def test_results_are_in_the_precision_of_the_rows() -> None:
         assert model.score_samples(X).dtype == np.float64
 
 
+@pytest.mark.long
 def test_draws_whose_equation_does_not_converge_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     model = density(flow="residual", n_layers=1).fit(X)
     assert np.isfinite(model.score_samples(X)).all()  # densities take no iteration
@@ -318,6 +319,7 @@ def test_estimates_of_a_row_do_not_depend_on_its_company() -> None:
     assert np.allclose(model.inverse_transform(noise[4:5])[0], model.inverse_transform(noise)[4], atol=1e-4)
 
 
+@pytest.mark.long
 def test_scores_that_hang_on_one_draw_are_told() -> None:
     model = density(flow="indexed_real_nvp", n_layers=1).fit(X)
     far = np.vstack([X.mean(0), X.mean(0) + 1e4 * X.std(0)])

@@ -85,6 +85,7 @@ def test_few_labels_name_their_components(kind: type) -> None:
     np.testing.assert_array_equal(model.responsibilities(FRESH).argmax(axis=1), FRESH_Y)
 
 
+@pytest.mark.long
 def test_there_may_be_more_components_than_classes_and_all_rows_may_be_labelled() -> None:
     some = np.where(Y == 1, 1, -1)
     model = mixture(max_epochs=300, learning_rate=5e-3).fit(X, some)

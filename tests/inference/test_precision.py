@@ -131,6 +131,7 @@ def test_arrays_that_are_gone_leave_nothing_behind() -> None:
             np.testing.assert_array_equal(jax.core.eval_jaxpr(program.jaxpr, program.consts, jnp.zeros(3))[0], i)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Pareto")
 def test_nuts_runs_on_a_model_that_was_fitted() -> None:
     X, y = table()

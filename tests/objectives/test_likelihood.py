@@ -44,6 +44,7 @@ def indexed(**options: Any) -> Pushforward:
     return flows.recipe("indexed_maf")(key, 2, n_layers=1, hidden_sizes=(4,), index_hidden_sizes=(4,), **options)
 
 
+@pytest.mark.long
 def test_several_draws_give_the_importance_weighted_bound() -> None:
     """In the mean over keys the value and the whole gradient of estimates by as many draws, and a tighter bound.
 
@@ -97,6 +98,7 @@ def test_several_draws_read_the_batch_once_and_skip_padding(garbage: float) -> N
     assert float(plain[0]) == pytest.approx(float(valued(x, weight, given, fixed)[0]), rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("padded", [False, True])
 def test_a_row_that_no_draw_finds_a_density_for_costs_infinitely_unless_padded_and_never_pulls(padded: bool) -> None:
     flow = Pushforward(Uniform.standard((2,)), indexed().bijection)

@@ -12,9 +12,22 @@ import pytest
 import pushforward as pf
 from pushforward.distributions import MixtureOfFlows, SequentialLatent
 from pushforward.distributions.base import log_mean_exp
+from tests.sweeps import long_if, sweep
 
 SAVED = Path(__file__).parent / "saved"
 TOLERANCE = 1e-5  # programs are compiled anew
+# all are loaded for any of them; these are compared with what they gave
+QUICK = {
+    "chain",
+    "affine",
+    "coupling",
+    "autoregressive",
+    "real_nvp",
+    "spline_coupling",
+    "vae_radial",
+    "default",
+    "auto",
+}
 
 
 @cache
@@ -45,7 +58,7 @@ def check(kind: str, name: str, outputs: dict[str, Any]) -> None:
         )
 
 
-@pytest.mark.parametrize("name", names("maps"))
+@pytest.mark.parametrize("name", sweep(names("maps"), QUICK))
 def test_maps(name: str) -> None:
     model, given = loaded("maps")[name], expected("maps")[name]
     keys = jax.random.split(jax.random.key(2), len(given["z"]))
@@ -58,7 +71,7 @@ def test_maps(name: str) -> None:
     check("maps", name, {"x": x, "forward": there, "back": back, "inverse": log_weight})
 
 
-@pytest.mark.parametrize("name", names("distributions"))
+@pytest.mark.parametrize("name", sweep(names("distributions"), QUICK))
 def test_distributions(name: str) -> None:
     model, given = loaded("distributions")[name], expected("distributions")[name]
     x, condition, key = given["x"], given.get("condition"), jax.random.key(2)
@@ -73,7 +86,7 @@ def test_distributions(name: str) -> None:
     check("distributions", name, outputs)
 
 
-@pytest.mark.parametrize("name", names("latent"))
+@pytest.mark.parametrize("name", sweep(names("latent"), QUICK))
 def test_models_of_latent_variables(name: str) -> None:
     model, x, key = loaded("latent")[name], expected("latent")[name]["x"], jax.random.key(2)
     if isinstance(model, SequentialLatent):
@@ -86,7 +99,14 @@ def test_models_of_latent_variables(name: str) -> None:
     check("latent", name, outputs)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in ("densities", "mixtures") for name in names(kind)])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(kind, name, marks=long_if(name not in QUICK))
+        for kind in ("densities", "mixtures")
+        for name in names(kind)
+    ],
+)
 def test_estimators(kind: str, name: str) -> None:
     estimator, given = loaded(kind)[name], expected(kind)[name]
     x, condition = given["x"], given.get("condition")

@@ -205,6 +205,7 @@ def test_a_conditional_model_of_an_older_commit_scores_and_draws(kind):
     assert drawn.schema.names[:3] == ["x0", "x1", "c0"] and set(drawn["c0"].to_pylist()) == {0.5}
 
 
+@pytest.mark.long
 def test_a_mixture_is_sampled_under_a_condition():
     inputs = service.read_inputs(ROWS, columns=["x", "y"], given=["n"])
     model = service.fit(inputs, n_components=2, **QUICK)
@@ -292,6 +293,7 @@ def test_the_mean_of_a_bounded_column_is_that_of_its_values():
     np.testing.assert_allclose(means, inputs.x.mean(axis=0))
 
 
+@pytest.mark.long
 def test_bounds_and_chosen_flows_are_told():
     inputs = service.read_inputs(ROWS, columns=["x", "n"])
     told = service.describe(service.fit(inputs, "density", max_epochs=1, bounds={"x": (-9.0, None)}))

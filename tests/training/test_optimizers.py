@@ -162,6 +162,7 @@ def test_a_bare_distribution_trains() -> None:
     assert float(jnp.exp(model.log_scale[0])) == pytest.approx(x.std(), abs=0.05)
 
 
+@pytest.mark.long
 def test_a_model_known_by_a_bound_trains() -> None:
     latent = SequentialLatent.init(jax.random.key(0), (4, 1), latent_dim=2, hidden_sizes=(8,))
     feed = Resident.of(Rows(5.0 + np.random.default_rng(0).normal(size=(64, 4, 1))))
