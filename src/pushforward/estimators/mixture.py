@@ -55,7 +55,7 @@ from pushforward.estimators.preparing import (
     unbounded,
 )
 from pushforward.estimators.repeats import refuse_repeats
-from pushforward.estimators.scoring import ESTIMATE_DRAWS, for_each_draw, in_batches, in_precision
+from pushforward.estimators.scoring import ESTIMATE_DRAWS, fitted_rows, for_each_draw, in_batches, in_precision
 from pushforward.estimators.starting import (
     INITS,
     Plan,
@@ -423,7 +423,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
         """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
         check_is_fitted(self)
-        draws = for_each_draw(partial(_joint_and_logits, self._flow), self, X, condition)
+        draws = for_each_draw(partial(_joint_and_logits, self._flow), self.columns_, *fitted_rows(self, X, condition))
         joint = logsumexp(np.stack([d[0] for d in draws]), axis=0) - np.log(len(draws)) - self.columns_.log_scale
         return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
 
@@ -455,7 +455,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     def predict_proba(self, X: Any, condition: Any = None) -> np.ndarray:
         """The posterior network's q(k|x), shape (n, K)."""
         check_is_fitted(self)
-        draws = for_each_draw(partial(_logits, self._flow), self, X, condition)
+        draws = for_each_draw(partial(_logits, self._flow), self.columns_, *fitted_rows(self, X, condition))
         return in_precision(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0), X)
 
     def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from pushforward.data.columns import FloatArray, as_float
+from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.estimators.preparing import standard_condition
 from pushforward.estimators.validation import (
     check_known_condition,
@@ -53,14 +53,18 @@ def fitted_rows(estimator: Any, X: Any, condition: Any) -> tuple[FloatArray, Any
     return x, standard_condition(table, estimator.condition_columns_)
 
 
-def for_each_draw(function: Callable[..., Any], estimator: Any, X: Any, condition: Any) -> list[list[FloatArray]]:
+def for_each_draw(function: Callable[..., Any], columns: Columns, x: FloatArray, c: Any) -> list[list[FloatArray]]:
     """Run a compiled function of rows and conditions in standard units, for each fixed draw of whole-number columns.
+
+    Arguments:
+        function: of rows and conditions, as of `in_batches`.
+        columns: that the rows have.
+        x: checked rows in the data's units, shape (n, D).
+        c: their conditions in standard units, shape (n, C), or None.
 
     Returns:
         For each draw, the outputs as arrays of n rows.
     """
-    x, c = fitted_rows(estimator, X, condition)
-    columns = estimator.columns_
     check_whole_columns(x, columns)
     s = columns.standardize(x)
     return [in_batches(function, s + draw, c) for draw in columns.draws()]
