@@ -390,11 +390,7 @@ def public_maps() -> set[type]:
         importlib.import_module(f"{bijections.__name__}.{m.name}") for m in pkgutil.iter_modules(bijections.__path__)
     ]
     found = {c for m in modules for c in vars(m).values() if inspect.isclass(c) and issubclass(c, AbstractMap)}
-    return {
-        c
-        for c in found - {Dequantise, Indexed}
-        if not c.__name__.startswith(("_", "Abstract"))
-    }
+    return {c for c in found - {Dequantise, Indexed} if not c.__name__.startswith(("_", "Abstract"))}
 
 
 def test_every_public_map_is_in_the_registry() -> None:
