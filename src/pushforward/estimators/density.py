@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -40,7 +39,7 @@ from pushforward.estimators.preparing import (
     training_settings,
 )
 from pushforward.estimators.repeats import refuse_repeats
-from pushforward.estimators.scoring import ESTIMATE_DRAWS, fitted_rows, for_each_draw, in_batches, in_precision
+from pushforward.estimators.scoring import ESTIMATE_DRAWS, fitted_rows, in_batches, in_precision, log_mean_of_cells
 from pushforward.estimators.starting import start_flow
 from pushforward.estimators.state import FlowEstimator, unchanged_on_error
 from pushforward.estimators.validation import check_draws, check_inside, check_known_condition, require_solved
@@ -339,11 +338,9 @@ def log_density(columns: Columns, flow: Pushforward, x: FloatArray, c: Any) -> F
         x: checked rows in the data's units, shape (n, D).
         c: their conditions in standard units, shape (n, C), or None.
     """
-    draws = for_each_draw(partial(_log_prob, flow), columns, x, c)
-    stacked = np.stack([draw[0] for draw in draws])
+    values, draws = log_mean_of_cells(partial(_log_prob, flow), columns, x, c)
     if len(draws[0]) > 1:
-        _warn_of_few_draws(stacked.max(axis=0), np.max([draw[1] for draw in draws], axis=0))
-    values: FloatArray = logsumexp(stacked, axis=0) - np.log(len(stacked)) - columns.log_scale
+        _warn_of_few_draws(values, np.max([draw[1] for draw in draws], axis=0))
     return values
 
 
