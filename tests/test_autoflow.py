@@ -19,6 +19,7 @@ Y = X @ np.array([1.0, -2.0, 0.5]) + 0.5 * RNG.normal(size=100) + 0.3
 EFFECT, ERROR = np.array([28.0, 8, -3, 7, -1, 1, 18, 12]), np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
 GROUP = np.repeat(np.arange(8), 10)
 COUNTS = RNG.poisson(np.exp(1.0 + 0.5 * RNG.normal(size=8))[GROUP])
+POINTS = np.where(RNG.random(50) < 0.4, RNG.normal(-2, 0.7, 50), RNG.normal(2, 0.7, 50))
 
 
 def regression() -> None:
@@ -41,17 +42,30 @@ def counts() -> None:
     numpyro.sample("y", dist.Poisson(jnp.exp(rate[GROUP])), obs=COUNTS)
 
 
+def mixture() -> None:
+    share, scale = numpyro.sample("share", dist.Dirichlet(jnp.ones(2))), numpyro.sample("scale", dist.LogNormal(0, 1))
+    middle = numpyro.sample("middle", dist.Normal(0, 5).expand([2]).to_event(1))
+    with numpyro.plate("point", len(POINTS)):
+        parts = dist.MixtureSameFamily(dist.Categorical(share), dist.Normal(middle, scale))
+        numpyro.sample("y", parts, obs=POINTS)
+
+
 # bounds: half a nat above what `experiments/guides.py` tells of NumPyro's own flows
 @pytest.mark.parametrize(
-    ("model", "most"),
+    ("model", "rate", "most"),
     [
-        pytest.param(model, most, id=model.__name__, marks=long_if(model is not regression))
-        for model, most in [(regression, 81.0), (schools, 33.2), (counts, 162.8)]
+        pytest.param(model, rate, most, id=model.__name__, marks=long_if(model is not regression))
+        for model, rate, most in [
+            (regression, 1e-2, 81.0),
+            (schools, 1e-2, 33.2),
+            (counts, 1e-2, 162.8),
+            (mixture, 5e-3, 84.3),
+        ]
     ],
 )
-def test_plain_svi_gets_there_and_loses_no_step(model: Any, most: float) -> None:
+def test_plain_svi_gets_there_and_loses_no_step(model: Any, rate: float, most: float) -> None:
     guide = pf.numpyro.AutoFlow(model)
-    svi = SVI(model, guide, numpyro.optim.Adam(1e-2), Trace_ELBO())
+    svi = SVI(model, guide, numpyro.optim.Adam(rate), Trace_ELBO())
     result = svi.run(jax.random.key(0), 2000, progress_bar=False)
     assert np.isfinite(result.losses).all()
     loss = Trace_ELBO(num_particles=1000).loss(jax.random.key(1), result.params, model, guide)

@@ -27,6 +27,7 @@ def test_fit_says_what_it_did_and_what_to_type_next(work):
     for part in ("rows", "120", "components", "5 of shares", "epochs", "log-density", "The model is in new model"):
         assert part in said
     assert "pushforward cluster 'new model' table.parquet --out clusters.csv" in said
+    assert "pushforward plot 'new model' table.parquet --out pictures" in said
     model = pf.load(work / "new model")
     assert isinstance(model, pf.FlowMixture)
     assert (model.n_components, model.random_state, model.feature_names_in_.tolist()) == (5, 3, ["x", "y"])
@@ -337,7 +338,7 @@ def test_what_is_suggested_after_dropping_rows_runs(work):
     write("gaps.csv", "x,y\n" + "".join(f"{'' if i == 5 else i % 7},{(i * i) % 11}.5\n" for i in range(40)))
     write("scores.csv", "mine\n")
     said = run("fit", "gaps.csv", "--out", "gaps", "--kind", "density", "--drop-missing", *QUICK)
-    assert run_as_printed(said) == ["scores-2.csv", "new-rows.csv"]
+    assert run_as_printed(said) == ["scores-2.csv", "new-rows.csv", "pictures"]
     assert Path("scores.csv").read_text() == "mine\n"
 
 

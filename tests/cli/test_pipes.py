@@ -59,8 +59,9 @@ def test_fit_reads_standard_input_and_suggests_what_runs(work, piped, monkeypatc
     monkeypatch.setattr("pushforward.service.fit", lambda inputs, *_, **__: seen.append(inputs) or pf.load("model"))
     said = run("fit", "-", "--out", "new", "--columns", "x,y,n", stdin=piped)
     assert (seen[0].source, seen[0].x.shape) == ("standard input", (120, 3))
-    suggested = [shlex.split(line)[1] for line in said.splitlines() if line.startswith("  pushforward ")]
-    assert suggested == ["sample", "info"]
+    suggested = [shlex.split(line)[1:] for line in said.splitlines() if line.startswith("  pushforward ")]
+    assert [words[0] for words in suggested] == ["sample", "plot", "info"]
+    assert suggested[1] == ["plot", "new", "--out", "pictures"]
 
 
 def test_what_a_pipe_brings_is_refused_by_name(work):

@@ -1,5 +1,6 @@
 """What columns are taken to be, and their way to standard units and back."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import logsumexp
+from scipy.stats import norm
 
 from pushforward.data.columns import N_DRAWS, Columns, column_number, learn_columns
 from tests.sweeps import long_if
@@ -93,12 +95,14 @@ def test_the_fixed_draws_cover_the_unit_step_evenly_and_are_the_same_every_time(
     columns = learn_columns(x, ["a", "b"])
     fixed = columns.draws()
     np.testing.assert_array_equal(fixed, columns.draws())
-    u = fixed[:, 0] * columns.scale[0]
-    np.testing.assert_array_equal(np.sort(np.floor(u * N_DRAWS)), np.arange(N_DRAWS))
+    u, n = fixed[:, 0] * columns.scale[0], len(fixed)
+    np.testing.assert_array_equal(np.sort(np.floor(u * n)), np.arange(n))
+    assert n > N_DRAWS  # as there is a column that stops, and few are besides
+    assert len(dataclasses.replace(columns, stops=np.zeros(2, dtype=bool)).draws()) == N_DRAWS
     assert not fixed[:, 1].any()
     assert learn(draws()).draws().tolist() == [[0.0]]
     # so a density that is linear in x keeps its mass to the square of the slices' width
-    assert np.exp(logsumexp(np.log(1 + u)) - np.log(N_DRAWS)) == pytest.approx(1.5, abs=0.5 / N_DRAWS)
+    assert np.exp(logsumexp(np.log(1 + u)) - np.log(n)) == pytest.approx(1.5, abs=0.5 / n)
 
 
 def test_ties_of_a_continuous_column_are_spread_over_the_step_between_values() -> None:
@@ -198,6 +202,23 @@ def test_whole_numbers_that_stop_at_their_minimum_are_bounded_there() -> None:
     assert not columns.bounded  # nothing is mapped away, and a smaller number has a density
     below = columns.shift - columns.scale
     np.testing.assert_allclose(columns.standardize(below[None]), -np.ones((1, 6)))
+
+
+def test_draws_below_stops_weigh_what_lies_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Independent normal columns: one that is not at its stop, one that has none, and two that are there."""
+    monkeypatch.setattr("pushforward.data.columns.MORE_DRAWS", 20_000)
+    columns = learn(*np.random.default_rng(0).poisson(0.5, (3, 900)), draws(900))
+    x = np.array([[1.0, 0.0, 0.0, 0.3], [1.0, 1.0, 1.0, 0.3]])
+    low, high = columns.standardize(x), columns.standardize(x + 1)
+    mass = sum(weighed(s, weight) for s, weight in columns.draws_below(x)) / len(columns.draws())
+    cell = norm.cdf(high) - norm.cdf(low)
+    beside = cell[0, 0] * norm.pdf(low[0, 3]) / columns.scale[3]
+    expected = beside * (np.prod(norm.cdf(high[0, 1:3])) - np.prod(cell[0, 1:3]))
+    np.testing.assert_allclose(mass / columns.scale.prod(), [expected, 0], rtol=0.05)
+
+
+def weighed(s: Any, weight: Any) -> Any:
+    return np.exp(norm.logpdf(s).sum(axis=1) + weight)
 
 
 def test_declared_bounds_overrule_those_of_whole_numbers() -> None:

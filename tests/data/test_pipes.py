@@ -51,6 +51,23 @@ def test_named_pipes_are_read(tmp_path):
     assert np.array_equal(read_table(pipe).values, ROWS)
 
 
+@pytest.mark.parametrize("path", ["/dev/stdin", "pipe"])
+@pytest.mark.parametrize("query", ["SELECT * FROM '{}'", 'FROM "{}"', "SELECT a FROM read_csv('{}') WHERE c <> '-'"])
+@pytest.mark.skipif(sys.platform == "win32", reason="makes a named pipe")
+def test_a_query_that_reads_a_pipe_is_refused(path, query, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    said = message(lambda: open_source(query.format(path)))
+    assert said == (
+        f"the query: {path} can be read only once, and a query reads more often; write it to a file and name that one, "
+        "or give it as DATA without a query (- is standard input)"
+    )
+
+
+def test_a_query_may_compare_with_a_dash():
+    assert open_source("SELECT 1 AS a WHERE '-' <> '/'").names == ("a",)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
 def test_what_a_shell_makes_of_a_command_is_read(tmp_path, temporary):
     code = (

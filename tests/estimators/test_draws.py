@@ -1,5 +1,6 @@
 """Draws stay where the table's tails say, and repeated values come back as they were."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -39,6 +40,20 @@ def test_ties_on_a_bound_are_scored_and_drawn_where_they_were_trained() -> None:
     drawn = model.sample(4000, random_state=1)[:, 0]
     assert set(drawn) <= set(x[:, 0]) and (drawn == 0).mean() == pytest.approx(free.mean(), abs=0.02)
     assert (model.score_samples([[-0.1, 0.0], [-1e-9, 0.0]]) == -np.inf).all()
+
+
+@pytest.mark.parametrize("make", [density, pytest.param(partial(mixture, 2), marks=pytest.mark.long)])
+@pytest.mark.parametrize("n_columns", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_scores_of_counts_hold_what_draws_below_their_minimum_become(make: Any, n_columns: int) -> None:
+    """A flow that is hardly trained leaks much there."""
+    x = np.random.default_rng(0).poisson(0.5, (2000, n_columns))
+    model = make(max_epochs=2).fit(x)
+    counts = np.stack(np.meshgrid(*[np.arange(16)] * n_columns), axis=-1).reshape(-1, n_columns)
+    probability = np.exp(model.score_samples(counts))
+    drawn = model.sample(20_000, random_state=1)
+    drawn = drawn[0] if isinstance(drawn, tuple) else drawn
+    assert probability.sum() == pytest.approx(1, abs=0.02 * n_columns)
+    assert probability[0] == pytest.approx((drawn == 0).all(axis=1).mean(), abs=0.02 * n_columns)
 
 
 @pytest.mark.long

@@ -18,6 +18,7 @@ from pushforward import plots, service
 from pushforward.data.columns import learn_columns
 from pushforward.estimators.frames import container_of, in_container
 from tests.estimators.small import SMALL, blobs, density, mixture
+from tests.sweeps import sweep
 
 X, _ = blobs()
 DTYPES = {"length": "float32", "width": "float64", "petals": "int16"}
@@ -85,6 +86,16 @@ def test_every_estimator_gives_tables(make: Any) -> None:
     assert drawn(model.set_output(transform="pandas")).dtypes.astype(str).to_dict() == DTYPES
     if isinstance(model, pf.FlowMixture):
         assert isinstance(model.sample(2)[1], np.ndarray)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", sweep(KINDS, quick=["outliers"]))
+def test_named_columns_are_known_again_without_a_warning(kind: str) -> None:
+    table = TABLES["pandas"]
+    model = KINDS[kind]().fit(table, sample_weight=np.arange(len(table)) > 0)
+    for ask in ("score_samples", "predict", "predict_proba", "decision_function", "transform", "bic"):
+        if hasattr(model, ask):
+            getattr(model, ask)(table)
 
 
 def test_what_is_asked_for_overrules_what_went_in(of_pandas: Any) -> None:

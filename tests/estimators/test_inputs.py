@@ -290,6 +290,26 @@ def test_numbers_in_a_row_are_one_conditioning_column(make: Any) -> None:
         model.sample(2, condition=3.0)
 
 
+COLUMNS = {
+    "dates": pd.Series(DAYS[:, 0], name="day"),
+    "missing dates": pd.Series([pd.NaT] * 6, name="day"),
+    "dates of a zone": pd.Series(DAYS[:, 0], name="day").dt.tz_localize("UTC"),
+    "objects": pd.Series(DAYS[:, 0].astype(object), name="day"),
+    "text": pd.Series(list("abcdef"), name="day"),
+    "polars": pl.Series("day", DAYS[:, 0]),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
+def test_a_column_of_conditions_is_refused_as_its_table_is(column: Any) -> None:
+    said = []
+    for condition in (column, column.to_frame()):
+        with pytest.raises(ValueError, match="columns that are not numbers: 'day'") as refused:
+            density().fit(X[:6], condition=condition)
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+
+
 @FITTED_IN_BOTH
 def test_conditions_of_other_shapes_are_refused_in_words(make: Any) -> None:
     model = make().fit(X, condition=np.stack([X[:, 0], X[:, 1]], axis=1))

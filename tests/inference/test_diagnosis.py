@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.scipy.stats import norm
 
+from pushforward.bijections import Affine
+from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
 from pushforward.inference import PosteriorWarning, fit_posterior
-from pushforward.inference.diagnosis import Diagnosis, Wider
+from pushforward.inference.diagnosis import Diagnosis, Wider, diagnose
 from pushforward.inference.faults import faults
 from pushforward.inference.target import as_target
 
@@ -46,6 +49,31 @@ def test_what_is_missed_is_a_total_variation() -> None:
     expected = 0.5 * np.trapezoid(np.abs(of(1.5) - of(1.0)), grid)
     assert Wider(log_p - log_m, log_q - log_m, u[:, None]).missed == pytest.approx(expected, abs=0.01)
     assert Wider(0.5 * log_m**2, log_q - log_m, u[:, None]).missed == 1  # ratios that have no mean
+
+
+@pytest.mark.parametrize("n_components", [1, 3])
+def test_what_flows_and_mixtures_of_them_miss_is_told_by_wider_draws(n_components: int) -> None:
+    """Components four times too narrow, of unequal weights and widths."""
+    middles, scales = 10.0 * np.arange(n_components), 1.0 + np.arange(n_components)
+    log_weights = jax.nn.log_softmax(0.5 * jnp.arange(n_components))
+    parts = [
+        Pushforward(Normal.standard((1,)), Affine(jnp.array([m]), jnp.array([s])))
+        for m, s in zip(middles, scales, strict=True)
+    ]
+
+    def log_density(x: Any) -> Any:
+        return jax.nn.logsumexp(log_weights + norm.logpdf(x[0], middles, 4 * scales))
+
+    model = parts[0] if n_components == 1 else MixtureOfFlows(parts, log_weights=log_weights)
+    target = as_target(log_density, 1)
+    with target.precision():
+        found = diagnose(model, target, KEY)
+        grid = np.linspace(-300, 300, 60_001)
+        p = np.exp(jax.vmap(log_density)(jnp.asarray(grid)[:, None]))
+        q = np.exp(model.log_prob(jnp.asarray(grid)[:, None]))
+    assert found.k_hat > 0.7 and found.wider is not None
+    assert found.wider.missed == pytest.approx(0.5 * np.trapezoid(np.abs(p - q), grid), abs=0.02)
+    assert found.log_evidence.value == pytest.approx(0.0, abs=0.02)
 
 
 def test_little_mass_may_be_much_of_a_mean() -> None:

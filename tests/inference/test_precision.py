@@ -1,5 +1,7 @@
 """Fits work in double precision: nothing of that reaches the user's functions, nor theirs the fit."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import pytest
+from jax.interpreters import xla
 from numpyro import distributions as dist
 from numpyro.infer import MCMC, NUTS
 
-from pushforward.inference import fit_posterior
+from pushforward.inference import fit_posterior, precision
 from pushforward.inference.precision import double_precision
 from pushforward.numpyro import as_log_density
 
@@ -129,6 +132,45 @@ def test_arrays_that_are_gone_leave_nothing_behind() -> None:
             program = jax.make_jaxpr(lambda b, array=array: b + array)(jnp.zeros(3))
             del array
             np.testing.assert_array_equal(jax.core.eval_jaxpr(program.jaxpr, program.consts, jnp.zeros(3))[0], i)
+
+
+@pytest.mark.parametrize(
+    "handlers", [None, {}, {np.ndarray: lambda array: array}], ids=["none", "without arrays", "without types"]
+)
+def test_a_jax_that_reads_arrays_in_another_way_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, handlers: dict[Any, Any] | None
+) -> None:
+    if handlers is None:
+        monkeypatch.delattr(xla, "canonicalize_dtype_handlers")
+    else:
+        monkeypatch.setattr(xla, "canonicalize_dtype_handlers", handlers)
+    monkeypatch.setattr(precision, "_keep_precisions_apart", precision._keep_precisions_apart.__wrapped__)
+    before = dict(handlers or {})
+    for x64 in (True, False):
+        with pytest.warns(RuntimeWarning, match="reads NumPy arrays in a way that is not known here .*jax_enable_x64"):
+            context = double_precision(x64)
+        with context:
+            assert jnp.zeros(1).dtype == (jnp.float64 if x64 else jnp.float32)
+    assert before == (handlers or {})
+
+
+OTHER_JAX = """
+import warnings
+from jax.interpreters import xla
+del xla.canonicalize_dtype_handlers
+import jax, numpy as np, pushforward as pf
+centre = np.arange(3.0)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    found = pf.fit_posterior(lambda b: -0.5 * ((b - centre) ** 2).sum(), 3, key=jax.random.key(0), effort=1)
+print(found.diagnosis.gap < 0.05, sum("not known here" in str(warning.message) for warning in caught))
+"""
+
+
+@pytest.mark.long
+def test_a_fit_works_where_jax_reads_arrays_in_another_way_and_says_so_once() -> None:
+    ran = subprocess.run([sys.executable, "-c", OTHER_JAX], capture_output=True, text=True, timeout=300, check=True)
+    assert ran.stdout.split() == ["True", "1"]
 
 
 @pytest.mark.long

@@ -366,11 +366,13 @@ def _report(
     print_summary(description, facts, log_density)
     typer.echo(f"\nThe model is in {out}. Next:\n")
     verb, suffix = ("cluster", "clusters") if description.components else ("score", "scores")
-    dropping = ["--drop-missing"] if drop_missing and inputs.dropped else []  # the same rows are in the way
-    if not is_pipe(data):
+    table = [] if is_pipe(data) else [data]
+    dropping = ["--drop-missing"] if table and drop_missing and inputs.dropped else []  # the same rows are in the way
+    if table:
         typer.echo(f"  {command(verb, out, data, '--out', free_name(f'{suffix}.csv'), *dropping)}")
     if not description.given:
         typer.echo(f"  {command('sample', out, '-n', 1000, '--out', free_name('new-rows.csv'))}")
+    typer.echo(f"  {command('plot', out, *table, '--out', free_name('pictures'), *dropping)}")
     typer.echo(f"  {command('info', out)}")
     if description.interrupted:
         resumable = kept and Checkpoint(checkpoint_folder(out)).file.exists()  # on a full disk there may be none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,9 @@ from pushforward.data.ties import FINEST, find_ties, round_to_ties
 
 FloatArray = NDArray[np.float64]
 Bounds = Mapping[Any, Sequence[Any]] | Sequence[Any]  # (low, high) of some columns, or of all; None for an open end
-N_DRAWS = 8  # fixed draws that score a row of a table with cells
+N_DRAWS = 8  # fixed draws that score a row of a table with cells, at least, and
+MORE_DRAWS = 64  # over the columns, two at least, where some stop
+BELOW = 0.2  # standard units below a stop within which half of the draws are placed there
 FARTHEST = 8.0  # standard units between the smallest and the largest value of a column, at most
 THIN, THIN_SHARE = 0.1, 0.01  # values thin out towards their end if fewer than this share lies so near, in deviations
 TAIL = 10  # rows of a tail, whose spread,
@@ -47,7 +49,8 @@ class Columns:
             are rounded to the value, shape (T, 4). Models of before there were these have none, and score such values
             as points.
         stops: where `low` is not declared but read off whole numbers, which stop there: draws below become it, but
-            nothing is mapped away, and a row below has a density; bool, shape (D,).
+            nothing is mapped away, and a row below has a density; the score of a row there holds the mass below; bool,
+            shape (D,).
         reach: how far out draws may lie, (lowest, highest), as far beyond the table as its tails say, shape (2, D).
         mean: of the values, shape (D,); NaN where a model of before does not tell.
     """
@@ -166,10 +169,32 @@ class Columns:
         cell = self.cell
         if not cell.any():
             return np.zeros((1, self.n))
-        rng = np.random.default_rng(0)
-        # one draw in each of M equal slices of [0, 1), shuffled in every column
-        u = rng.permuted(np.tile(np.arange(N_DRAWS), (self.n, 1)), axis=1).T + rng.uniform(size=(N_DRAWS, self.n))
-        return (u / N_DRAWS * cell - self._below) / self.scale
+        n = max(N_DRAWS, MORE_DRAWS // max(2, self.n)) if self.stops.any() else N_DRAWS
+        return (_evenly(np.random.default_rng(0), n, self.n) * cell - self._below) / self.scale
+
+    def draws_below(self, x: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Fixed draws of rows that have values where whole numbers stop, with some of these values below.
+
+        The mean over them of weight times density is the mass that draws of such values bring and cells do not hold.
+        Of m such values, each is below in one of m draws, on average, and the others in their cells.
+
+        Arguments:
+            x: shape (n, D).
+
+        Yields:
+            Rows in standard units, shape (n, D), and the logarithms of their weights, shape (n,).
+        """
+        at, s, draws = self.stops & (x == self.low), self.standardize(x), self.draws()
+        share = 1 / np.maximum(at.sum(axis=1, keepdims=True), 1)
+        rng = np.random.default_rng(1)
+        most = FARTHEST / (FARTHEST + BELOW)
+        which, far = _evenly(rng, len(draws), self.n), most * _evenly(rng, len(draws), self.n)
+        for draw, u, v in zip(draws, which, far, strict=True):
+            below = at & (u < share)
+            # BELOW v / (1 − v) below with v uniform, of density (1 − v)² / (BELOW most), thick as far as FARTHEST
+            beside = np.where(at & ~below, -np.log1p(-np.minimum(share, 0.5)), 0)  # a single one is always below
+            weight = np.where(below, np.log(self.scale * BELOW * most / (1 - v) ** 2 / share), beside).sum(axis=1)
+            yield s + np.where(below, -BELOW * v / (1 - v), draw), np.where(below.any(axis=1), weight, -np.inf)
 
     def bounds_map(self) -> AbstractMap:
         """From unbounded, standardised coordinates to standard units."""
@@ -268,6 +293,13 @@ def learn_columns(
     return dataclasses.replace(
         columns, inner_shift=unbounded.mean(axis=0), inner_scale=np.where(inner_scale > 0, inner_scale, 1.0)
     )
+
+
+def _evenly(rng: np.random.Generator, n: int, dim: int) -> FloatArray:
+    """One number in each of n equal slices of [0, 1), shuffled in every column, shape (n, dim)."""
+    slices = rng.permuted(np.tile(np.arange(n), (dim, 1)), axis=1).T
+    numbers: FloatArray = (slices + rng.uniform(size=(n, dim))) / n
+    return numbers
 
 
 def _reach(x: FloatArray) -> FloatArray:

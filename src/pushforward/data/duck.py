@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
-from pushforward.data.pipes import unpacked
+from pushforward.data.pipes import is_pipe, unpacked
 from pushforward.data.sources import DataError, Source, first_line, one_line_errors
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _CALLS = {
     "lines": "read_json(?, sample_size=-1, format='newline_delimited')",
     "json": "read_json(?, sample_size=-1)",
 }
+_QUOTED = re.compile(r"""['"]([^'"]+)['"]""")  # files, among others
 _KINDS = {"csv": "CSV", "parquet": "Parquet", "lines": "JSON lines", "json": "JSON"}
 
 
@@ -63,7 +64,7 @@ def open_query(query: str) -> Source:
     """The result of one SELECT.
 
     Raises:
-        DataError: the query does not parse, is not one SELECT, or cannot be planned.
+        DataError: the query does not parse, is not one SELECT, reads a pipe, or cannot be planned.
     """
     import duckdb
 
@@ -74,6 +75,12 @@ def open_query(query: str) -> Source:
         raise DataError(f"{name}: {first_line(error)}; it is SQL as DuckDB reads it") from error
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise DataError(f"{name}: give one SELECT; DATA is only ever read")
+    pipes = [path for path in _QUOTED.findall(query) if path != "-" and is_pipe(path)]
+    if pipes:
+        raise DataError(
+            f"{name}: {pipes[0]} can be read only once, and a query reads more often; write it to a file and name that "
+            "one, or give it as DATA without a query (- is standard input)"
+        )
     return _open(name, query, [])
 
 

@@ -22,6 +22,14 @@ class Frame(Protocol):
 
 
 @runtime_checkable
+class Series(Protocol):
+    """A column of pandas or polars."""
+
+    dtype: Any
+    to_frame: Any
+
+
+@runtime_checkable
 class PandasFrame(Protocol):
     """A table of pandas."""
 
@@ -97,11 +105,12 @@ def _is_date(value: object) -> bool:
 
 
 def refuse_text(table: Any) -> None:
-    """Refuse text, categories and dates in a table whose columns have types.
+    """Refuse text, categories and dates in a table whose columns have types, or in one column.
 
     Raises:
         ValueError: there are some; the message says in which columns, and what to do with them.
     """
+    table = table.to_frame() if isinstance(table, Series) else table
     arrow = isinstance(table, ArrowTable)
     if not arrow and not isinstance(table, Frame):
         return

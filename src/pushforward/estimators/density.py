@@ -12,14 +12,13 @@ import jax
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from pushforward.bijections.base import NOISY
 from pushforward.checks import check_whole
 from pushforward.clustering.whitening import THIN
-from pushforward.data.columns import Bounds, FloatArray, as_float
+from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
 from pushforward.distributions import Pushforward
 from pushforward.distributions.estimates import each_row
 from pushforward.estimators.build import Flow, FlowSpec
@@ -40,7 +39,7 @@ from pushforward.estimators.preparing import (
     training_settings,
 )
 from pushforward.estimators.repeats import refuse_repeats
-from pushforward.estimators.scoring import ESTIMATE_DRAWS, fitted_rows, for_each_draw, in_batches, in_precision
+from pushforward.estimators.scoring import ESTIMATE_DRAWS, fitted_rows, in_batches, in_precision, log_mean_of_cells
 from pushforward.estimators.starting import start_flow
 from pushforward.estimators.state import FlowEstimator, unchanged_on_error
 from pushforward.estimators.validation import check_draws, check_inside, check_known_condition, require_solved
@@ -212,8 +211,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns:
             Shape (n,); -inf outside declared bounds.
         """
-        check_is_fitted(self)
-        return in_precision(log_density(self, self._flow, X, condition), X)
+        x, c = fitted_rows(self, X, condition)
+        return in_precision(log_density(self.columns_, self._flow, x, c), X)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""
@@ -330,20 +329,18 @@ def fit_flow(
     )
 
 
-def log_density(estimator: FlowDensity, flow: Pushforward, X: Any, condition: Any) -> FloatArray:
+def log_density(columns: Columns, flow: Pushforward, x: FloatArray, c: Any) -> FloatArray:
     """Log-density of every row under a flow in standard units, in nats per unit volume of the data's units, float64.
 
     Arguments:
-        estimator: that knows the columns.
+        columns: that the rows have.
         flow: in standard units.
-        X: shape (n, D).
-        condition: shape (n, C), or None.
+        x: checked rows in the data's units, shape (n, D).
+        c: their conditions in standard units, shape (n, C), or None.
     """
-    draws = for_each_draw(partial(_log_prob, flow), estimator, X, condition)
-    stacked = np.stack([draw[0] for draw in draws])
+    values, draws = log_mean_of_cells(partial(_log_prob, flow), columns, x, c)
     if len(draws[0]) > 1:
-        _warn_of_few_draws(stacked.max(axis=0), np.max([draw[1] for draw in draws], axis=0))
-    values: FloatArray = logsumexp(stacked, axis=0) - np.log(len(stacked)) - estimator.columns_.log_scale
+        _warn_of_few_draws(values, np.max([draw[1] for draw in draws], axis=0))
     return values
 
 

@@ -55,7 +55,14 @@ from pushforward.estimators.preparing import (
     unbounded,
 )
 from pushforward.estimators.repeats import refuse_repeats
-from pushforward.estimators.scoring import ESTIMATE_DRAWS, for_each_draw, in_batches, in_precision
+from pushforward.estimators.scoring import (
+    ESTIMATE_DRAWS,
+    fitted_rows,
+    for_each_draw,
+    in_batches,
+    in_precision,
+    log_mean_of_cells,
+)
 from pushforward.estimators.starting import (
     INITS,
     Plan,
@@ -423,8 +430,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
         """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
         check_is_fitted(self)
-        draws = for_each_draw(partial(_joint_and_logits, self._flow), self, X, condition)
-        joint = logsumexp(np.stack([d[0] for d in draws]), axis=0) - np.log(len(draws)) - self.columns_.log_scale
+        rows, columns = fitted_rows(self, X, condition), self.columns_
+        joint, draws = log_mean_of_cells(partial(_joint_and_logits, self._flow), columns, *rows)
         return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
 
     def _log_responsibilities(self, joint: FloatArray) -> FloatArray:
@@ -455,7 +462,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     def predict_proba(self, X: Any, condition: Any = None) -> np.ndarray:
         """The posterior network's q(k|x), shape (n, K)."""
         check_is_fitted(self)
-        draws = for_each_draw(partial(_logits, self._flow), self, X, condition)
+        draws = for_each_draw(partial(_logits, self._flow), self.columns_, *fitted_rows(self, X, condition))
         return in_precision(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0), X)
 
     def responsibilities(self, X: Any, condition: Any = None) -> np.ndarray:

@@ -18,8 +18,16 @@ from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.copies import merge_copies
 from pushforward.estimators.defaults import default_settings, starts_dense
 from pushforward.estimators.density import FlowDensity, cond_dim, fit_flow, log_density
-from pushforward.estimators.preparing import draw_seed, learn_table, read_table, split_rows, unbounded
+from pushforward.estimators.preparing import (
+    draw_seed,
+    learn_table,
+    read_table,
+    split_rows,
+    standard_condition,
+    unbounded,
+)
 from pushforward.estimators.repeats import refuse_repeats
+from pushforward.estimators.scoring import fitted_rows
 from pushforward.estimators.starting import table_whitening
 from pushforward.estimators.state import unchanged_on_error
 from pushforward.estimators.validation import require_solved
@@ -191,16 +199,17 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             self.support_[kept if given.weight is None else np.flatnonzero(given.weight > 0)[kept]] = True
             # one weight for all says nothing, and what rows of no weight are like is no matter
             weight = table.weight if merged is not None or np.asarray(sample_weight).ndim > 0 else None
-            self.offset_ = _threshold(self._scores(table.x, table.condition), share, weight)
+            scores = self._scores(table.x, standard_condition(table.condition, known))
+            self.offset_ = _threshold(scores, share, weight)
         return self
 
     def describe(self) -> dict[str, Any]:
         """As of every estimator, with the threshold."""
         return super().describe() | {"kind": "outliers", "threshold": float(self.offset_)}
 
-    def _scores(self, X: Any, condition: Any) -> FloatArray:
-        """Log-densities in double precision, as scikit-learn wants scores of outlier detectors."""
-        values = log_density(self, self._flow, X, condition)
+    def _scores(self, x: FloatArray, c: Any) -> FloatArray:
+        """Log-densities in double precision, as scikit-learn wants scores of outlier detectors, as `log_density`."""
+        values = log_density(self.columns_, self._flow, x, c)
         require_solved(values)
         return values
 
@@ -215,7 +224,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             Shape (n,), float64; -inf outside declared bounds.
         """
         check_is_fitted(self)
-        return self._scores(X, condition)
+        return self._scores(*fitted_rows(self, X, condition))
 
     def fit_predict(self, X: Any, y: Any = None, **given: Any) -> np.ndarray:
         """Fit, and say which rows belong.

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.utils.validation import check_is_fitted
 
-from pushforward.data.columns import FloatArray, as_float
+from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.estimators.preparing import standard_condition
 from pushforward.estimators.validation import (
     check_known_condition,
@@ -53,17 +54,47 @@ def fitted_rows(estimator: Any, X: Any, condition: Any) -> tuple[FloatArray, Any
     return x, standard_condition(table, estimator.condition_columns_)
 
 
-def for_each_draw(function: Callable[..., Any], estimator: Any, X: Any, condition: Any) -> list[list[FloatArray]]:
+def for_each_draw(function: Callable[..., Any], columns: Columns, x: FloatArray, c: Any) -> list[list[FloatArray]]:
     """Run a compiled function of rows and conditions in standard units, for each fixed draw of whole-number columns.
+
+    Arguments:
+        function: of rows and conditions, as of `in_batches`.
+        columns: that the rows have.
+        x: checked rows in the data's units, shape (n, D).
+        c: their conditions in standard units, shape (n, C), or None.
 
     Returns:
         For each draw, the outputs as arrays of n rows.
     """
-    x, c = fitted_rows(estimator, X, condition)
-    columns = estimator.columns_
     check_whole_columns(x, columns)
     s = columns.standardize(x)
     return [in_batches(function, s + draw, c) for draw in columns.draws()]
+
+
+def log_mean_of_cells(
+    function: Callable[..., Any], columns: Columns, x: FloatArray, c: Any
+) -> tuple[FloatArray, list[list[FloatArray]]]:
+    """Log-densities averaged over the cells of rows, with what lies below values at which whole numbers stop.
+
+    Arguments:
+        function, columns, x, c: as of `for_each_draw`; of the outputs, the first are log-densities in standard units.
+
+    Returns:
+        Log-densities in nats per unit volume of the data's units, and all outputs for each draw within cells.
+    """
+    draws = for_each_draw(function, columns, x, c)
+    values = _log_mean([draw[0] for draw in draws])
+    at = (columns.stops & (x == columns.low)).any(axis=1)
+    if at.any():
+        given = None if c is None else c[at]
+        below = [(in_batches(function, s, given)[0].T + weight).T for s, weight in columns.draws_below(x[at])]
+        values[at] = np.logaddexp(values[at], _log_mean(below))
+    return values - columns.log_scale, draws
+
+
+def _log_mean(log_values: list[FloatArray]) -> FloatArray:
+    mean: FloatArray = logsumexp(np.stack(log_values), axis=0) - np.log(len(log_values))
+    return mean
 
 
 def in_precision(values: FloatArray, X: Any = None) -> np.ndarray:

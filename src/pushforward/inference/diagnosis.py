@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import equinox as eqx
 import jax
@@ -15,7 +15,8 @@ from jax.scipy.stats import norm
 from jax.scipy.stats import t as student_t
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pushforward.distributions import AbstractDistribution, Estimate, Normal, Pushforward
+from pushforward.bijections import Identity
+from pushforward.distributions import AbstractDistribution, Estimate, MixtureOfFlows, Normal, Pushforward
 from pushforward.inference.importance import smooth
 from pushforward.inference.target import Target
 
@@ -26,10 +27,14 @@ SHIFT = 0.1  # standard deviations by which a mean or a standard deviation may b
 EVEN = 5.0  # times the mean: the largest of ratios that are even
 TAIL = 3.0  # degrees of freedom of the wider noise
 
+WithNoise: TypeAlias = Pushforward | MixtureOfFlows
+
 
 @dataclasses.dataclass(frozen=True)
 class Wider:
     """Draws of a distribution m that reaches farther than q: half of q, half with one coordinate of its noise wider.
+
+    Of a mixture of flows, m is the mixture of what is so of each flow.
 
     Arguments:
         log_ratios: log p − log m of each draw, shape (n,); -inf where p is zero.
@@ -188,8 +193,10 @@ def _log_ratios(values: Any, log_p: Array, log_q: Array) -> Float[np.ndarray, " 
     return ratios
 
 
-def _has_normal_noise(model: AbstractDistribution) -> TypeGuard[Pushforward]:
-    """Whether draws are an exact map of standard normal noise."""
+def _has_normal_noise(model: AbstractDistribution) -> TypeGuard[WithNoise]:
+    """Whether draws are an exact map of standard normal noise, or one of several such maps."""
+    if isinstance(model, MixtureOfFlows):
+        return isinstance(model.shared, Identity) and all(map(_has_normal_noise, model.groups))
     if not isinstance(model, Pushforward) or model.inexactness or not isinstance(model.base, Normal):
         return False
     return not np.asarray(model.base.loc).any() and not np.asarray(model.base.log_scale).any()
@@ -207,23 +214,61 @@ def _draws(model: AbstractDistribution, target: Target, key: PRNGKeyArray) -> tu
 
 
 @eqx.filter_jit
-def _wider_draws(model: Pushforward, target: Target, key: PRNGKeyArray) -> tuple[Array, Any, Array, Array, Array]:
-    """CHECKED draws of what `Wider` describes: vectors, values, log p, log m and log q − log m.
+def _wider_draws(model: WithNoise, target: Target, key: PRNGKeyArray) -> tuple[Array, Any, Array, Array, Array]:
+    """CHECKED draws of what `Wider` describes: vectors, values, log p, log m and log q − log m."""
+
+    def one(key: PRNGKeyArray, i: Array) -> tuple[Array, Any, Array, Array, Array]:
+        if isinstance(model, MixtureOfFlows):
+            u, log_q, log_shares = _wider_mixture_draw(model, key, i)
+        else:
+            u, log_q, log_shares = _wider_draw(model, key, i)
+        return u, target.support.constrain(u)[0], target(u), log_q - log_shares, log_shares
+
+    return jax.vmap(one)(jax.random.split(key, CHECKED), jnp.arange(CHECKED))
+
+
+def _wider_draw(flow: Pushforward, key: PRNGKeyArray, i: Array) -> tuple[Array, Array, Array]:
+    """The i-th draw of a flow of such noise, log q, and log q − log m.
 
     q at a draw is the density of its noise over the map's determinant, and so is every distribution of other noise;
     hence log m takes no inverse.
     """
-    (size,) = model.shape
+    z = _wider_noise(flow.shape[0], key, i)
+    u, log_det = flow.bijection.forward_and_log_weight(z, None)
+    return u, norm.logpdf(z).sum() - log_det, -_log_widening(z)
 
-    def one(key: PRNGKeyArray, i: Array) -> tuple[Array, Any, Array, Array, Array]:
-        for_normal, for_wide = jax.random.split(key)
-        z = jax.random.normal(for_normal, (size,), jnp.result_type(float))
-        wide = (jnp.arange(size) == i // 2 % size) & (i % 2 == 1)
-        z = jnp.where(wide, jax.random.t(for_wide, TAIL, (size,), z.dtype), z)
-        log_odds = logsumexp(student_t.logpdf(z, TAIL) - norm.logpdf(z)) - jnp.log(size)
-        log_shares = -jnp.logaddexp(0.0, log_odds) + jnp.log(2.0)
-        u, log_det = model.bijection.forward_and_log_weight(z, None)
-        log_q = norm.logpdf(z).sum() - log_det
-        return u, target.support.constrain(u)[0], target(u), log_q - log_shares, log_shares
 
-    return jax.vmap(one)(jax.random.split(key, CHECKED), jnp.arange(CHECKED))
+def _wider_mixture_draw(mixture: MixtureOfFlows, key: PRNGKeyArray, i: Array) -> tuple[Array, Array, Array]:
+    """The i-th draw of a mixture of flows, each of such noise, log q, and log q − log m.
+
+    Any component may reach a draw of another, so it takes the inverses of all.
+    """
+    for_component, for_noise = jax.random.split(key)
+    z = _wider_noise(mixture.shape[0], for_noise, i)
+    chosen = jnp.asarray(mixture.places)[jax.random.categorical(for_component, mixture.log_weights)]
+    u = jnp.concatenate(
+        [eqx.filter_vmap(lambda flow: flow.bijection.forward_and_log_weight(z, None)[0])(g) for g in mixture.groups]
+    )[chosen]
+
+    def at_draw(flow: Pushforward) -> tuple[Array, Array]:
+        z, log_det = flow.bijection.inverse_and_log_weight(u, None)
+        return norm.logpdf(z).sum() + log_det, _log_widening(z)
+
+    each = [eqx.filter_vmap(at_draw)(group) for group in mixture.groups]
+    log_qs, widenings = (jnp.concatenate(parts)[jnp.asarray(mixture.places)] for parts in zip(*each, strict=True))
+    log_q = logsumexp(mixture.log_weights + log_qs)
+    return u, log_q, log_q - logsumexp(mixture.log_weights + log_qs + widenings)
+
+
+def _wider_noise(size: int, key: PRNGKeyArray, i: Array) -> Array:
+    """Standard normal noise of the i-th draw, where i is odd with one coordinate wider, each in turn."""
+    for_normal, for_wide = jax.random.split(key)
+    z = jax.random.normal(for_normal, (size,), jnp.result_type(float))
+    wide = (jnp.arange(size) == i // 2 % size) & (i % 2 == 1)
+    return jnp.where(wide, jax.random.t(for_wide, TAIL, (size,), z.dtype), z)
+
+
+def _log_widening(z: Array) -> Array:
+    """The log-density of such noise over that of standard normal noise."""
+    log_odds = logsumexp(student_t.logpdf(z, TAIL) - norm.logpdf(z)) - jnp.log(len(z))
+    return jnp.logaddexp(0.0, log_odds) - jnp.log(2.0)
