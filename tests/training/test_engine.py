@@ -14,8 +14,9 @@ import pytest
 from pushforward import trees
 from pushforward.bijections import BatchNorm
 from pushforward.distributions import Normal, Pushforward
+from pushforward.flows import real_nvp
 from pushforward.objectives import NegativeLogLikelihood, Rows
-from pushforward.training import Resident, Settings, TrainingError, TrainingWarning, engine, train
+from pushforward.training import Resident, Settings, TrainingError, TrainingWarning, engine, epochs, train
 from pushforward.training.epochs import State
 from tests.compilations import compilations
 from tests.training.toy import Distance, Point, point, points, rows, run, table
@@ -127,6 +128,33 @@ def test_restarts_side_by_side_equal_each_alone_and_the_best_wins() -> None:
     assert len(together.history) == len(winner.history)
     for mine, theirs in zip(together.history, winner.history, strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+@pytest.mark.parametrize("n_restarts", [1, 2])
+def test_few_parameters_are_packed_and_train_as_many_that_are_not(
+    monkeypatch: pytest.MonkeyPatch, n_restarts: int
+) -> None:
+    def fitted() -> Any:
+        jax.clear_caches()
+        keys = jax.random.split(jax.random.key(0), n_restarts)
+        flows = eqx.filter_vmap(lambda key: real_nvp(key, 2, n_layers=2, hidden_sizes=(4,)))(keys)
+        return train(
+            trees.unstack(flows, 0) if n_restarts == 1 else flows,
+            NegativeLogLikelihood(),
+            Resident.of(Rows(table((1.0, -1.0)))),
+            key=jax.random.key(1),
+            settings=Settings(max_epochs=3, batch_size=16, averaging=0.9, weight_decay=0.01, clip_norm=1.0),
+            validation=Resident.of(Rows(table((1.0, -1.0), seed=1))),
+            n_restarts=n_restarts,
+        )
+
+    packed = fitted()
+    monkeypatch.setattr(epochs, "MOST_PACKED", 0)
+    leaves = fitted()
+    jax.clear_caches()
+    assert packed.losses == pytest.approx(leaves.losses, rel=1e-5)
+    for mine, theirs in zip(jax.tree.leaves(packed.restarts), jax.tree.leaves(leaves.restarts), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
 
 
 def broken_rows(n_broken: int) -> Resident:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
@@ -19,6 +20,7 @@ from pushforward.training.feeds import CHUNK, AbstractFeed
 from pushforward.training.settings import Hyper
 
 BETA_1, BETA_2 = 0.9, 0.999  # of Adam
+MOST_PACKED = 100_000  # parameters up to which they are one array while training: copies cost less than kernels do
 Loss = Callable[[Any, Any, Array], Array]
 
 
@@ -47,6 +49,35 @@ class Metrics(NamedTuple):
     ran: Array
 
 
+class Packing(NamedTuple):
+    """Few parameters as one array, so that Adam is a few kernels to compile and not a few for each leaf.
+
+    Arguments:
+        pack: from a tree of parameters to an array.
+        unpack: back.
+    """
+
+    pack: Callable[[Any], Any]
+    unpack: Callable[[Any], Any]
+
+    def state(self, state: State, function: Callable[[Any], Any]) -> State:
+        """The state with a function of parameters run on all that is like them."""
+        moments = state.moments._replace(mu=function(state.moments.mu), nu=function(state.moments.nu))
+        average = None if state.average is None else function(state.average)
+        return state._replace(
+            params=function(state.params), moments=moments, average=average, best=function(state.best)
+        )
+
+
+def packing(setup: Setup, params: Any) -> Packing | None:
+    """How the parameters of one model are packed; None for other optimizers than Adam, many, or several dtypes."""
+    leaves = jax.tree.leaves(params)
+    small = sum(leaf.size for leaf in leaves) <= MOST_PACKED and len({leaf.dtype for leaf in leaves}) == 1
+    if setup.optimizer is not None or not small:
+        return None
+    return Packing(lambda tree: ravel_pytree(tree)[0], ravel_pytree(params)[1])
+
+
 class Setup(NamedTuple):
     """What training only reads.
 
@@ -57,6 +88,7 @@ class Setup(NamedTuple):
         feed: of rows to train on.
         validation: of rows to judge by, or None.
         hyper: the settings.
+        packing: of the parameters while they train, or None.
     """
 
     rest: Any
@@ -65,6 +97,15 @@ class Setup(NamedTuple):
     feed: AbstractFeed
     validation: AbstractFeed | None
     hyper: Hyper
+    packing: Packing | None = None
+
+    def pack(self, params: Any) -> Any:
+        """The model's parameters as they train."""
+        return params if self.packing is None else self.packing.pack(params)
+
+    def unpack(self, params: Any) -> Any:
+        """The inverse of `pack`."""
+        return params if self.packing is None else self.packing.unpack(params)
 
 
 def initial_state(params: Any, key: PRNGKeyArray, averaging: bool, optimizer: Any = None) -> State:
@@ -231,7 +272,8 @@ def run_epoch(state: State, setup: Setup, batch_size: int) -> tuple[State, Metri
         state, total, weight = carry
         batch = Batch(*feed.batch(order, i, batch_size, epoch), epoch, state.step.astype(real))
         objective = lambda p: setup.loss(trees.combine(p, setup.rest), batch, jax.random.fold_in(step_key, i))  # noqa: E731
-        value, grads = jax.value_and_grad(objective)(state.params)
+        value, grads = jax.value_and_grad(objective)(setup.unpack(state.params))
+        grads = setup.pack(grads)
         rate = learning_rate(hyper, state.step, n_first + n_second)
         state = update(state, value, grads, hyper, rate, setup.optimizer, objective)
         seen = jnp.where(jnp.isfinite(value), batch.weight.sum(), 0)
@@ -242,7 +284,7 @@ def run_epoch(state: State, setup: Setup, batch_size: int) -> tuple[State, Metri
     current = state.params if state.average is None else state.average
     validation_loss = jnp.asarray(jnp.nan, real)
     if setup.validation is not None:
-        validation_loss = evaluate(setup, current, setup.validation, batch_size)
+        validation_loss = evaluate(setup, setup.unpack(current), setup.validation, batch_size)
     state = keep_best(state, current, validation_loss, setup)
     return state, Metrics(total / weight, validation_loss, jnp.asarray(True))
 
@@ -286,6 +328,8 @@ def run_epochs(
         The new state, and metrics with a first axis of CHUNK epochs (`ran` marks those that happened).
     """
     own = setup.feed.restart_data()
+    alone = jax.tree.map(lambda leaf: leaf[0], state.params) if side_by_side else state.params
+    setup = setup._replace(packing=packing(setup, alone))
 
     def one(state: State, rest: Any, own: Any) -> tuple[State, Metrics]:
         feed = setup.feed if own is None else setup.feed.of_restart(own)
@@ -315,5 +359,14 @@ def run_epochs(
     shape = (CHUNK, *state.stopped.shape)
     dtype = jnp.result_type(float)
     log = Metrics(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(shape, bool))
+    state = _packed(state, setup.packing, side_by_side)
     _, state, log = lax.while_loop(go_on, body, (jnp.zeros((), jnp.int32), state, log))
-    return state, log
+    return _packed(state, setup.packing, side_by_side, back=True), log
+
+
+def _packed(state: State, packing: Packing | None, side_by_side: bool, back: bool = False) -> State:
+    """The state with its parameters packed, or unpacked again; each restart's by itself."""
+    if packing is None:
+        return state
+    function = packing.unpack if back else packing.pack
+    return packing.state(state, jax.vmap(function) if side_by_side else function)
