@@ -81,12 +81,11 @@ def losses(model: Any, make: Any) -> tuple[np.ndarray, int]:
     """Losses at the end, shape (rates, keys), and how many steps were not finite; all runs side by side."""
     guide = make(model)
 
-    def svi(rate: float) -> SVI:
-        adam = optax.inject_hyperparams(optax.adam)(learning_rate=rate)
-        return SVI(model, guide, numpyro.optim.optax_to_numpyro(adam), Trace_ELBO())
-
-    states = [svi(rate).init(jax.random.key(key)) for rate in RATES for key in range(KEYS)]
-    many, check = svi(RATES[0]), Trace_ELBO(num_particles=1000)
+    states, check = [], Trace_ELBO(num_particles=1000)
+    for rate in RATES:
+        adam = optax.inject_hyperparams(optax.adam)(learning_rate=rate)  # the state holds the rate
+        many = SVI(model, guide, numpyro.optim.optax_to_numpyro(adam), Trace_ELBO())
+        states += [many.init(jax.random.key(key)) for key in range(KEYS)]
 
     @jax.jit
     @jax.vmap

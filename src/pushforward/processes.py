@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 CACHE_BYTES = 1 << 30
+# options of `jit` for programs that run once: XLA's costly passes take longer than they save
+RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 _used_in: set[int] = set()  # processes that JAX was used in: this one, and those it was forked off
 

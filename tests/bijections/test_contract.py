@@ -55,7 +55,9 @@ TWINS = {
     "conditional_coupling_first", "conditional_coupling_unseen",
     "autoregressive_spline", "coupling_spline", "stack_deep", "householder_zero", "prelu_shared", "planar_no_direction",
     "reshape_alone", "invert_reshape", "split_rows", "vmap_last",
-    "continuous", "continuous_direct",  # `test_continuous.py` has quick ones
+    # quick ones are in tests of their own, and of the recipes
+    "continuous", "continuous_direct", "deep_sigmoid", "block_autoregressive", "sylvester_householder",
+    "residual_conditional",
 }  # fmt: skip
 assert {entry.name for entry in ENTRIES} >= TWINS
 
@@ -82,7 +84,7 @@ DERIVATIVES = [
     for entry in ENTRIES
     for dim in entry.dims
     if entry.name != "continuous"
-    for marks in [long_if(dim != entry.dims[-1] or entry.name not in {"affine", "coupling", "autoregressive"})]
+    for marks in [long_if(dim != entry.dims[-1] or entry.name not in {"affine", "coupling"})]
 ]
 # a `continuous` map has no forward mode
 PUBLIC = [
@@ -333,6 +335,7 @@ SCANNED = [  # whose derivative is a rule of its own
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCANNED)
 def test_scanned_layers_keep_their_second_derivatives(name: str, float64: None) -> None:
     entry = next(entry for entry in ENTRIES if entry.name == name)

@@ -142,7 +142,7 @@ def test_residual_flows_of_images() -> None:
         flows.residual(cheap_key(0), 12, image_shape=(3, 3))
 
 
-@pytest.mark.parametrize("dim", [1, 2, 4])
+@pytest.mark.parametrize("dim", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(4, marks=pytest.mark.long)])
 @pytest.mark.parametrize("log_det", ["unbiased", "truncated"])
 def test_estimates_agree_with_the_exact_log_det(dim: int, log_det: str) -> None:
     """Within 3.5 standard errors of 20,000 draws."""
@@ -198,6 +198,7 @@ def test_the_mean_over_all_probes_is_the_series_with_its_gradients(n_terms: int)
             assert np.allclose(a, b, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_inverse_is_exact_to_the_dtype_and_says_its_steps(dtype: str) -> None:
     with jax.enable_x64(dtype == "float64"):

@@ -197,6 +197,7 @@ def test_images_are_declared(work, monkeypatch):
     assert found[0].image_shape == (2, 2, 3)
 
 
+@pytest.mark.long
 def test_flows_known_through_estimates_say_so_and_score_alike_from_a_folder(work):
     run("fit", "table.parquet", "--out", "indexed", "--columns", "x,n", "--kind", "density", *QUICK,
         "--flow", "indexed_real_nvp", "--layers", 1)  # fmt: skip

@@ -98,6 +98,7 @@ def test_a_short_fit_starts_on_some_rows(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 90 <= looked[-1] <= 100
 
 
+@pytest.mark.long
 def test_a_look_is_not_refined(monkeypatch: pytest.MonkeyPatch) -> None:
     refined = []
     real = of_mixture.refine_posterior

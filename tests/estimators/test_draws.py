@@ -29,6 +29,7 @@ def held_out(model: pf.FlowDensity, x: Any) -> tuple[float, float]:
     return -best - model.columns_.log_scale, model.score(rows)
 
 
+@pytest.mark.long
 def test_ties_on_a_bound_are_scored_and_drawn_where_they_were_trained() -> None:
     x = tolls(1000)
     small: dict[str, Any] = {"n_layers": 1, "hidden_sizes": (16,), "max_epochs": 150, "learning_rate": 1e-2}

@@ -12,6 +12,7 @@ from tests.estimators.small import blobs, density
 X, _ = blobs()
 
 
+@pytest.mark.long
 def test_models_of_double_precision_go_on_in_single(tmp_path: Path, float64: None) -> None:
     fitted = density().fit(X)
     fitted.save(tmp_path / "model")

@@ -59,6 +59,7 @@ def test_information_criteria_count_what_generates(fitted: pf.FlowMixture) -> No
     assert fitted.aic(X) == pytest.approx(-2 * total + 2 * (3 * flow + 2), rel=1e-6)
 
 
+@pytest.mark.long
 def test_samples_come_from_the_component_that_is_asked_for(fitted: pf.FlowMixture) -> None:
     places = [fitted.labels_[k == Y][0] for k in range(3)]
     for k, component in enumerate(places):

@@ -57,6 +57,7 @@ def test_components_start_as_copies_of_a_built_flow_at_their_parts() -> None:
     assert len(np.unique(mixture.predict(X))) == 3
 
 
+@pytest.mark.long
 def test_conditions_reach_a_callable_or_are_refused() -> None:
     condition = X[:, :1]
     model = pf.FlowDensity(layered, **QUICK).fit(X, condition=condition)
@@ -137,6 +138,7 @@ def test_one_pass_assigns_and_scores() -> None:
     np.testing.assert_array_equal(log_density, model.score_samples(X))
 
 
+@pytest.mark.long
 def test_conditional_draws_have_one_shape() -> None:
     condition = X[:, :1]
     model = pf.FlowMixture(2, flow=layered, **SMALL_MIXTURE).fit(X, condition=condition)

@@ -45,6 +45,7 @@ def test_draws_and_moments_are_on_the_scale_of_the_values(gamma: FlowPosterior) 
     assert gamma.log_evidence.value == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.long
 def test_log_prob_is_a_density_of_the_values() -> None:
     def log_density(v: dict[str, jax.Array]) -> jax.Array:
         return 2 * jnp.log(v["rate"]) - 2 * v["rate"]

@@ -56,9 +56,9 @@ def check_used(function: Function, dtype: Any) -> None:
     [
         (np.float64, False, False),
         (np.float64, False, True),
-        (np.float64, True, True),
-        (np.float32, False, True),
-        (jnp.asarray, False, True),
+        pytest.param(np.float64, True, True, marks=pytest.mark.long),
+        pytest.param(np.float32, False, True, marks=pytest.mark.long),
+        pytest.param(jnp.asarray, False, True, marks=pytest.mark.long),
         (jnp.asarray, True, False),
     ],
 )

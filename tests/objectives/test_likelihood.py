@@ -27,6 +27,7 @@ def test_the_loss_is_the_weighted_mean_of_minus_log_density(float64: None) -> No
     assert float(loss) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("garbage", [1e30, -1e30, 0.0])
 def test_rows_of_weight_zero_do_nothing_to_value_or_gradient(float64: None, garbage: float) -> None:
     x = np.array([[0.5], [-1.0], [garbage]])

@@ -213,6 +213,7 @@ def test_a_mixture_is_sampled_under_a_condition():
     assert drawn.schema.names == ["x", "y", "n", "component"] and drawn.num_rows == 6
 
 
+@pytest.mark.long
 def test_samples_that_a_model_cannot_give_are_refused(mixture, density):
     for model, asked, says in [
         (density, {"component": 0, "given": {"n": 1}}, "without components; leave component= out"),

@@ -40,9 +40,13 @@ def test_the_engines_own_adam_is_that_of_optax() -> None:
     [
         optax.lion(0.02),
         optax.adamw(0.1, weight_decay=1e-3, mask=trees.trainable),
-        optax.chain(optax.add_decayed_weights(1e-3), optax.sgd(0.3, momentum=0.5)),
-        optax.chain(ADAM, optax.contrib.reduce_on_plateau(patience=20)),
-        optax.chain(optax.add_noise(0.01, 0.9, jax.random.key(1)), optax.sgd(0.3)),
+        pytest.param(
+            optax.chain(optax.add_decayed_weights(1e-3), optax.sgd(0.3, momentum=0.5)), marks=pytest.mark.long
+        ),
+        pytest.param(optax.chain(ADAM, optax.contrib.reduce_on_plateau(patience=20)), marks=pytest.mark.long),
+        pytest.param(
+            optax.chain(optax.add_noise(0.01, 0.9, jax.random.key(1)), optax.sgd(0.3)), marks=pytest.mark.long
+        ),
         optax.lbfgs(),
     ],
     ids=["lion", "adamw", "decay", "plateau", "noise", "lbfgs"],
