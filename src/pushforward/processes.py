@@ -6,12 +6,13 @@ import contextlib
 import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 CACHE_BYTES = 1 << 30
-# options of `jit` for programs that run once: XLA's costly passes take longer than they save
-RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+PLAIN = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+F = TypeVar("F", bound=Callable[..., Any])
 
 _used_in: set[int] = set()  # processes that JAX was used in: this one, and those it was forked off
 
@@ -78,6 +79,14 @@ def keep_programs() -> None:
     for name, value in settings.items():
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
     reset_cache()  # JAX settles at its first program whether it has one
+
+
+def jit_once(function: F) -> F:
+    """Compile a function that runs once: XLA's costly passes, which it goes without, take longer than they save."""
+    import equinox as eqx
+
+    compiled: F = eqx.filter_jit(function, compiler_options=PLAIN)  # type: ignore[call-overload]
+    return compiled
 
 
 def cache_folder() -> Path | None:

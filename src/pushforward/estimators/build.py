@@ -17,7 +17,7 @@ from pushforward.bijections import AbstractBijection, AbstractMap, Affine, Ident
 from pushforward.checks import check_sizes, check_whole, is_whole
 from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
 from pushforward.networks import row_network
-from pushforward.processes import RUNS_ONCE
+from pushforward.processes import jit_once
 
 MOST_NARROW = 128  # columns up to which the networks of flow="auto" are narrow
 NARROW, WIDE = 64, 256
@@ -179,7 +179,7 @@ def _place(location: Array, factor: Array) -> AbstractBijection:
     return Triangular(factor, location) if factor.ndim == 2 else Affine(location, factor)
 
 
-@eqx.filter_jit(compiler_options=RUNS_ONCE)
+@jit_once
 def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pushforward:
     """One flow, started at a location and scale.
 
@@ -192,7 +192,7 @@ def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pu
     return spec.draw(key).then(_place(location, factor))
 
 
-@eqx.filter_jit(compiler_options=RUNS_ONCE)
+@jit_once
 def build_stacks(keys: Array, spec: FlowSpec) -> AbstractMap:
     """The layers under all components of R mixtures, with a restart axis.
 
@@ -212,7 +212,7 @@ def noise_side(stacks: AbstractMap, z: Array, condition: Array | None) -> Array:
     return inner
 
 
-@eqx.filter_jit(compiler_options=RUNS_ONCE)
+@jit_once
 def build_mixtures(
     keys: Array,
     spec: FlowSpec,

@@ -18,7 +18,7 @@ from jaxtyping import PRNGKeyArray
 
 from pushforward import trees
 from pushforward.checks import check_key, check_whole
-from pushforward.processes import RUNS_ONCE, before_computing
+from pushforward.processes import before_computing, jit_once
 from pushforward.training.checkpoint import Checkpoint, structure_of
 from pushforward.training.epochs import Loss, Setup, State, calibrated, has_ended, initial_state, run_epochs
 from pushforward.training.feeds import CHUNK, AbstractFeed
@@ -266,7 +266,7 @@ def _calibrated(model: Any, loss: Loss, feed: AbstractFeed, side_by_side: bool) 
     return eqx.filter_jit(start)(model, loss, feed)
 
 
-@eqx.filter_jit(compiler_options=RUNS_ONCE)
+@jit_once
 def _start_state(params: Any, keys: Any, averaging: bool, side_by_side: bool, optimizer: Any = None) -> State:
     def make(params: Any, key: Any) -> State:
         return initial_state(params, key, averaging, optimizer)
