@@ -11,7 +11,6 @@ import pytest
 from numpyro.infer import SVI, Trace_ELBO
 
 import pushforward as pf
-from tests.sweeps import long_if
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(100, 3))
@@ -50,11 +49,12 @@ def mixture() -> None:
         numpyro.sample("y", parts, obs=POINTS)
 
 
+@pytest.mark.long
 # bounds: half a nat above what `experiments/guides.py` tells of NumPyro's own flows
 @pytest.mark.parametrize(
     ("model", "rate", "most"),
     [
-        pytest.param(model, rate, most, id=model.__name__, marks=long_if(model is not regression))
+        pytest.param(model, rate, most, id=model.__name__)
         for model, rate, most in [
             (regression, 1e-2, 81.0),
             (schools, 1e-2, 33.2),

@@ -65,6 +65,7 @@ def trained() -> tuple[Any, Any]:
     return guide, svi.run(jax.random.key(0), 1000, progress_bar=False)
 
 
+@pytest.mark.long
 def test_a_guide_meets_a_bent_posterior(trained: tuple[Any, Any]) -> None:
     guide, result = trained
     draws = guide.sample_posterior(jax.random.key(1), result.params, sample_shape=(4000,))

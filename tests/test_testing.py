@@ -38,7 +38,7 @@ PARTS = Concatenate([Exp((2,)), Bounded(jnp.zeros(1), jnp.ones(1)), Identity((1,
         Tanh((2,)),
         Invert(Exp(())),
         Bounded(jnp.array([0.0, -jnp.inf]), jnp.array([1.0, 3.0])),
-        Vmap(PARTS, 2, axis=1),
+        pytest.param(Vmap(PARTS, 2, axis=1), marks=pytest.mark.long),
         Concatenate([Identity((1, 3)), Invert(Exp((1, 3)))], axis=0),
     ],
 )

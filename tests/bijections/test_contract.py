@@ -75,9 +75,12 @@ PLANES = [
     for entry in ENTRIES
     for marks in [long_if(entry in COMPOSED or entry.name in TWINS)]
 ]
-WHOLE = [pytest.param(entry, entry.dims[-1], id=f"{entry.name}-{entry.dims[-1]}") for entry in ENTRIES]
 SINGULAR = {"householder_zero", "planar_no_direction"}  # at a parameter of which the map itself is not smooth
 QUICK = {"affine", "sigmoid", "spline_bounded", "circular_shift", "concatenate", "vmap", "coupling", "bounded"}
+WHOLE = [
+    pytest.param(entry, entry.dims[-1], id=f"{entry.name}-{entry.dims[-1]}", marks=long_if(entry.name not in QUICK))
+    for entry in ENTRIES
+]
 # a `continuous` map is differentiated in reverse mode alone, as its message says
 DERIVATIVES = [
     pytest.param(entry, dim, id=f"{entry.name}-{dim}", marks=marks)

@@ -291,7 +291,7 @@ def test_fixed_statistics_leave_exactness_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("index", sweep(["flow", "carried", "layer"], {"layer"}))
-@pytest.mark.parametrize("name", ["maf", "iaf"])
+@pytest.mark.parametrize("name", sweep(["maf", "iaf"], {"maf"}))
 def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str, index: str) -> None:
     """What training weighs is the log-weight itself; its gradient is another than the bound's, draw by draw."""
     options = {"n_layers": 2, "hidden_sizes": (4,), "index_hidden_sizes": (4,), "index": index}

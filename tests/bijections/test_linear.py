@@ -62,7 +62,7 @@ def test_only_free_entries_train() -> None:
     assert trees.n_parameters(LowRank.init(keys, d, 2)) == 2 * d + 2 * d + 2
 
 
-@pytest.mark.parametrize("kind", [Dense, PLU])
+@pytest.mark.parametrize("kind", [Dense, pytest.param(PLU, marks=pytest.mark.long)])
 def test_dense_maps_start_orthogonal(kind: Any, float64: None) -> None:
     bijection = kind.init(jax.random.key(3), 6)
     columns = jax.vmap(bijection.forward)(jnp.eye(6))

@@ -36,6 +36,7 @@ def test_a_mixture_is_estimated_through_its_components() -> None:
     assert (np.abs(whole.value - expected) < 4 * error + 1e-3).all()
 
 
+@pytest.mark.long
 def test_responsibilities_and_bounds_take_a_key() -> None:
     model, x = mixture(), jax.random.normal(cheap_key(3), (5, 2))
     with pytest.raises(ValueError, match="give it a key"):

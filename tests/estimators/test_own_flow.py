@@ -120,6 +120,7 @@ def test_checkpoints_tell_functions_apart_that_look_alike(tmp_path: Path) -> Non
         pf.FlowDensity(make("relu"), **QUICK).fit(X, checkpoint=kept(True))
 
 
+@pytest.mark.long
 def test_states_of_old_files_are_filled() -> None:
     model = pf.FlowMixture(2, flow=gaussian, **SMALL_MIXTURE).fit(X)
     assert model.label_column_ is None and model.label_names_ is None

@@ -97,6 +97,7 @@ def test_modes_that_first_starts_miss_are_looked_for() -> None:
     np.testing.assert_allclose([(quadrants == q).mean() for q in (-3, -1, 1, 3)], 0.25, atol=0.03)
 
 
+@pytest.mark.long
 def test_fewer_modes_than_components_are_told_of() -> None:
     with pytest.warns(PosteriorWarning, match="one mode was found, and n_components=3, after 40 starts within 32 of 0"):
         found = fit_posterior(lambda x: norm.logpdf(x).sum(), 2, key=KEY, n_components=3, effort=1)

@@ -192,6 +192,7 @@ def test_samples_are_batches_of_a_table(mixture, density, monkeypatch):
     assert drawn.schema.names == ["x", "y", "n"] and set(drawn.column("n").to_pylist()) == {3}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["densities", "mixtures"])
 def test_a_conditional_model_of_an_older_commit_scores_and_draws(kind):
     saved = Path(__file__).parents[1] / "serialization" / "saved"
@@ -287,6 +288,7 @@ def test_a_description_is_plain_data(mixture, density, detector):
     assert service.describe(detector).threshold == detector.offset_
 
 
+@pytest.mark.long
 def test_the_mean_of_a_bounded_column_is_that_of_its_values():
     inputs = service.read_inputs(ROWS, columns=["x", "y", "n"])
     model = service.fit(inputs, "density", max_epochs=1, flow="nice", bounds={"x": (-9.0, None), "n": (0, None)})

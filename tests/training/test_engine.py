@@ -130,7 +130,7 @@ def test_restarts_side_by_side_equal_each_alone_and_the_best_wins() -> None:
         assert mine == pytest.approx(theirs, rel=1e-5)
 
 
-@pytest.mark.parametrize("n_restarts", [1, 2])
+@pytest.mark.parametrize("n_restarts", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_few_parameters_are_packed_and_train_as_many_that_are_not(
     monkeypatch: pytest.MonkeyPatch, n_restarts: int
 ) -> None:
