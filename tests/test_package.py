@@ -26,6 +26,9 @@ def test_importing_is_cheap() -> None:
     # the parts that models are built of need no more than JAX either
     parts = modules_after("import pushforward as pf; pf.bijections, pf.distributions, pf.flows, pf.load")
     assert not parts & (heavy - alone)
+    # nor do tables that pass through need JAX, which takes more memory than their batches
+    streaming = "from pushforward.data import TableWriter; TableWriter('rows.parquet')"
+    assert "jax" not in modules_after(streaming)
 
 
 def test_public_names_are_there() -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pushforward.checks import check_choice
 from pushforward.data.lines import LinesWriter
 from pushforward.data.sources import DataError, first_line
 
@@ -57,7 +56,7 @@ class TableWriter:
         self.standard = self.name in STANDARD_OUTPUT
         self.path = Path(path).resolve()  # through a link, the file it points to is the one to replace
         self._sibling = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        asked = None if form is None else str(check_choice("form", form, FORMS))
+        asked = None if form is None else _checked(form)
         self._form, self._codec = (asked or FORMS[0], None) if self.standard else _form(self.path, self.name)
         if asked not in (None, self._form):
             raise DataError(f"{self.name}: its ending says {self._form}, which form={asked!r} is not; leave form= out")
@@ -139,6 +138,12 @@ class TableWriter:
         reason = (isinstance(error, OSError) and error.errno and os.strerror(error.errno)) or first_line(error)
         where = "standard output" if self.standard else self.name
         return DataError(f"{where}: cannot be written: {reason}{'' if self.standard else '; nothing was changed'}")
+
+
+def _checked(form: str) -> str:
+    from pushforward.checks import check_choice  # it imports JAX, for which streaming a table has no use
+
+    return str(check_choice("form", form, FORMS))
 
 
 def _form(path: Path, name: str) -> tuple[str, str | None]:
