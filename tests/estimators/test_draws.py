@@ -64,8 +64,8 @@ def test_ties_on_a_bound_are_learned_by_default() -> None:
     loss, score = held_out(model, x)
     assert score == pytest.approx(loss, abs=0.1)
     drawn = model.sample(20_000, random_state=1)[:, 0]
-    # a tenth of the rows is held out, whose mean differs from that of all by 0.015 or so
-    assert drawn.mean() == pytest.approx(x[:, 0].mean(), abs=0.04)
+    # as well as so many rows tell it
+    assert drawn.mean() == pytest.approx(x[:, 0].mean(), abs=2 * x[:, 0].std() / len(x) ** 0.5)
     assert (drawn == 0).mean() == pytest.approx((x[:, 0] == 0).mean(), abs=0.02)
 
 
