@@ -274,7 +274,6 @@ class Scan(AbstractComposition):
         leaves, structure = jax.tree.flatten(arrays)
         parts = [[jnp.squeeze(part, 0) for part in lax.split(leaf, (1,) * len(self), axis=0)] for leaf in leaves]
         carry, result = (x, total), []
-        body = jax.jit(body)  # traced once for all layers; XLA puts it in its place
         for i in reversed(range(len(self))) if reverse else range(len(self)):
             layer = jax.tree.unflatten(structure, [part[i] for part in parts])
             carry, out = body(carry, (layer, None if keys is None else keys[i]))
