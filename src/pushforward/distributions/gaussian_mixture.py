@@ -9,24 +9,27 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
 from pushforward.bijections import Triangular
 from pushforward.checks import floating, limits, require, require_shape
 from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
+from pushforward.trees import Frozen
 
 
 class GaussianMixture(AbstractDistribution):
     """A mixture of K Gaussians with full covariances, as a base (FlowGMM, Izmailov et al. 2020) or on its own.
 
-    Each component is a standard normal under a `Triangular` map, the Cholesky factor of its covariance; all
-    parameters train.
+    Each component is a standard normal under a `Triangular` map, the Cholesky factor of its covariance.
 
     Arguments:
         weights: floating, positive, summing to 1, shape (K,).
         means: floating, shape (K, D).
-        covariances: floating, symmetric positive definite, shape (K, D, D).
+        covariances: floating, symmetric positive definite, shape (K, D, D); or None, where `factors` are given.
+        factors: the Cholesky factors of covariances that are too flat to be told positive definite, shape (K, D, D).
+        trainable: whether all parameters train, or none.
 
     Raises:
         ValueError: a parameter is not of that form, or a shape or dtype does not fit.
@@ -39,34 +42,41 @@ class GaussianMixture(AbstractDistribution):
         (5, 1)
     """
 
-    raw_weights: Array
-    components: Triangular
+    raw_weights: Array | Frozen[Array]
+    components: Triangular | Frozen[Triangular]
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
-    def __init__(self, weights: Any, means: Any, covariances: Any):
+    def __init__(
+        self, weights: Any, means: Any, covariances: Any = None, *, factors: Any = None, trainable: bool = True
+    ):
         weights, means = floating("weights", weights), floating("means", means)
-        covariances = floating("covariances", covariances)
         if means.ndim != 2:
             raise ValueError(f"means must have shape (K, D); got shape {means.shape}")
         n, dim = means.shape
         require_shape("weights", weights, (n,))
-        require_shape("covariances", covariances, (n, dim, dim))
         eps = float(limits(weights.dtype).eps)
         require("weights", weights, lambda w: np.isfinite(w) & (w > 0), "positive; leave out components of weight zero")
         require("weights", weights, lambda w: abs(w.sum() - 1) <= 10 * n * eps, "weights that sum to 1")
         require("means", means, np.isfinite, "finite")
-        require("covariances", covariances, _symmetric, "symmetric")
-        require("covariances", covariances, lambda c: np.linalg.eigvalsh(c) > 0, "positive definite")
-        self.raw_weights = jnp.log(weights)
-        self.components = eqx.filter_vmap(Triangular)(jnp.linalg.cholesky(covariances), means)
+        if (covariances is None) == (factors is None):
+            raise ValueError("give covariances or their factors, and not both")
+        if factors is None:
+            factors = _factored(covariances, (n, dim, dim))
+        else:
+            factors = floating("factors", factors)
+            require_shape("factors", factors, (n, dim, dim))
+        log_weights, components = jnp.log(weights), eqx.filter_vmap(Triangular)(factors, means)
+        self.raw_weights = log_weights if trainable else Frozen(log_weights)
+        self.components = components if trainable else Frozen(components)
         self.shape = (dim,)
         self.cond_shape = None
 
     @property
     def log_weights(self) -> Array:
         """Normalised, shape (K,)."""
-        return jax.nn.log_softmax(self.raw_weights)
+        raw = self.raw_weights
+        return jax.nn.log_softmax(raw.value if isinstance(raw, Frozen) else raw)
 
     @property
     def weights(self) -> Array:
@@ -76,26 +86,47 @@ class GaussianMixture(AbstractDistribution):
     @property
     def means(self) -> Array:
         """Shape (K, D)."""
-        return self.components.shift
+        return self._triangular.shift
 
     @property
     def covariances(self) -> Array:
         """Shape (K, D, D)."""
-        factors: Array = eqx.filter_vmap(lambda component: component.matrix)(self.components)
-        return factors @ jnp.swapaxes(factors, -1, -2)
+        return self._factors @ jnp.swapaxes(self._factors, -1, -2)
+
+    @property
+    def _factors(self) -> Array:
+        factors: Array = eqx.filter_vmap(lambda component: component.matrix)(self._triangular)
+        return factors
+
+    @property
+    def _triangular(self) -> Triangular:
+        found: Triangular = self.components.value if isinstance(self.components, Frozen) else self.components
+        return found
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
-        def one(component: Triangular) -> Array:
-            z, log_det = component.inverse_and_log_det(x)
-            return log_det - (z**2 + math.log(2 * math.pi)).sum() / 2
-
-        total: Array = safe_logsumexp(self.log_weights + eqx.filter_vmap(one)(self.components))
+        # inverted once for all rows of a batch, which then take one matrix product, and no substitution each
+        factors = self._factors
+        identity = jnp.broadcast_to(jnp.eye(self.shape[0], dtype=factors.dtype), factors.shape)
+        inverses = solve_triangular(factors, identity, lower=True)
+        z = jnp.einsum("kij,kj->ki", inverses, x - self.means)
+        log_dets = jnp.log(jnp.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
+        total: Array = safe_logsumexp(self.log_weights + log_dets - (z**2 + math.log(2 * math.pi)).sum(axis=1) / 2)
         return total
 
     def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
         which, noise = jax.random.split(key)
-        component = trees.unstack(self.components, jax.random.categorical(which, self.log_weights))
-        return component.forward(jax.random.normal(noise, self.shape, self.means.dtype))
+        component = trees.unstack(self._triangular, jax.random.categorical(which, self.log_weights))
+        x: Array = component.forward(jax.random.normal(noise, self.shape, self.means.dtype))
+        return x
+
+
+def _factored(covariances: Any, shape: tuple[int, ...]) -> Array:
+    covariances = floating("covariances", covariances)
+    require_shape("covariances", covariances, shape)
+    require("covariances", covariances, _symmetric, "symmetric")
+    require("covariances", covariances, lambda c: np.linalg.eigvalsh(c) > 0, "positive definite")
+    factors: Array = jnp.linalg.cholesky(covariances)
+    return factors
 
 
 def _symmetric(matrices: np.ndarray) -> bool:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from pushforward.bijections.base import NOISY
 from pushforward.checks import check_whole
 from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
@@ -24,9 +23,10 @@ from pushforward.distributions.estimates import each_row
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.copies import merge_copies
-from pushforward.estimators.defaults import default_longest, default_settings
+from pushforward.estimators.defaults import default_longest, default_settings, starts_dense
 from pushforward.estimators.draws import draw_key, within_reach
 from pushforward.estimators.preparing import (
+    SETTINGS,
     Table,
     as_feed,
     bind,
@@ -39,9 +39,17 @@ from pushforward.estimators.preparing import (
     training_settings,
 )
 from pushforward.estimators.repeats import refuse_repeats
-from pushforward.estimators.scoring import ESTIMATE_DRAWS, fitted_rows, in_batches, in_precision, log_mean_of_cells
+from pushforward.estimators.scoring import (
+    ESTIMATE_DRAWS,
+    fitted_rows,
+    in_batches,
+    in_precision,
+    log_mean_of_cells,
+    log_prob_of,
+)
 from pushforward.estimators.starting import start_flow
 from pushforward.estimators.state import FlowEstimator, unchanged_on_error
+from pushforward.estimators.supported import Train, fit_supported
 from pushforward.estimators.validation import check_draws, check_inside, check_known_condition, require_solved
 from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Checkpoint, Fit, reporting, train
@@ -52,12 +60,16 @@ FEW_DRAWS = 2  # effective draws below which a score is one draw's
 class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlowEstimator):
     """Density estimation of a table of numbers with one normalizing flow.
 
+    By default the flow starts as a mixture of Gaussians, chosen and shrunk by held-out rows, and a prior that eases
+    holds it there; where it does not gain on held-out rows for sure, the Gaussians alone are the model. So it is not
+    worse than a Gaussian mixture where a table has little else to tell, or few rows.
+
     Parameters:
-        flow: "auto" chooses by the number of columns; or a recipe's name, such as "spline_coupling", "maf" or
-            "residual" (all are in `flows.RECIPES`), with "indexed_" before it for its continuously-indexed flow; or a
-            recipe of one's own, a callable `(key, dim, *, cond_dim=None, n_layers=..., hidden_sizes=...)` to a
-            `Pushforward` that is given those of the options that it takes; or a built `Pushforward`, which training
-            goes on from.
+        flow: "auto" chooses by the number of columns, and starts as above up to 128 of them and without `condition`;
+            or a recipe's name, such as "spline_coupling", "maf" or "residual" (all are in `flows.RECIPES`), with
+            "indexed_" before it for its continuously-indexed flow; or a recipe of one's own, a callable
+            `(key, dim, *, cond_dim=None, n_layers=..., hidden_sizes=...)` to a `Pushforward` that is given those of the
+            options that it takes; or a built `Pushforward`, which training goes on from. These start as one Gaussian.
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         flow_options: what else the recipe takes, by name, such as n_bins of a spline or index of an indexed flow.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
@@ -78,11 +90,12 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     Attributes:
         model_: the fitted distribution, in the data's units.
         columns_: what each column was taken to be.
-        spec_: the recipe and the sizes that were chosen.
+        spec_: the recipe and the sizes that were chosen; of no layers where Gaussians alone are the model.
         label_column_, label_names_: None, as there are no labels.
         container_: the kind of table fitted on, and how it calls columns and their types; None of an array.
         history_: training and validation loss of every epoch.
-        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept, wall time of all of the fit.
+        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept (0 where it is the start), wall time of all of the
+            fit.
 
     Example:
         >>> import numpy as np, pushforward as pf
@@ -176,10 +189,15 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 refuse_repeats(table.x, self.columns_)
             seed = draw_seed(self.random_state)
             split = split_rows(table.x, self.validation_fraction, seed)
+            going_on = going_on and self.spec_.n_layers != 0  # Gaussians alone have no layers to go on with
             start = self._flow if going_on else None
             spec = self.spec_ if going_on else self._recipe(self.columns_.n, cond_dim(table))
             defaults = default_settings(len(split[0]), longest=default_longest(self.columns_.n))
-            fit = fit_flow(self, spec, table, split, start, defaults, seed, checkpoint)
+            if start is None and _starts_as_gaussians(self, table):
+                fit, alone = fit_default(self, spec, table, split, defaults, seed, checkpoint)
+                spec = spec._replace(n_layers=0) if alone else spec
+            else:
+                fit = fit_flow(self, spec, table, split, start, defaults, seed, checkpoint)
             self.spec_ = spec
             self._keep(fit, fit.model)
         return self
@@ -188,6 +206,15 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # noise is in JAX's dtype
         return tags
+
+    def describe(self) -> dict[str, Any]:
+        """As of every estimator; where Gaussians alone are the model, how many."""
+        told = super().describe()
+        if self.spec_.n_layers != 0:
+            return told
+        n = len(self._flow.base.weights)
+        which = "one Gaussian" if n == 1 else f"a mixture of {n} Gaussians"
+        return told | {"flow": f"none: {which}, on which no flow gains for sure", "flow_chosen": False}
 
     @property
     def model_(self) -> Pushforward:
@@ -312,21 +339,71 @@ def fit_flow(
     """
     columns = estimator.columns_
     rows = standard(table, columns, estimator.condition_columns_)
-    training, held_out = (rows.take(part) for part in split)
-    settings = training_settings(estimator, defaults)
     n_init = 1 if start is not None else check_whole("n_init", estimator.n_init, 1)
-    model = start_flow(spec, columns, training, rows, thin, seed, n_init) if start is None else start
-    return train(
-        model,
-        NegativeLogLikelihood(None if columns.noise is None else as_float(columns.noise)),
-        as_feed(training),
-        key=jax.random.key(seed),
-        settings=settings,
-        validation=as_feed(held_out) if len(held_out.x) else None,
-        n_restarts=n_init,
-        checkpoint=bind(checkpoint, estimator, table),
-        show_progress=bool(estimator.verbose),
+    if start is None:
+        start = start_flow(spec, columns, rows.take(split[0]), rows, thin, seed=seed, n_init=n_init)
+    return _trainer(estimator, table, rows, split, defaults, seed, n_init)(start, checkpoint)
+
+
+def fit_default(
+    estimator: FlowDensity,
+    spec: FlowSpec,
+    table: Table,
+    split: tuple[NDArray[np.intp], NDArray[np.intp]],
+    defaults: dict[str, Any],
+    seed: int,
+    checkpoint: Checkpoint | None,
+) -> tuple[Fit[Pushforward], bool]:
+    """What `flow="auto"` is fitted by: `fit_supported`, as the user's settings say; arguments as of `fit_flow`."""
+    rows = standard(table, estimator.columns_, None)
+    n_init = check_whole("n_init", estimator.n_init, 1)
+    given = set(estimator.training or {}) | {name for name in SETTINGS if getattr(estimator, name) is not None}
+    return fit_supported(
+        spec,
+        estimator.columns_,
+        rows,
+        split,
+        seed,
+        n_init,
+        _trainer(estimator, table, rows, split, defaults, seed, n_init),
+        checkpoint,
+        eases="weight_decay" not in given,
+        again="max_epochs" not in given,
     )
+
+
+def _starts_as_gaussians(estimator: FlowDensity, table: Table) -> bool:
+    chosen = isinstance(estimator.flow, str) and estimator.flow == "auto"
+    return chosen and table.condition is None and starts_dense(estimator.columns_.n)
+
+
+def _trainer(
+    estimator: FlowDensity,
+    table: Table,
+    rows: Table,
+    split: tuple[NDArray[np.intp], NDArray[np.intp]],
+    defaults: dict[str, Any],
+    seed: int,
+    n_init: int,
+) -> Train:
+    """What trains a model, or several with a restart axis, on some rows in standard units and judges it by others."""
+    columns = estimator.columns_
+    training, held_out = (rows.take(part) for part in split)
+
+    def trained(model: Any, checkpoint: Checkpoint | None, **more: Any) -> Fit[Pushforward]:
+        return train(
+            model,
+            NegativeLogLikelihood(None if columns.noise is None else as_float(columns.noise)),
+            as_feed(training),
+            key=jax.random.key(seed),
+            settings=training_settings(estimator, {**defaults, **more}),
+            validation=as_feed(held_out) if len(held_out.x) else None,
+            n_restarts=n_init,
+            checkpoint=bind(checkpoint, estimator, table),
+            show_progress=bool(estimator.verbose),
+        )
+
+    return trained
 
 
 def log_density(columns: Columns, flow: Pushforward, x: FloatArray, c: Any) -> FloatArray:
@@ -338,25 +415,10 @@ def log_density(columns: Columns, flow: Pushforward, x: FloatArray, c: Any) -> F
         x: checked rows in the data's units, shape (n, D).
         c: their conditions in standard units, shape (n, C), or None.
     """
-    values, draws = log_mean_of_cells(partial(_log_prob, flow), columns, x, c)
+    values, draws = log_mean_of_cells(partial(log_prob_of, flow), columns, x, c)
     if len(draws[0]) > 1:
         _warn_of_few_draws(values, np.max([draw[1] for draw in draws], axis=0))
     return values
-
-
-@eqx.filter_jit
-def _log_prob(flow: Pushforward, s: Array, c: Array | None) -> Any:
-    """Log-densities; of an importance-weighted estimate, the effective draws too."""
-    if not flow.inexactness:
-        return flow.log_prob(s, c)
-
-    def estimate(s: Array, c: Array | None, key: Array) -> Any:
-        if flow.inexactness & NOISY:
-            return flow.elbo(s, c, key=key, n_samples=ESTIMATE_DRAWS)
-        weighted = flow.log_prob_estimate(s, c, key=key, n_samples=ESTIMATE_DRAWS)
-        return weighted.value, weighted.effective_draws
-
-    return each_row(estimate, s, c)
 
 
 def _warn_of_few_draws(values: FloatArray, effective_draws: FloatArray) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from scipy.special import logsumexp
 from sklearn.utils.validation import check_is_fitted
 
+from pushforward.bijections.base import NOISY
 from pushforward.data.columns import Columns, FloatArray, as_float
+from pushforward.distributions import Pushforward
+from pushforward.distributions.estimates import each_row
 from pushforward.estimators.preparing import standard_condition
 from pushforward.estimators.validation import (
     check_known_condition,
@@ -90,6 +95,21 @@ def log_mean_of_cells(
         below = [(in_batches(function, s, given)[0].T + weight).T for s, weight in columns.draws_below(x[at])]
         values[at] = np.logaddexp(values[at], _log_mean(below))
     return values - columns.log_scale, draws
+
+
+@eqx.filter_jit
+def log_prob_of(flow: Pushforward, s: Array, c: Array | None) -> Any:
+    """Log-densities of rows in standard units; of an importance-weighted estimate, the effective draws too."""
+    if not flow.inexactness:
+        return flow.log_prob(s, c)
+
+    def estimate(s: Array, c: Array | None, key: Array) -> Any:
+        if flow.inexactness & NOISY:
+            return flow.elbo(s, c, key=key, n_samples=ESTIMATE_DRAWS)
+        weighted = flow.log_prob_estimate(s, c, key=key, n_samples=ESTIMATE_DRAWS)
+        return weighted.value, weighted.effective_draws
+
+    return each_row(estimate, s, c)
 
 
 def _log_mean(log_values: list[FloatArray]) -> FloatArray:

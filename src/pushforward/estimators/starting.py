@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pushforward import trees
 from pushforward.bijections import AbstractMap, Chain, Triangular, Untrained
 from pushforward.clustering import (
+    Gaussians,
     Whitening,
     choose_partition,
     embed,
@@ -29,7 +30,7 @@ from pushforward.clustering.neighbours import MOST_ROWS
 from pushforward.clustering.spectral import FEWEST_ROWS
 from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Columns, FloatArray, as_float
-from pushforward.distributions import MixtureOfFlows, Pushforward
+from pushforward.distributions import GaussianMixture, MixtureOfFlows, Pushforward
 from pushforward.estimators.build import FlowSpec, build_flow, build_mixtures, build_stacks, flow_text, noise_side
 from pushforward.estimators.defaults import FEW_COLUMNS, default_epochs, starts_dense
 from pushforward.estimators.images import pixels
@@ -46,7 +47,16 @@ ROWS_AN_EPOCH = 5_000  # that are given neighbours for each epoch of training
 
 
 def start_flow(
-    spec: FlowSpec, columns: Columns, rows: Table, every: Table, thin: float, seed: int, n_init: int
+    spec: FlowSpec,
+    columns: Columns,
+    rows: Table,
+    every: Table,
+    thin: float = THIN,
+    *,
+    seed: int,
+    n_init: int,
+    gaussians: Gaussians | None = None,
+    base_trains: bool = False,
 ) -> Pushforward:
     """The untrained flow, or several with a restart axis, placed where the rows are.
 
@@ -59,16 +69,20 @@ def start_flow(
         thin: variance, of columns that have one each, below which a direction is thin.
         seed: of everything random.
         n_init: restarts.
+        gaussians: of the rows as they are `whitened`, which the flow starts as; None for a single one.
+        base_trains: whether they train.
     """
     white = table_whitening(columns, every, thin)
-    below, z = data_side(columns, white), unbounded(columns, rows.x)
-    z = z if white is None else white.inverse(z)
+    below, z = data_side(columns, white), whitened(columns, white, rows)
     part = np.zeros(len(z), dtype=int)
     location, factor, _ = moments(z, part, 1, dense=starts_dense(spec.dim), weight=rows.weight)
     at, by = as_float(location[0]), as_float(factor[0])
+    base = None if gaussians is None else as_base(gaussians.moved(location[0], factor[0]), base_trains)
 
     def one(key: Array) -> Pushforward:
         flow = build_flow(key, spec, at, by)
+        if base is not None:
+            flow = eqx.tree_at(lambda flow: flow.base, flow, base)
         return flow if below is None else flow.then(below)
 
     keys = jax.random.split(jax.random.key(seed), n_init)
@@ -76,6 +90,18 @@ def start_flow(
         return one(keys[0])
     flows: Pushforward = eqx.filter_vmap(one)(keys)
     return flows
+
+
+def as_base(gaussians: Gaussians, trains: bool = True) -> GaussianMixture:
+    """Gaussians as a distribution."""
+    weights, means, factors = map(as_float, gaussians)
+    return GaussianMixture(weights / weights.sum(), means, factors=factors, trainable=trains)
+
+
+def whitened(columns: Columns, white: Whitening | None, rows: Table) -> FloatArray:
+    """Rows in standard units before `data_side`."""
+    z = unbounded(columns, rows.x)
+    return z if white is None else white.inverse(z)
 
 
 def table_whitening(columns: Columns, rows: Table, thin: float = THIN) -> Whitening | None:

@@ -28,7 +28,7 @@ from pushforward.training.settings import MARKED, Settings, TrainingError, budge
 
 M = TypeVar("M")
 DEFAULTS = Settings()
-OF_ADAM = ("learning_rate", "schedule", "warmup_steps", "weight_decay", "decay_form")
+OF_ADAM = ("learning_rate", "schedule", "warmup_steps", "weight_decay", "decay_form", "easing")
 CALL_SECONDS = 0.5  # how long one compiled call should take: long enough to be cheap, short enough for Ctrl-C
 
 

@@ -139,6 +139,13 @@ def learning_rate(hyper: Hyper, step: Array, steps_per_epoch: Array) -> Array:
     return hyper.learning_rate * warm * jnp.where(hyper.cosine, cosine, 1.0)
 
 
+def ease(hyper: Hyper, step: Array, steps_per_epoch: Array) -> Hyper:
+    """The settings with the weight decay of a step."""
+    half = jnp.maximum(hyper.max_epochs * steps_per_epoch / 2, 1)
+    factor = hyper.easing ** jnp.maximum(1 - step / half, 0)
+    return hyper._replace(l2=hyper.l2 * factor, decoupled=hyper.decoupled * factor)
+
+
 def update(
     state: State,
     value: Array,
@@ -275,7 +282,8 @@ def run_epoch(state: State, setup: Setup, batch_size: int) -> tuple[State, Metri
         value, grads = jax.value_and_grad(objective)(setup.unpack(state.params))
         grads = setup.pack(grads)
         rate = learning_rate(hyper, state.step, n_first + n_second)
-        state = update(state, value, grads, hyper, rate, setup.optimizer, objective)
+        eased = ease(hyper, state.step, n_first + n_second)
+        state = update(state, value, grads, eased, rate, setup.optimizer, objective)
         seen = jnp.where(jnp.isfinite(value), batch.weight.sum(), 0)
         return state, total + jnp.where(jnp.isfinite(value), value, 0) * seen, weight + seen
 

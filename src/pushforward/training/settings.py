@@ -43,6 +43,8 @@ class Settings:
         weight_decay: strength.
         decay_form: "l2" adds weight_decay · θ to the gradient, a Gaussian prior on the parameters;
             "decoupled" shrinks θ by learning_rate · weight_decay beside the gradient step (AdamW).
+        easing: how many times stronger weight decay starts; over the first half of `max_epochs` it falls to its
+            strength by equal factors, so that a model leaves its start only as validation asks for it.
         clip_norm: largest norm of a gradient; infinite for no clipping.
         averaging: decay of an exponential average of the weights, which then is what is validated and kept;
             0 for none.
@@ -62,6 +64,7 @@ class Settings:
     warmup_steps: int = 0
     weight_decay: float = 0.0
     decay_form: str = "l2"
+    easing: float = 1.0
     clip_norm: float = math.inf
     averaging: float = 0.0
     patience: int | None = None
@@ -83,6 +86,7 @@ class Settings:
                 )
         check_positive("learning_rate", self.learning_rate)
         check_number("weight_decay", self.weight_decay, "zero or more, and finite", lambda v: 0 <= v < math.inf)
+        check_number("easing", self.easing, "at least 1, and finite", lambda v: 1 <= v < math.inf)
         check_number("clip_norm", self.clip_norm, "positive", lambda v: v > 0)
         check_number("averaging", self.averaging, "in [0, 1)", lambda v: 0 <= v < 1)
         check_choice("schedule", self.schedule, SCHEDULES)
@@ -130,6 +134,7 @@ class Hyper(NamedTuple):
     warmup_steps: Array
     l2: Array
     decoupled: Array
+    easing: Array
     clip_norm: Array
     averaging: Array
     patience: Array
@@ -150,6 +155,7 @@ def hyper(settings: Settings) -> Hyper:
         warmup_steps=jnp.asarray(settings.warmup_steps, jnp.int32),
         l2=jnp.asarray(decay if settings.decay_form == "l2" else 0.0, real),
         decoupled=jnp.asarray(decay if settings.decay_form == "decoupled" else 0.0, real),
+        easing=jnp.asarray(settings.easing, real),
         clip_norm=jnp.asarray(settings.clip_norm, real),
         averaging=jnp.asarray(settings.averaging, real),
         patience=jnp.asarray(patience, jnp.int32),

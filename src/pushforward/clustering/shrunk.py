@@ -1,0 +1,261 @@
+"""Gaussian mixtures whose covariances shrink as far as held-out rows ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import logsumexp
+
+from pushforward.data.columns import FloatArray
+
+SIZES = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40)
+PRIORS = (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # rows for each column
+USUAL = PRIORS.index(1.0)
+MOST_ITERATIONS, TOLERANCE = 100, 1e-3  # of the mean log-density
+MOST_LOOKED_AT = 10_000  # rows that sizes and priors are compared on, and components found in
+LAST = 3  # iterations on more
+FOLDS, FEW, MANY = 5, 500, 3_000  # of so few rows, each is held out once; of many, a fifth alone
+MOST_SHELLS = 4  # components up to which shells are a start too
+LEAST = 1e-13  # variance, of columns that have one each, of any component
+STEPS, FAINT = 200, 0.05  # of the weights of an average, in which what weighs less is left out
+PATIENCE = 2  # sizes that may be worse, one after the other, before larger ones are not tried
+
+
+class Gaussians(NamedTuple):
+    """A mixture of K Gaussians, on the host.
+
+    Arguments:
+        weights: positive, summing to 1, shape (K,).
+        means: shape (K, D).
+        factors: Cholesky factors of the covariances, shape (K, D, D).
+    """
+
+    weights: FloatArray
+    means: FloatArray
+    factors: FloatArray
+
+    def moved(self, location: FloatArray, factor: FloatArray) -> Gaussians:
+        """The same Gaussians of z where x = location + factor z, with a lower triangular factor, shape (D, D)."""
+        means = solve_triangular(factor, (self.means - location).T, lower=True).T
+        factors = np.stack([solve_triangular(factor, own, lower=True) for own in self.factors])
+        return Gaussians(self.weights, means, factors)
+
+    def under(self, location: FloatArray, factor: FloatArray) -> Gaussians:
+        """The Gaussians of location + factor x, the inverse of `moved`."""
+        return Gaussians(self.weights, location + self.means @ factor.T, factor @ self.factors)
+
+    def joint(self, rows: FloatArray) -> FloatArray:
+        """log π_k p(x | k) of rows (n, D), shape (n, K)."""
+        n, dim = rows.shape
+        result = np.empty((n, len(self.weights)))
+        for k, (weight, mean, factor) in enumerate(zip(*self, strict=True)):
+            precision = solve_triangular(factor, np.eye(dim), lower=True)
+            white = (rows - mean) @ precision.T
+            constant = math.log(weight) + np.log(np.diagonal(precision)).sum() - dim * math.log(2 * math.pi) / 2
+            result[:, k] = constant - np.einsum("ij,ij->i", white, white) / 2
+        return result
+
+    def log_prob(self, rows: FloatArray) -> FloatArray:
+        """Log-densities of rows (n, D), shape (n,)."""
+        values: FloatArray = logsumexp(self.joint(rows), axis=1)
+        return values
+
+
+def shrunk_gaussians(
+    rows: FloatArray, size: int, prior: float, weight: FloatArray | None = None, seed: int = 0
+) -> Gaussians:
+    """A mixture of Gaussians by EM, from the best of two starts, its covariances shrunk.
+
+    The covariance of all rows is drawn, so many rows strong, towards its diagonal, and rows are whitened by it. There,
+    as strongly, the covariance of a component is drawn towards the shape that all have in common, at its own scale, and
+    this shape towards a ball. So scales of components may differ by any factor.
+
+    Arguments:
+        rows: shape (n, D).
+        size: components; fewer where some lose all their rows.
+        prior: rows for each column that the shapes are worth.
+        weight: of every row, positive, shape (n,); None for equal ones.
+        seed: of the start.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.clustering import shrunk_gaussians
+        >>> shrunk_gaussians(np.random.default_rng(0).normal(size=(50, 2)), 1, 1.0).means.shape
+        (1, 2)
+    """
+    weight = np.ones(len(rows)) if weight is None else weight * (len(rows) / weight.sum())
+    strength = prior * rows.shape[1]
+    location, factor = _drawn(rows, weight, strength)
+    if size == 1:
+        return Gaussians(np.ones(1), location[None], factor[None])
+    if len(rows) > MOST_LOOKED_AT:  # some say where components lie, and all how they look there
+        some = np.random.default_rng(seed).permutation(len(rows))[:MOST_LOOKED_AT]
+        start = shrunk_gaussians(rows[some], size, prior, weight[some], seed).moved(location, factor)
+        white = solve_triangular(factor, (rows - location).T, lower=True).T
+        joint = start.joint(white)
+        parts = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)) * weight[:, None]
+        return _expected(white, parts, weight, strength, LAST)[0].under(location, factor)
+    white = solve_triangular(factor, (rows - location).T, lower=True).T
+    starts = [_by_means(white, size, weight, seed), *([_by_distance(white, size)] if size <= MOST_SHELLS else [])]
+    fits = [_expected(white, np.eye(size)[part] * weight[:, None], weight, strength) for part in starts]
+    return max(fits, key=lambda fit: fit[1])[0].under(location, factor)
+
+
+def best_gaussians(
+    rows: FloatArray, weight: FloatArray | None = None, seed: int = 0, sizes: Sequence[int] = SIZES
+) -> Gaussians:
+    """The mixture of Gaussians that held-out rows like best, fitted to all rows.
+
+    It is the average of mixtures of several sizes and shrinkages, itself a mixture of Gaussians, with the weights that
+    held-out rows like best (stacking; Smyth & Wolpert 1999).
+
+    Arguments:
+        rows: shape (n, D).
+        weight: of every row, positive, shape (n,); None for equal ones.
+        seed: of everything random.
+        sizes: to choose from, ascending from 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.clustering import best_gaussians
+        >>> rows = np.random.default_rng(0).normal(size=(300, 2)) + 8 * (np.arange(300) % 2)[:, None]
+        >>> best_gaussians(rows).log_prob(rows).shape
+        (300,)
+    """
+    weight = np.ones(len(rows)) if weight is None else weight
+    parts, held_out = _scorer(rows, weight, seed)
+    sizes = [size for size in sizes if size <= max(1, len(rows) // 10)]
+    tried: dict[tuple[int, float], FloatArray] = {}
+
+    def value(size: int, prior: float) -> float:
+        if (size, prior) not in tried:
+            tried[size, prior] = held_out(size, prior)
+        return float(parts @ tried[size, prior])
+
+    for prior in PRIORS:
+        value(1, prior)
+    if several := sizes[1:]:
+        size = _climb(several, 0, lambda size: value(size, PRIORS[USUAL]), PATIENCE)
+        prior = _climb(PRIORS, USUAL, lambda prior: value(size, prior), 1)
+        if prior != PRIORS[USUAL]:
+            _climb(several, several.index(size), lambda size: value(size, prior), 1)
+    fits = [
+        (share, shrunk_gaussians(rows, *pair, weight, seed))
+        for pair, share in zip(tried, _stacked(np.stack(list(tried.values()), 1), parts), strict=True)
+        if share > 0
+    ]
+    return Gaussians(
+        np.concatenate([share * fit.weights for share, fit in fits]),
+        np.concatenate([fit.means for _, fit in fits]),
+        np.concatenate([fit.factors for _, fit in fits]),
+    )
+
+
+def _stacked(values: FloatArray, parts: FloatArray) -> FloatArray:
+    """The weights of models whose average is likeliest, from held-out log-densities (m, models), shape (models,)."""
+    shares = np.full(values.shape[1], 1 / values.shape[1])
+    for _ in range(STEPS):
+        joint = values + np.log(np.maximum(shares, np.finfo(float).tiny))
+        shares = parts @ np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+    shares[shares < FAINT] = 0
+    return np.asarray(shares / shares.sum())
+
+
+def _climb(values: Sequence[Any], start: int, score: Callable[[Any], float], patience: int) -> Any:
+    """The value of the best score, by steps in both directions from a start until it has got worse so many times."""
+    best, at = score(values[start]), start
+    for step in (1, -1):
+        i, worse = start + step, 0
+        while 0 <= i < len(values) and worse < patience:
+            found = score(values[i])
+            best, at, worse = (found, i, 0) if found > best else (best, at, worse + 1)
+            i += step
+        if at != start:
+            break
+    return values[at]
+
+
+def _scorer(rows: FloatArray, weight: FloatArray, seed: int) -> tuple[FloatArray, Callable[[int, float], FloatArray]]:
+    """The shares of held-out rows, and their log-densities by size and prior."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(rows))[:MOST_LOOKED_AT]
+    parts = np.array_split(order, FOLDS)
+    tested = parts if len(order) <= FEW else parts[:2] if len(order) <= MANY else parts[:1]
+    shares = np.concatenate([weight[part] for part in tested])
+
+    def held_out(size: int, prior: float) -> FloatArray:
+        found = []
+        for part in tested:
+            kept = np.setdiff1d(order, part)
+            fit = shrunk_gaussians(rows[kept], size, prior, weight[kept], seed)
+            found.append(fit.log_prob(rows[part]))
+        return np.concatenate(found)
+
+    return shares / shares.sum(), held_out
+
+
+def _drawn(rows: FloatArray, weight: FloatArray, strength: float) -> tuple[FloatArray, FloatArray]:
+    """Location, and the Cholesky factor of the covariance with more of its diagonal: rows not seen spread further."""
+    n = weight.sum()
+    location = weight @ rows / n
+    centred = rows - location
+    covariance = (weight[:, None] * centred).T @ centred / n
+    diagonal = np.diag(np.diagonal(covariance))
+    return location, np.linalg.cholesky(covariance + (strength / n + LEAST) * diagonal)
+
+
+def _by_means(rows: FloatArray, size: int, weight: FloatArray, seed: int) -> np.ndarray:
+    """Parts by k-means."""
+    from sklearn.cluster import KMeans
+
+    part: np.ndarray = KMeans(size, n_init=1, random_state=seed).fit(rows, sample_weight=weight).labels_
+    return part
+
+
+def _by_distance(rows: FloatArray, size: int) -> np.ndarray:
+    """Shells around the middle, each of a third of the rows of the one within: of heavy tails a mixture of scales."""
+    spread = np.quantile(np.abs(rows - np.median(rows, axis=0)), 0.5, axis=0)
+    far = (((rows - np.median(rows, axis=0)) / np.where(spread > 0, spread, 1)) ** 2).sum(axis=1)
+    shares = 0.25 ** np.arange(size, dtype=float)
+    edges = np.quantile(far, np.cumsum(shares / shares.sum())[:-1])
+    return np.asarray(np.searchsorted(edges, far))
+
+
+def _expected(
+    rows: FloatArray, parts: FloatArray, weight: FloatArray, strength: float, most: int = MOST_ITERATIONS
+) -> tuple[Gaussians, float]:
+    """EM from weighted parts, shape (n, K), and the mean log-density at its end."""
+    last, share = -np.inf, weight / weight.sum()
+    for _ in range(most):
+        fit = _maximised(rows, parts, strength)
+        joint = fit.joint(rows)
+        total = logsumexp(joint, axis=1)
+        value = float(share @ total)
+        if value - last < TOLERANCE:
+            break
+        last = value
+        parts = np.exp(joint - total[:, None]) * weight[:, None]
+    return fit, value
+
+
+def _maximised(rows: FloatArray, parts: FloatArray, strength: float) -> Gaussians:
+    """The Gaussians of weighted parts, shape (n, K); a part of less than one row is left out."""
+    counts = parts.sum(axis=0)
+    parts, counts = parts[:, counts >= 1], counts[counts >= 1]
+    n, dim = counts.sum(), rows.shape[1]
+    means = parts.T @ rows / counts[:, None]
+    scatters = np.empty((len(counts), dim, dim))
+    for k, mean in enumerate(means):
+        centred = rows - mean
+        scatters[k] = (parts[:, k, None] * centred).T @ centred
+    scales = np.trace(scatters, axis1=1, axis2=2) / (dim * counts) + LEAST
+    common = np.exp(counts @ np.log(scales) / n)  # a component of few rows has the scale of the others
+    scales = (counts * scales + (dim + 1) * common) / (counts + dim + 1) if len(counts) > 1 else scales
+    shape = ((scatters / scales[:, None, None]).sum(axis=0) + strength * np.eye(dim)) / (n + strength)
+    own = scatters + strength * scales[:, None, None] * shape
+    covariances = own / (counts + strength)[:, None, None] + LEAST * np.eye(dim)
+    return Gaussians(counts / n, means, np.linalg.cholesky(covariances))

@@ -1,0 +1,127 @@
+"""A flow that starts as the best mixture of Gaussians, and leaves it only as far as held-out rows support."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array
+from numpy.typing import NDArray
+
+from pushforward.bijections import AbstractMap, Identity
+from pushforward.clustering import Gaussians, best_gaussians
+from pushforward.data.columns import Columns, FloatArray
+from pushforward.distributions import Pushforward
+from pushforward.estimators.preparing import Table
+from pushforward.estimators.scoring import in_batches, log_prob_of
+from pushforward.estimators.starting import as_base, data_side, start_flow, table_whitening, whitened
+from pushforward.training import Checkpoint, Fit
+
+EASING = 100.0  # times the usual prior that holds the flow to its start at first
+SUPPORTED = 2.0  # standard errors by which a gain on held-out rows is one for sure
+FEWEST = 20  # held-out rows, below which no flow could be judged
+Train = Callable[..., Fit[Pushforward]]  # of a model, a checkpoint or None, and settings by name
+
+
+def fit_supported(
+    spec: Any,
+    columns: Columns,
+    every: Table,
+    split: tuple[NDArray[np.intp], NDArray[np.intp]],
+    seed: int,
+    n_init: int,
+    train: Train,
+    checkpoint: Checkpoint | None,
+    *,
+    eases: bool,
+    again: bool,
+) -> tuple[Fit[Pushforward], bool]:
+    """Fit Gaussians, then flows that start as they are, and keep what held-out rows support.
+
+    Of the first flow, the Gaussians are the base and do not train; a strong prior that eases holds it to the identity.
+    Of the second, the base trains as well, with no stronger prior than usual: it is tried where Gaussians are not all
+    that there is to see, as several are better than one for sure, or the first flow is. The best epoch of both on
+    held-out rows is the model. Where its gain on the Gaussians is less than twice its standard error, or there are too
+    few rows to judge by, the Gaussians alone are, fitted to all rows.
+
+    Arguments:
+        spec: the recipe.
+        columns: of the table.
+        every: all rows, in standard units.
+        split: numbers of rows to train on and to validate on.
+        seed: of everything random.
+        n_init: restarts.
+        train: what trains a model.
+        checkpoint: where to keep the state of training, or None.
+        eases: whether a strong prior holds the flow at first.
+        again: whether a second training may follow the first.
+
+    Returns:
+        The fit, and whether its model is the Gaussians alone.
+    """
+    white = table_whitening(columns, every)
+    seen, rows = whitened(columns, white, every), every.take(split[0])
+    if len(split[1]) < FEWEST:
+        return _untrained(columns, white, best_gaussians(seen, every.weight, seed), seen, every.weight), True
+    gaussians, judged = best_gaussians(seen[split[0]], rows.weight, seed), seen[split[1]]
+    one = best_gaussians(seen[split[0]], rows.weight, seed, sizes=(1,))
+    several = _for_sure(gaussians.log_prob(judged) - one.log_prob(judged))
+    start = partial(start_flow, spec, columns, rows, every, seed=seed, n_init=n_init, gaussians=gaussians)
+    fit = train(start(), checkpoint, easing=EASING if eases else 1.0)
+    gains = _gains(columns, white, fit.model, gaussians, seen, split[1])
+    if again and not fit.interrupted and (several or _for_sure(gains)):
+        freed = train(start(base_trains=True), _beside(checkpoint), easing=1.0)
+        if freed.best_loss < fit.best_loss:
+            fit, gains = freed, _gains(columns, white, freed.model, gaussians, seen, split[1])
+    if _for_sure(gains):
+        return fit, False
+    alone = _alone(columns, white, best_gaussians(seen, every.weight, seed))
+    return dataclasses.replace(fit, model=alone, best_epoch=0, unfinished=False), True
+
+
+def _for_sure(gains: FloatArray) -> bool:
+    """Whether the mean of gains is clearly above zero; of gains that are not finite, not."""
+    return bool(gains.mean() > SUPPORTED * gains.std() / np.sqrt(len(gains)))
+
+
+def _alone(columns: Columns, white: Any, gaussians: Gaussians) -> Pushforward:
+    """The Gaussians as a model of rows in standard units."""
+    return Pushforward(as_base(gaussians), data_side(columns, white) or Identity((columns.n,)))
+
+
+def _untrained(
+    columns: Columns, white: Any, gaussians: Gaussians, seen: FloatArray, weight: FloatArray | None
+) -> Fit[Pushforward]:
+    """The fit of what needs no training."""
+    model = _alone(columns, white, gaussians)
+    loss = -float(np.average(gaussians.log_prob(seen), weights=weight))
+    return Fit(model, [], 0, loss, 0, False, False, 0, [loss], model, 0.0)
+
+
+def _gains(
+    columns: Columns, white: Any, flow: Pushforward, gaussians: Gaussians, seen: FloatArray, held_out: NDArray[np.intp]
+) -> FloatArray:
+    """By how much the log-density of each held-out row is higher under a flow than under Gaussians.
+
+    All rows go through the flow: so many a user scores next, by the same compiled program.
+    """
+    below = data_side(columns, white)
+    s, log_det = (seen, 0.0) if below is None else in_batches(partial(_forward, below), seen)
+    (values,) = in_batches(partial(log_prob_of, flow), s)
+    gains: FloatArray = (values + log_det - gaussians.log_prob(seen))[held_out]
+    return gains
+
+
+@eqx.filter_jit
+def _forward(below: AbstractMap, z: Array, given: None) -> tuple[Array, Array]:
+    return below.forward_batch(z, None, given)
+
+
+def _beside(checkpoint: Checkpoint | None) -> Checkpoint | None:
+    """Where the second training keeps its state."""
+    return None if checkpoint is None else dataclasses.replace(checkpoint, path=Path(checkpoint.path) / "freed")

@@ -1,0 +1,122 @@
+"""FlowDensity by default: no worse than Gaussians where these are right, a flow where held-out rows support it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+from sklearn.covariance import LedoitWolf
+
+import pushforward as pf
+from pushforward import trees
+from pushforward.distributions import GaussianMixture
+from pushforward.estimators import supported
+from pushforward.training import Checkpoint, Settings
+
+SHORT: dict[str, Any] = {"max_epochs": 12, "random_state": 0}
+
+
+def correlated(n: int, dim: int, seed: int = 0) -> np.ndarray:
+    mixing = np.random.default_rng(5).normal(size=(dim, dim)) / np.sqrt(dim) + np.eye(dim)
+    return np.random.default_rng(seed).normal(size=(n, dim)) @ mixing + 5
+
+
+def skewed(n: int, seed: int = 0) -> np.ndarray:
+    """Three columns of logarithms that are correlated normals."""
+    return np.exp(1.5 * (correlated(n, 3, seed) - 5))
+
+
+def gaussian(rows: np.ndarray, fresh: np.ndarray) -> float:
+    """The mean log-density of fresh rows under a shrunk Gaussian."""
+    known = LedoitWolf().fit(rows)
+    values = scipy.stats.multivariate_normal(known.location_, known.covariance_).logpdf(fresh)
+    return float(values.mean())
+
+
+def test_gaussian_rows_are_left_to_gaussians(tmp_path: Path) -> None:
+    rows, fresh = correlated(400, 4), correlated(4000, 4, seed=1)
+    model = pf.FlowDensity(**SHORT).fit(rows)
+    assert model.spec_.n_layers == 0 and model.best_epoch_ == 0 and model.n_iter_ > 0
+    assert model.score(fresh) > gaussian(rows, fresh) - 0.02
+    assert "Gaussian" in model.describe()["flow"] and not model.describe()["flow_chosen"]
+    drawn = model.sample(4000, random_state=1)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(fresh.T), atol=0.3)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(fresh)), fresh, atol=1e-3)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(pf.load(tmp_path / "model").score_samples(fresh), model.score_samples(fresh))
+
+
+def test_a_flow_starts_on_gaussians_that_stay_and_is_kept_where_it_gains() -> None:
+    model = pf.FlowDensity(max_epochs=60, random_state=0).fit(skewed(1500))
+    assert model.spec_.n_layers == 4 and model.best_epoch_ > 0
+    base = model._flow.base
+    assert isinstance(base, GaussianMixture) and len(base.weights) > 1 and trees.n_parameters(base) == 0
+    assert model.describe()["flow"] == "spline_coupling"
+
+
+@pytest.mark.parametrize(("n", "dim"), [(25, 10), (100, 20)])
+def test_of_few_rows_it_is_no_worse_than_a_shrunk_gaussian(n: int, dim: int) -> None:
+    rows, fresh = correlated(n, dim), correlated(3000, dim, seed=1)
+    model = pf.FlowDensity(**SHORT).fit(rows)
+    assert model.score(fresh) > gaussian(rows, fresh) - 0.3
+    assert model.history_ == [] and model.best_epoch_ == 0  # too few rows are held out to judge a flow by
+
+
+@pytest.mark.parametrize("spread", [100.0, 5e5])
+def test_heavy_tails_leave_the_bulk_as_wide_as_it_is(spread: float) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(4000, 1)) * np.where(rng.random((4000, 1)) < 0.03, spread, 1.0)
+    model = pf.FlowDensity(**SHORT).fit(rows[:2000])
+    normal, tested = scipy.stats.norm.logpdf, rows[2000:]
+    truth = np.logaddexp(np.log(0.97) + normal(tested), np.log(0.03) + normal(tested, scale=spread)).mean()
+    assert truth - 0.15 < model.score(tested) < truth + 0.02
+    middle = np.subtract(*np.quantile(model.sample(4000, random_state=0), (0.75, 0.25)))
+    assert middle == pytest.approx(np.subtract(*np.quantile(tested, (0.75, 0.25))), rel=0.1)
+
+
+def test_a_warm_start_fits_gaussians_anew_and_goes_on_with_a_flow() -> None:
+    model = pf.FlowDensity(**SHORT, warm_start=True).fit(correlated(300, 3))
+    assert model.spec_.n_layers == 0
+    model.fit(correlated(300, 3, seed=2))
+    assert model.spec_.n_layers == 0
+
+
+def test_bounded_and_whole_columns_are_judged_where_gaussians_are_fitted() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.gamma(2.0, 3.0, 600), rng.poisson(8.0, 600)], axis=1)
+    model = pf.FlowDensity(**SHORT, bounds={0: (0, None)}).fit(rows)
+    # a gamma and a Poisson, about: the entropies of both
+    truth = scipy.stats.gamma(2.0, scale=3.0).entropy() + scipy.stats.poisson(8.0).entropy()
+    fresh = np.stack([rng.gamma(2.0, 3.0, 3000), rng.poisson(8.0, 3000)], axis=1)
+    assert -truth - 0.15 < model.score(fresh) < -truth + 0.1
+
+
+def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pushforward.estimators import density
+
+    seen: list[Settings] = []
+    train = density.train
+
+    def watched(*args: Any, **given: Any) -> Any:
+        seen.append(given["settings"])
+        return train(*args, **given)
+
+    monkeypatch.setattr(density, "train", watched)
+    rows = correlated(120, 2)
+    pf.FlowDensity(max_epochs=1, random_state=0).fit(rows)
+    pf.FlowDensity(max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
+    pf.FlowDensity("spline_coupling", max_epochs=1, random_state=0).fit(rows)
+    assert [settings.easing for settings in seen] == [supported.EASING, 1.0, 1.0]
+
+
+def test_a_second_training_follows_where_gaussians_were_a_poor_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
+    rows, options = skewed(300), {"random_state": 0, "n_layers": 1, "training": {"most_epochs": 20}}
+    monkeypatch.setattr("pushforward.estimators.density.default_settings", lambda n, **_: {"max_epochs": 20})
+    model = pf.FlowDensity(**options).fit(rows, checkpoint=Checkpoint(tmp_path, epochs=5))
+    assert {path.name for path in tmp_path.iterdir()} >= {"training.safetensors", "freed"}
+    again = pf.FlowDensity(**options).fit(rows, checkpoint=Checkpoint(tmp_path, epochs=5, resume=True))
+    np.testing.assert_allclose(again.score_samples(rows), model.score_samples(rows), rtol=1e-5)
