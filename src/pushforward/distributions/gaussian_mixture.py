@@ -16,7 +16,6 @@ from pushforward import trees
 from pushforward.bijections import Triangular
 from pushforward.checks import floating, limits, require, require_shape
 from pushforward.distributions.base import AbstractDistribution, safe_logsumexp
-from pushforward.trees import Frozen
 
 
 class GaussianMixture(AbstractDistribution):
@@ -29,7 +28,6 @@ class GaussianMixture(AbstractDistribution):
         means: floating, shape (K, D).
         covariances: floating, symmetric positive definite, shape (K, D, D); or None, where `factors` are given.
         factors: the Cholesky factors of covariances that are too flat to be told positive definite, shape (K, D, D).
-        trainable: whether all parameters train, or none.
 
     Raises:
         ValueError: a parameter is not of that form, or a shape or dtype does not fit.
@@ -42,14 +40,12 @@ class GaussianMixture(AbstractDistribution):
         (5, 1)
     """
 
-    raw_weights: Array | Frozen[Array]
-    components: Triangular | Frozen[Triangular]
+    raw_weights: Array
+    components: Triangular
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
-    def __init__(
-        self, weights: Any, means: Any, covariances: Any = None, *, factors: Any = None, trainable: bool = True
-    ):
+    def __init__(self, weights: Any, means: Any, covariances: Any = None, *, factors: Any = None):
         weights, means = floating("weights", weights), floating("means", means)
         if means.ndim != 2:
             raise ValueError(f"means must have shape (K, D); got shape {means.shape}")
@@ -66,17 +62,15 @@ class GaussianMixture(AbstractDistribution):
         else:
             factors = floating("factors", factors)
             require_shape("factors", factors, (n, dim, dim))
-        log_weights, components = jnp.log(weights), eqx.filter_vmap(Triangular)(factors, means)
-        self.raw_weights = log_weights if trainable else Frozen(log_weights)
-        self.components = components if trainable else Frozen(components)
+        self.raw_weights = jnp.log(weights)
+        self.components = eqx.filter_vmap(Triangular)(factors, means)
         self.shape = (dim,)
         self.cond_shape = None
 
     @property
     def log_weights(self) -> Array:
         """Normalised, shape (K,)."""
-        raw = self.raw_weights
-        return jax.nn.log_softmax(raw.value if isinstance(raw, Frozen) else raw)
+        return jax.nn.log_softmax(self.raw_weights)
 
     @property
     def weights(self) -> Array:
@@ -86,7 +80,7 @@ class GaussianMixture(AbstractDistribution):
     @property
     def means(self) -> Array:
         """Shape (K, D)."""
-        return self._triangular.shift
+        return self.components.shift
 
     @property
     def covariances(self) -> Array:
@@ -95,13 +89,8 @@ class GaussianMixture(AbstractDistribution):
 
     @property
     def _factors(self) -> Array:
-        factors: Array = eqx.filter_vmap(lambda component: component.matrix)(self._triangular)
+        factors: Array = eqx.filter_vmap(lambda component: component.matrix)(self.components)
         return factors
-
-    @property
-    def _triangular(self) -> Triangular:
-        found: Triangular = self.components.value if isinstance(self.components, Frozen) else self.components
-        return found
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
         # inverted once for all rows of a batch, which then take one matrix product, and no substitution each
@@ -115,7 +104,7 @@ class GaussianMixture(AbstractDistribution):
 
     def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
         which, noise = jax.random.split(key)
-        component = trees.unstack(self._triangular, jax.random.categorical(which, self.log_weights))
+        component = trees.unstack(self.components, jax.random.categorical(which, self.log_weights))
         x: Array = component.forward(jax.random.normal(noise, self.shape, self.means.dtype))
         return x
 

@@ -56,7 +56,6 @@ def start_flow(
     seed: int,
     n_init: int,
     gaussians: Gaussians | None = None,
-    base_trains: bool = False,
 ) -> Pushforward:
     """The untrained flow, or several with a restart axis, placed where the rows are.
 
@@ -70,14 +69,13 @@ def start_flow(
         seed: of everything random.
         n_init: restarts.
         gaussians: of the rows as they are `whitened`, which the flow starts as; None for a single one.
-        base_trains: whether they train.
     """
     white = table_whitening(columns, every, thin)
     below, z = data_side(columns, white), whitened(columns, white, rows)
     part = np.zeros(len(z), dtype=int)
     location, factor, _ = moments(z, part, 1, dense=starts_dense(spec.dim), weight=rows.weight)
     at, by = as_float(location[0]), as_float(factor[0])
-    base = None if gaussians is None else as_base(gaussians.moved(location[0], factor[0]), base_trains)
+    base = None if gaussians is None else as_base(gaussians.moved(location[0], factor[0]))
 
     def one(key: Array) -> Pushforward:
         flow = build_flow(key, spec, at, by)
@@ -92,10 +90,10 @@ def start_flow(
     return flows
 
 
-def as_base(gaussians: Gaussians, trains: bool = True) -> GaussianMixture:
+def as_base(gaussians: Gaussians) -> GaussianMixture:
     """Gaussians as a distribution."""
     weights, means, factors = map(as_float, gaussians)
-    return GaussianMixture(weights / weights.sum(), means, factors=factors, trainable=trains)
+    return GaussianMixture(weights / weights.sum(), means, factors=factors)
 
 
 def whitened(columns: Columns, white: Whitening | None, rows: Table) -> FloatArray:

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Identity
 from pushforward.clustering import Gaussians, best_gaussians
 from pushforward.data.columns import Columns, FloatArray
-from pushforward.distributions import Pushforward
+from pushforward.distributions import GaussianMixture, Pushforward
+from pushforward.distributions.base import AbstractDistribution
 from pushforward.estimators.preparing import Table
 from pushforward.estimators.scoring import in_batches, log_prob_of
 from pushforward.estimators.starting import as_base, data_side, start_flow, table_whitening, whitened
 from pushforward.training import Checkpoint, Fit
+from pushforward.trees import Frozen
 
 EASING = 100.0  # times the usual prior that holds the flow to its start at first
 SUPPORTED = 2.0  # standard errors by which a gain on held-out rows is one for sure
@@ -44,10 +48,10 @@ def fit_supported(
     """Fit Gaussians, then flows that start as they are, and keep what held-out rows support.
 
     Of the first flow, the Gaussians are the base and do not train; a strong prior that eases holds it to the identity.
-    Of the second, the base trains as well, with no stronger prior than usual: it is tried where Gaussians are not all
-    that there is to see, as several are better than one for sure, or the first flow is. The best epoch of both on
-    held-out rows is the model. Where its gain on the Gaussians is less than twice its standard error, or there are too
-    few rows to judge by, the Gaussians alone are, fitted to all rows.
+    Of the second, the base trains as well, with no stronger prior than usual, by the same compiled program: it is tried
+    where Gaussians are not all that there is to see, as several are better than one for sure, or the first flow is. The
+    best epoch of both on held-out rows is the model. Where its gain on the Gaussians is less than twice its standard
+    error, or there are too few rows to judge by, the Gaussians alone are, fitted to all rows.
 
     Arguments:
         spec: the recipe.
@@ -71,17 +75,65 @@ def fit_supported(
     gaussians, judged = best_gaussians(seen[split[0]], rows.weight, seed), seen[split[1]]
     one = best_gaussians(seen[split[0]], rows.weight, seed, sizes=(1,))
     several = _for_sure(gaussians.log_prob(judged) - one.log_prob(judged))
-    start = partial(start_flow, spec, columns, rows, every, seed=seed, n_init=n_init, gaussians=gaussians)
-    fit = train(start(), checkpoint, easing=EASING if eases else 1.0)
+    start = start_flow(spec, columns, rows, every, seed=seed, n_init=n_init, gaussians=gaussians)
+    fit = settled(train(movable(start, 0.0), checkpoint, easing=EASING if eases else 1.0))
     gains = _gains(columns, white, fit.model, gaussians, seen, split[1])
     if again and not fit.interrupted and (several or _for_sure(gains)):
-        freed = train(start(base_trains=True), _beside(checkpoint), easing=1.0)
+        freed = settled(train(movable(start, 1.0), _beside(checkpoint), easing=1.0))
         if freed.best_loss < fit.best_loss:
             fit, gains = freed, _gains(columns, white, freed.model, gaussians, seen, split[1])
     if _for_sure(gains):
         return fit, False
     alone = _alone(columns, white, best_gaussians(seen, every.weight, seed))
     return dataclasses.replace(fit, model=alone, best_epoch=0, unfinished=False), True
+
+
+class Movable(AbstractDistribution):
+    """Gaussians that train, or stay where they are, by a number: both are one program.
+
+    Arguments:
+        start: the Gaussians.
+        moves: one if they train and zero if not.
+    """
+
+    start: Frozen[GaussianMixture]
+    moves: Frozen[Array]
+    trained: GaussianMixture
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cond_shape: None = eqx.field(static=True)
+
+    def __init__(self, start: GaussianMixture, moves: Array):
+        self.start, self.moves = Frozen(start), Frozen(moves)
+        self.trained = start
+        self.shape, self.cond_shape = start.shape, None
+
+    @property
+    def settled(self) -> GaussianMixture:
+        """The Gaussians where they are now."""
+        start, moves = self.start.value, self.moves.value
+        now: GaussianMixture = jax.tree.map(lambda old, new: old + moves * (new - old), start, self.trained)
+        return now
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        return self.settled._log_prob(x)
+
+    def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
+        return self.settled._sample(key)
+
+
+def movable(flow: Pushforward, moves: float) -> Pushforward:
+    """A flow whose base, Gaussians, trains or not; with a restart axis if the flow has one."""
+    base: Any = flow.base
+    n_restarts = base.raw_weights.shape[:-1]
+    made: Pushforward = eqx.tree_at(lambda flow: flow.base, flow, Movable(base, jnp.full(n_restarts, moves)))
+    return made
+
+
+def settled(fit: Fit[Pushforward]) -> Fit[Pushforward]:
+    """A fit with the base of its flow as it is, to be saved."""
+
+    model: Any = fit.model
+    return dataclasses.replace(fit, model=eqx.tree_at(lambda flow: flow.base, model, model.base.settled))
 
 
 def _for_sure(gains: FloatArray) -> bool:
