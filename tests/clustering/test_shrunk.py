@@ -100,3 +100,10 @@ def test_an_average_is_one_mixture() -> None:
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     density = np.exp(found.log_prob(grid)).reshape(2001, 2001)
     assert np.trapezoid(np.trapezoid(density, axis), axis) == pytest.approx(1, abs=5e-3)
+
+
+def test_copies_leave_the_density_as_it_is() -> None:
+    found = shrunk_gaussians(two_clusters(), 3, 0.1)
+    more = found.of_size(8)
+    assert len(more.weights) == 8 and more.weights.max() < found.weights.max() / 2
+    np.testing.assert_allclose(more.log_prob(two_clusters()), found.log_prob(two_clusters()), atol=1e-12)

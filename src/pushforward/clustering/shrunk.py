@@ -38,6 +38,14 @@ class Gaussians(NamedTuple):
     means: FloatArray
     factors: FloatArray
 
+    def of_size(self, n: int) -> Gaussians:
+        """The same density by n Gaussians, n ≥ K: the weightiest are shared out to copies."""
+        copies = np.ones(len(self.weights), dtype=int)
+        for _ in range(n - len(self.weights)):
+            copies[np.argmax(self.weights / copies)] += 1
+        weights, means, factors = (np.repeat(part, copies, axis=0) for part in self)
+        return Gaussians(weights / np.repeat(copies, copies), means, factors)
+
     def moved(self, location: FloatArray, factor: FloatArray) -> Gaussians:
         """The same Gaussians of z where x = location + factor z, with a lower triangular factor, shape (D, D)."""
         means = solve_triangular(factor, (self.means - location).T, lower=True).T

@@ -15,7 +15,7 @@ from jaxtyping import Array
 from pushforward import flows, trees
 from pushforward.bijections import AbstractBijection, AbstractMap, Affine, Identity, Triangular
 from pushforward.checks import check_sizes, check_whole, is_whole
-from pushforward.distributions import MixtureOfFlows, Normal, Pushforward
+from pushforward.distributions import GaussianMixture, MixtureOfFlows, Normal, Pushforward
 from pushforward.networks import row_network
 from pushforward.processes import jit_once
 
@@ -190,6 +190,18 @@ def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pu
         factor: lower triangular, shape (D, D), or positive, shape (D,).
     """
     return spec.draw(key).then(_place(location, factor))
+
+
+@jit_once
+def build_gaussians(weights: Array, means: Array, factors: Array) -> GaussianMixture:
+    """A mixture of Gaussians.
+
+    Arguments:
+        weights: positive, shape (K,).
+        means: shape (K, D).
+        factors: Cholesky factors of the covariances, shape (K, D, D).
+    """
+    return GaussianMixture(weights / weights.sum(), means, factors=factors)
 
 
 @jit_once

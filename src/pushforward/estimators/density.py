@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from pushforward.checks import check_whole
 from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
-from pushforward.distributions import Pushforward
+from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.estimates import each_row
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.containers import as_missing
@@ -212,7 +212,9 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         told = super().describe()
         if self.spec_.n_layers != 0:
             return told
-        n = len(self._flow.base.weights)
+        base = self._flow.base
+        # some are shared out to copies
+        n = len(np.unique(base.means, axis=0)) if isinstance(base, GaussianMixture) else 1
         which = "one Gaussian" if n == 1 else f"a mixture of {n} Gaussians"
         return told | {"flow": f"none: {which}, on which no flow gains for sure", "flow_chosen": False}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 from typing import Any
 
@@ -31,7 +32,15 @@ from pushforward.clustering.spectral import FEWEST_ROWS
 from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, MixtureOfFlows, Pushforward
-from pushforward.estimators.build import FlowSpec, build_flow, build_mixtures, build_stacks, flow_text, noise_side
+from pushforward.estimators.build import (
+    FlowSpec,
+    build_flow,
+    build_gaussians,
+    build_mixtures,
+    build_stacks,
+    flow_text,
+    noise_side,
+)
 from pushforward.estimators.defaults import FEW_COLUMNS, default_epochs, starts_dense
 from pushforward.estimators.images import pixels
 from pushforward.estimators.preparing import Table, as_feed, unbounded
@@ -39,6 +48,7 @@ from pushforward.objectives import ImageViews, PosteriorStart
 from pushforward.training import Settings, train
 from pushforward.trees import Frozen
 
+SIZES = (32, 128)  # of Gaussians as a distribution; beyond, multiples of the last
 INITS = ("auto", "spectral", "embedding", "random")
 STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
 STEPS = 300  # of the posterior network on the parts
@@ -91,9 +101,10 @@ def start_flow(
 
 
 def as_base(gaussians: Gaussians) -> GaussianMixture:
-    """Gaussians as a distribution."""
-    weights, means, factors = map(as_float, gaussians)
-    return GaussianMixture(weights / weights.sum(), means, factors=factors)
+    """Gaussians as a distribution; of few sizes, so that tables share compiled programs."""
+    n = len(gaussians.weights)
+    size = next((size for size in SIZES if size >= n), SIZES[-1] * math.ceil(n / SIZES[-1]))
+    return build_gaussians(*map(as_float, gaussians.of_size(size)))
 
 
 def whitened(columns: Columns, white: Whitening | None, rows: Table) -> FloatArray:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Identity
 from pushforward.clustering import Gaussians, best_gaussians
-from pushforward.data.columns import Columns, FloatArray
+from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.base import AbstractDistribution
+from pushforward.estimators.build import FlowSpec, build_flow
 from pushforward.estimators.preparing import Table
 from pushforward.estimators.scoring import in_batches, log_prob_of
 from pushforward.estimators.starting import as_base, data_side, start_flow, table_whitening, whitened
+from pushforward.processes import jit_once
 from pushforward.training import Checkpoint, Fit
 from pushforward.trees import Frozen
 
@@ -33,7 +35,7 @@ Train = Callable[..., Fit[Pushforward]]  # of a model, a checkpoint or None, and
 
 
 def fit_supported(
-    spec: Any,
+    spec: FlowSpec,
     columns: Columns,
     every: Table,
     split: tuple[NDArray[np.intp], NDArray[np.intp]],
@@ -71,7 +73,7 @@ def fit_supported(
     white = table_whitening(columns, every)
     seen, rows = whitened(columns, white, every), every.take(split[0])
     if len(split[1]) < FEWEST:
-        return _untrained(columns, white, best_gaussians(seen, every.weight, seed), seen, every.weight), True
+        return _untrained(spec, columns, white, best_gaussians(seen, every.weight, seed), seen, every.weight), True
     gaussians, judged = best_gaussians(seen[split[0]], rows.weight, seed), seen[split[1]]
     one = best_gaussians(seen[split[0]], rows.weight, seed, sizes=(1,))
     several = _for_sure(gaussians.log_prob(judged) - one.log_prob(judged))
@@ -84,7 +86,7 @@ def fit_supported(
             fit, gains = freed, _gains(columns, white, freed.model, gaussians, seen, split[1])
     if _for_sure(gains):
         return fit, False
-    alone = _alone(columns, white, best_gaussians(seen, every.weight, seed))
+    alone = _alone(spec, columns, white, best_gaussians(seen, every.weight, seed))
     return dataclasses.replace(fit, model=alone, best_epoch=0, unfinished=False), True
 
 
@@ -133,7 +135,12 @@ def settled(fit: Fit[Pushforward]) -> Fit[Pushforward]:
     """A fit with the base of its flow as it is, to be saved."""
 
     model: Any = fit.model
-    return dataclasses.replace(fit, model=eqx.tree_at(lambda flow: flow.base, model, model.base.settled))
+    return dataclasses.replace(fit, model=eqx.tree_at(lambda flow: flow.base, model, _settled(model.base)))
+
+
+@jit_once
+def _settled(base: Movable) -> GaussianMixture:
+    return base.settled
 
 
 def _for_sure(gains: FloatArray) -> bool:
@@ -141,16 +148,22 @@ def _for_sure(gains: FloatArray) -> bool:
     return bool(gains.mean() > SUPPORTED * gains.std() / np.sqrt(len(gains)))
 
 
-def _alone(columns: Columns, white: Any, gaussians: Gaussians) -> Pushforward:
-    """The Gaussians as a model of rows in standard units."""
-    return Pushforward(as_base(gaussians), data_side(columns, white) or Identity((columns.n,)))
+def _alone(spec: FlowSpec, columns: Columns, white: Any, gaussians: Gaussians) -> Pushforward:
+    """The Gaussians as a model of rows in standard units; of a single one, noise is standard normal."""
+    below = data_side(columns, white)
+    if len(gaussians.weights) > 1:
+        return Pushforward(as_base(gaussians), Identity((columns.n,)) if below is None else below)
+    flow = build_flow(
+        jax.random.key(0), spec._replace(n_layers=0), *map(as_float, (gaussians.means[0], gaussians.factors[0]))
+    )
+    return flow if below is None else flow.then(below)
 
 
 def _untrained(
-    columns: Columns, white: Any, gaussians: Gaussians, seen: FloatArray, weight: FloatArray | None
+    spec: FlowSpec, columns: Columns, white: Any, gaussians: Gaussians, seen: FloatArray, weight: FloatArray | None
 ) -> Fit[Pushforward]:
     """The fit of what needs no training."""
-    model = _alone(columns, white, gaussians)
+    model = _alone(spec, columns, white, gaussians)
     loss = -float(np.average(gaussians.log_prob(seen), weights=weight))
     return Fit(model, [], 0, loss, 0, False, False, 0, [loss], model, 0.0)
 
