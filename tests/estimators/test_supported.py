@@ -115,13 +115,19 @@ def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.Monkey
     assert [settings.easing for settings in seen] == [supported.EASING, 1.0, 1.0]
 
 
-def test_a_second_training_follows_where_gaussians_were_a_poor_start(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("n_init", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_later_trainings_follow_where_there_is_more_to_see_and_are_resumed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_init: int
 ) -> None:
     monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
-    rows, options = bent(300), {"random_state": 0, "n_layers": 1, "training": {"most_epochs": 20}}
-    monkeypatch.setattr("pushforward.estimators.density.default_settings", lambda n, **_: {"max_epochs": 20})
+    monkeypatch.setattr(supported, "EASING", 1e4)  # the first flow stays where it is
+    monkeypatch.setattr("pushforward.training.engine.MARKED", -1.0)  # the second could go on
+    rows, options = bent(300), {"random_state": 0, "n_layers": 1, "n_init": n_init}
+    monkeypatch.setattr(
+        "pushforward.estimators.density.default_settings",
+        lambda n, **_: {"max_epochs": 20, "most_epochs": 40, "learning_rate": 2e-3},
+    )
     model = pf.FlowDensity(**options).fit(rows, checkpoint=Checkpoint(tmp_path, epochs=5))
-    assert {path.name for path in tmp_path.iterdir()} >= {"training.safetensors", "freed"}
+    assert {path.name for path in tmp_path.iterdir()} == {"training.safetensors", "freed", "longer"}
     again = pf.FlowDensity(**options).fit(rows, checkpoint=Checkpoint(tmp_path, epochs=5, resume=True))
     np.testing.assert_allclose(again.score_samples(rows), model.score_samples(rows), rtol=1e-5)

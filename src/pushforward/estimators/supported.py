@@ -81,8 +81,10 @@ def fit_supported(
     fit = settled(train(movable(start, 0.0), checkpoint, easing=EASING if eases else 1.0))
     gains = _gains(columns, white, fit.model, gaussians, seen, split[1])
     if again and not fit.interrupted and (several or _for_sure(gains)):
-        freed = settled(train(movable(start, 1.0), _beside(checkpoint), easing=1.0))
+        freed = settled(train(movable(start, 1.0), _beside(checkpoint, "freed"), easing=1.0, most_epochs=None))
         if freed.best_loss < fit.best_loss:
+            if freed.unfinished:  # worth longer training, as is only what is ahead
+                freed = settled(train(movable(freed.restarts, 1.0), _beside(checkpoint, "longer"), easing=1.0))
             fit, gains = freed, _gains(columns, white, freed.model, gaussians, seen, split[1])
     if _for_sure(gains):
         return fit, False
@@ -132,10 +134,19 @@ def movable(flow: Pushforward, moves: float) -> Pushforward:
 
 
 def settled(fit: Fit[Pushforward]) -> Fit[Pushforward]:
-    """A fit with the base of its flow as it is, to be saved."""
+    """A fit with the base of its flow as it is, to be saved; of all restarts."""
+    one, several = fit.model, fit.restarts is not fit.model
+    model = _with_settled_base(one, _settled)
+    return dataclasses.replace(
+        fit,
+        model=model,
+        restarts=_with_settled_base(fit.restarts, eqx.filter_vmap(_settled)) if several else model,
+    )
 
-    model: Any = fit.model
-    return dataclasses.replace(fit, model=eqx.tree_at(lambda flow: flow.base, model, _settled(model.base)))
+
+def _with_settled_base(flow: Pushforward, settle: Callable[[Any], GaussianMixture]) -> Pushforward:
+    found: Pushforward = eqx.tree_at(lambda flow: flow.base, flow, settle(flow.base))
+    return found
 
 
 @jit_once
@@ -187,6 +198,6 @@ def _forward(below: AbstractMap, z: Array, given: None) -> tuple[Array, Array]:
     return below.forward_batch(z, None, given)
 
 
-def _beside(checkpoint: Checkpoint | None) -> Checkpoint | None:
-    """Where the second training keeps its state."""
-    return None if checkpoint is None else dataclasses.replace(checkpoint, path=Path(checkpoint.path) / "freed")
+def _beside(checkpoint: Checkpoint | None, name: str) -> Checkpoint | None:
+    """Where a later training keeps its state."""
+    return None if checkpoint is None else dataclasses.replace(checkpoint, path=Path(checkpoint.path) / name)
