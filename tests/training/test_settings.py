@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from pushforward.training import Settings
-from pushforward.training.epochs import initial_state, learning_rate, update
+from pushforward.training.epochs import ease, initial_state, learning_rate, update
 from pushforward.training.settings import hyper
 
 
@@ -48,7 +48,7 @@ def test_a_setting_out_of_range_is_named(name: str, value: Any, expected: str) -
 
 COUNTS = {"max_epochs", "most_epochs", "start_epochs", "leading_epochs"}
 COUNTS |= {"batch_size", "max_bad_steps", "patience", "warmup_steps"}
-RATES = {"learning_rate", "weight_decay", "clip_norm", "averaging"}
+RATES = {"learning_rate", "weight_decay", "easing", "clip_norm", "averaging"}
 
 
 def test_every_number_is_a_count_or_a_rate() -> None:
@@ -104,6 +104,13 @@ def test_l2_adds_to_the_gradient_and_decoupled_decay_shrinks_beside_it() -> None
     assert float(l2.moments.mu) == pytest.approx(0.05, rel=1e-5)
     assert float(decoupled.params) == pytest.approx(1.0, rel=1e-5)
     assert float(decoupled.moments.mu) == pytest.approx(-0.05, rel=1e-5)
+
+
+def test_decay_eases_over_the_first_half_of_the_epochs() -> None:
+    chosen = hyper(Settings(max_epochs=10, weight_decay=0.5, easing=100.0))
+    strengths = [float(ease(chosen, jnp.array(step), jnp.array(4)).l2) for step in (0, 10, 20, 30)]
+    np.testing.assert_allclose(strengths, [50.0, 5.0, 0.5, 0.5], rtol=1e-5)
+    assert float(ease(hyper(Settings(weight_decay=0.5)), jnp.array(0), jnp.array(4)).l2) == 0.5
 
 
 def test_gradients_are_clipped_before_the_prior_is_added() -> None:

@@ -21,6 +21,7 @@ LAST = 3  # iterations on more
 FOLDS, FEW, MANY = 5, 500, 3_000  # of so few rows, each is held out once; of many, a fifth alone
 MOST_SHELLS = 4  # components up to which shells are a start too
 LEAST = 1e-13  # variance, of columns that have one each, of any component
+MOST_COMPONENTS = 128  # of an average
 STEPS, FAINT = 200, 0.05  # of the weights of an average, in which what weighs less is left out
 PATIENCE = 2  # sizes that may be worse, one after the other, before larger ones are not tried
 
@@ -151,13 +152,15 @@ def best_gaussians(
         prior = _climb(PRIORS, USUAL, lambda prior: value(size, prior), 1)
         if prior != PRIORS[USUAL]:
             _climb(several, several.index(size), lambda size: value(size, prior), 1)
-    fits = [
-        (share, shrunk_gaussians(rows, *pair, weight, seed))
-        for pair, share in zip(tried, _stacked(np.stack(list(tried.values()), 1), parts), strict=True)
-        if share > 0
-    ]
+    shares = _stacked(np.stack(list(tried.values()), axis=1), parts)
+    fits, total = [], 0
+    for share, pair in sorted(zip(shares, tried, strict=True), reverse=True):
+        if share > 0 and total + pair[0] <= MOST_COMPONENTS:
+            fits.append((share, shrunk_gaussians(rows, *pair, weight, seed)))
+            total += pair[0]
+    kept = sum(share for share, _ in fits)
     return Gaussians(
-        np.concatenate([share * fit.weights for share, fit in fits]),
+        np.concatenate([share / kept * fit.weights for share, fit in fits]),
         np.concatenate([fit.means for _, fit in fits]),
         np.concatenate([fit.factors for _, fit in fits]),
     )

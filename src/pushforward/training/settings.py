@@ -86,7 +86,7 @@ class Settings:
                 )
         check_positive("learning_rate", self.learning_rate)
         check_number("weight_decay", self.weight_decay, "zero or more, and finite", lambda v: 0 <= v < math.inf)
-        check_number("easing", self.easing, "at least 1, and finite", lambda v: 1 <= v < math.inf)
+        check_positive("easing", self.easing)
         check_number("clip_norm", self.clip_norm, "positive", lambda v: v > 0)
         check_number("averaging", self.averaging, "in [0, 1)", lambda v: 0 <= v < 1)
         check_choice("schedule", self.schedule, SCHEDULES)
