@@ -7,7 +7,6 @@ import datetime
 import json
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,11 @@ from typing import Any
 from benchmarks.data import SEED
 from benchmarks.peers import peers_python
 from benchmarks.report import ratio, render, seconds
-from benchmarks.runner import ROOT, WorkerError, run_task
+from benchmarks.runner import ROOT, WorkerError, commit, run_task
 from benchmarks.task import Task, all_tasks
 
 HERE = Path(__file__).parent
 QUICK_FOLDER = ROOT / "build" / "benchmarks"
-
-
-def commit() -> str:
-    """The commit that ran, marked where files other than results differ from it."""
-
-    def git(*command: str) -> str:
-        return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-    results = [":!benchmarks/results", ":!benchmarks/RESULTS.md"]
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *results)
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
 def describe_run(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SETTLE_S = 0.3  # thread pools spin for a moment after their work; let them sleep before another side is timed
 
 
+def commit() -> str:
+    """The commit that ran, marked where files other than results differ from it."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    results = [":!benchmarks/results", ":!benchmarks/RESULTS.md"]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *results)
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
 class WorkerError(RuntimeError):
     """A side's process ended before it answered."""
 

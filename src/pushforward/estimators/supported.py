@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Identity
 from pushforward.clustering import Gaussians, best_gaussians
+from pushforward.clustering.shrunk import SIZES
 from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.base import AbstractDistribution
@@ -25,7 +26,7 @@ from pushforward.estimators.preparing import Table
 from pushforward.estimators.scoring import in_batches, log_prob_of
 from pushforward.estimators.starting import as_base, data_side, start_flow, table_whitening, whitened
 from pushforward.processes import jit_once
-from pushforward.training import Checkpoint, Fit
+from pushforward.training import Checkpoint, Fit, named_phase
 from pushforward.trees import Frozen
 
 EASING = 100.0  # times the usual prior that holds the flow to its start at first
@@ -74,21 +75,23 @@ def fit_supported(
     seen, rows = whitened(columns, white, every), every.take(split[0])
     if len(split[1]) < FEWEST:
         return _untrained(spec, columns, white, best_gaussians(seen, every.weight, seed), seen, every.weight), True
-    gaussians, judged = best_gaussians(seen[split[0]], rows.weight, seed), seen[split[1]]
-    one = best_gaussians(seen[split[0]], rows.weight, seed, sizes=(1,))
-    several = _for_sure(gaussians.log_prob(judged) - one.log_prob(judged))
+    judged, weight = seen[split[1]], None if every.weight is None else every.weight[split[1]]
+    with named_phase("starting"):
+        gaussians, one = (best_gaussians(seen[split[0]], rows.weight, seed, sizes) for sizes in (SIZES, (1,)))
+    several = _for_sure(gaussians.log_prob(judged) - one.log_prob(judged), weight)
     start = start_flow(spec, columns, rows, every, seed=seed, n_init=n_init, gaussians=gaussians)
     fit = settled(train(movable(start, 0.0), checkpoint, easing=EASING if eases else 1.0))
     gains = _gains(columns, white, fit.model, gaussians, seen, split[1])
-    if again and not fit.interrupted and (several or _for_sure(gains)):
+    if again and not fit.interrupted and (several or _for_sure(gains, weight)):
         freed = settled(train(movable(start, 1.0), _beside(checkpoint, "freed"), easing=1.0, most_epochs=None))
         if freed.best_loss < fit.best_loss:
             if freed.unfinished:  # worth longer training, as is only what is ahead
                 freed = settled(train(movable(freed.restarts, 1.0), _beside(checkpoint, "longer"), easing=1.0))
             fit, gains = freed, _gains(columns, white, freed.model, gaussians, seen, split[1])
-    if _for_sure(gains):
+    if _for_sure(gains, weight):
         return fit, False
-    alone = _alone(spec, columns, white, best_gaussians(seen, every.weight, seed))
+    with named_phase("refining"):
+        alone = _alone(spec, columns, white, best_gaussians(seen, every.weight, seed))
     return dataclasses.replace(fit, model=alone, best_epoch=0, unfinished=False), True
 
 
@@ -154,9 +157,11 @@ def _settled(base: Movable) -> GaussianMixture:
     return base.settled
 
 
-def _for_sure(gains: FloatArray) -> bool:
-    """Whether the mean of gains is clearly above zero; of gains that are not finite, not."""
-    return bool(gains.mean() > SUPPORTED * gains.std() / np.sqrt(len(gains)))
+def _for_sure(gains: FloatArray, weight: FloatArray | None) -> bool:
+    """Whether the mean of gains, each of a weight, is clearly above zero; of gains that are not finite, not."""
+    share = np.full(len(gains), 1 / len(gains)) if weight is None else weight / weight.sum()
+    mean = share @ gains
+    return bool(mean > SUPPORTED * np.sqrt(share**2 @ (gains - mean) ** 2))
 
 
 def _alone(spec: FlowSpec, columns: Columns, white: Any, gaussians: Gaussians) -> Pushforward:
