@@ -143,7 +143,9 @@ print(json.dumps({"history": fit.history, "at": fit.model.at.tolist(), "warned":
 def fit_on_a_full_disk(folder: Path, resume: str) -> Any:
     """What a fit tells in a process that cannot write a checkpoint; SIGXFSZ is one that Python ignores."""
     words = [sys.executable, "-c", FULL_DISK, str(folder), resume]
-    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    uncached = {**os.environ, "PUSHFORWARD_CACHE": ""}  # programs that cannot be kept either would be told as well
+    options: dict[str, Any] = {"cwd": Path(__file__).parents[2], "env": uncached, "capture_output": True, "text": True}
+    done = subprocess.run(words, check=False, **options)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
