@@ -157,10 +157,7 @@ def test_info_tells_columns_components_and_labels(work):
     heading, first = lines[lines.index(["columns"]) + 1 :][:2]
     assert heading == ["name", "kind", "from", "to", "mean", "unit"]
     assert first == ["a", "real", f"{values.mean():.4g}", f"{81 / 8:.4g}"]
-    assert any(line[:2] == ["flow", "none:"] and "Gaussians," in line for line in lines)  # one epoch gains nothing
-    run("fit", "outlier.csv", "--out", "likely", "--kind", "outliers", "--epochs", 1)
-    chosen = ["flow", "real_nvp,", "chosen", "by", "the", "number", "of", "columns"]
-    assert chosen in [line.split() for line in run("info", "likely").splitlines()]
+    assert ["flow", "spline_coupling,", "chosen", "by", "the", "number", "of", "columns"] in lines
 
 
 def test_tables_larger_than_a_batch_are_streamed_in_order(work, monkeypatch):

@@ -92,6 +92,12 @@ def test_models_are_averaged_as_held_out_rows_like_best() -> None:
     np.testing.assert_allclose(_stacked(each_its_own, np.array([0.8, 0.2])), [0.8, 0.2], atol=0.02)
 
 
+def test_many_that_are_alike_leave_an_average() -> None:
+    for seed in range(8):
+        rows = np.random.default_rng(seed).normal(size=(700, 1))
+        assert np.isfinite(best_gaussians(rows, seed=seed).log_prob(rows)).all()
+
+
 def test_an_average_is_one_mixture() -> None:
     found = best_gaussians(np.random.default_rng(0).standard_t(3, size=(400, 2)))
     assert isinstance(found, Gaussians)

@@ -64,8 +64,8 @@ def test_ties_on_a_bound_are_learned_by_default() -> None:
     loss, score = held_out(model, x)
     assert score == pytest.approx(loss, abs=0.1)
     drawn = model.sample(20_000, random_state=1)[:, 0]
-    # as well as so many rows tell it, and a flow that some of them chose
-    assert drawn.mean() == pytest.approx(x[:, 0].mean(), abs=3 * x[:, 0].std() / len(x) ** 0.5)
+    # as well as so many rows tell it
+    assert drawn.mean() == pytest.approx(x[:, 0].mean(), abs=2 * x[:, 0].std() / len(x) ** 0.5)
     assert (drawn == 0).mean() == pytest.approx((x[:, 0] == 0).mean(), abs=0.02)
 
 

@@ -1,4 +1,4 @@
-"""FlowDensity by default: no worse than Gaussians where these are right, a flow where held-out rows support it."""
+"""FlowDensity on a base of Gaussians: these where they are right, a flow where held-out rows support it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pushforward.distributions import GaussianMixture
 from pushforward.estimators import supported
 from pushforward.training import Checkpoint, Settings
 
-SHORT: dict[str, Any] = {"max_epochs": 12, "random_state": 0}
+SHORT: dict[str, Any] = {"base": "gaussians", "max_epochs": 12, "random_state": 0}
 
 
 def correlated(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_gaussian_rows_are_left_to_gaussians(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_flow_on_gaussians_is_kept_where_it_gains() -> None:
     rows, fresh = bent(1500), bent(3000, seed=1)
-    model = pf.FlowDensity(random_state=0).fit(rows)
+    model = pf.FlowDensity(base="gaussians", random_state=0).fit(rows)
     plain = pf.FlowDensity("spline_coupling", n_layers=4, hidden_sizes=(32,), random_state=0).fit(rows)
     assert model.score(fresh) > plain.score(fresh) + 0.02
     assert model.spec_.n_layers == 4 and model.best_epoch_ > 0
@@ -109,8 +109,8 @@ def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(density, "train", watched)
     rows = correlated(300, 2)
-    pf.FlowDensity(max_epochs=1, random_state=0).fit(rows)
-    pf.FlowDensity(max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
+    pf.FlowDensity(base="gaussians", max_epochs=1, random_state=0).fit(rows)
+    pf.FlowDensity(base="gaussians", max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
     pf.FlowDensity("spline_coupling", max_epochs=1, random_state=0).fit(rows)
     assert [settings.easing for settings in seen] == [supported.EASING, 1.0, 1.0]
 
@@ -122,12 +122,35 @@ def test_later_trainings_follow_where_there_is_more_to_see_and_are_resumed(
     monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
     monkeypatch.setattr(supported, "EASING", 1e4)  # the first flow stays where it is
     monkeypatch.setattr("pushforward.training.engine.MARKED", -1.0)  # the second could go on
-    rows, options = bent(300), {"random_state": 0, "n_layers": 1, "n_init": n_init}
+    rows, options = bent(300), {"base": "gaussians", "random_state": 0, "n_layers": 1, "n_init": n_init}
     monkeypatch.setattr(
         "pushforward.estimators.density.default_settings",
         lambda n, **_: {"max_epochs": 20, "most_epochs": 40, "learning_rate": 2e-3},
     )
     model = pf.FlowDensity(**options).fit(rows, checkpoint=Checkpoint(tmp_path, epochs=5))
-    assert {path.name for path in tmp_path.iterdir()} == {"training.safetensors", "freed", "longer"}
+    assert {path.name for path in tmp_path.iterdir()} == {"training.safetensors"}
     again = pf.FlowDensity(**options).fit(rows, checkpoint=Checkpoint(tmp_path, epochs=5, resume=True))
     np.testing.assert_allclose(again.score_samples(rows), model.score_samples(rows), rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [2, 3, 20])
+def test_hardly_any_rows_are_enough(n: int) -> None:
+    model = pf.FlowDensity(**SHORT).fit(np.random.default_rng(0).normal(size=(n, 2)))
+    assert np.isfinite(model.score_samples(np.zeros((1, 2)))).all()
+
+
+def test_what_it_is_not_for_is_refused() -> None:
+    rows = correlated(30, 2)
+    with pytest.raises(ValueError, match="base must be one of"):
+        pf.FlowDensity(base="nonsense").fit(rows)
+    with pytest.raises(ValueError, match='base="gaussians" is for flow="auto"'):
+        pf.FlowDensity("maf", base="gaussians").fit(rows)
+    with pytest.raises(ValueError, match="conditioning"):
+        pf.FlowDensity(base="gaussians").fit(rows, condition=rows[:, :1])
+    with pytest.raises(ValueError, match="unknown settings"):
+        pf.FlowDensity(base="gaussians", training={"nonsense": 1}).fit(rows)
+
+
+def test_without_held_out_rows_a_flow_trains_as_ever() -> None:
+    model = pf.FlowDensity(base="gaussians", validation_fraction=0, max_epochs=2, random_state=0).fit(correlated(80, 2))
+    assert model.n_iter_ == 2 and model.spec_.n_layers == 4

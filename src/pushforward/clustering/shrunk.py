@@ -20,9 +20,10 @@ MOST_LOOKED_AT = 10_000  # rows that sizes and priors are compared on, and compo
 LAST = 3  # iterations on more
 FOLDS, FEW, MANY = 5, 500, 3_000  # of so few rows, each is held out once; of many, a fifth alone
 MOST_SHELLS = 4  # components up to which shells are a start too
+FEWEST = 5  # rows, below which nothing is compared
 LEAST = 1e-13  # variance, of columns that have one each, of any component
 MOST_COMPONENTS = 128  # of an average
-STEPS, FAINT = 200, 0.05  # of the weights of an average, in which what weighs less is left out
+STEPS, FAINT = 200, 0.2  # of the weights of an average, in which what weighs so much less than the most is left out
 PATIENCE = 2  # sizes that may be worse, one after the other, before larger ones are not tried
 
 
@@ -136,6 +137,8 @@ def best_gaussians(
         (300,)
     """
     weight = np.ones(len(rows)) if weight is None else weight
+    if len(rows) < FEWEST:
+        return shrunk_gaussians(rows, 1, PRIORS[USUAL], weight, seed)
     parts, held_out = _scorer(rows, weight, seed)
     sizes = [size for size in sizes if size <= max(1, len(rows) // 10)]
     tried: dict[tuple[int, float], FloatArray] = {}
@@ -172,7 +175,7 @@ def _stacked(values: FloatArray, parts: FloatArray) -> FloatArray:
     for _ in range(STEPS):
         joint = values + np.log(np.maximum(shares, np.finfo(float).tiny))
         shares = parts @ np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-    shares[shares < FAINT] = 0
+    shares[shares < FAINT * shares.max()] = 0
     return np.asarray(shares / shares.sum())
 
 
@@ -215,7 +218,7 @@ def _drawn(rows: FloatArray, weight: FloatArray, strength: float) -> tuple[Float
     location = weight @ rows / n
     centred = rows - location
     covariance = (weight[:, None] * centred).T @ centred / n
-    diagonal = np.diag(np.diagonal(covariance))
+    diagonal = np.diag(np.maximum(np.diagonal(covariance), LEAST))  # some rows of a table may be alike in a column
     return location, np.linalg.cholesky(covariance + (strength / n + LEAST) * diagonal)
 
 

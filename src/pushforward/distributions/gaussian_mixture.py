@@ -62,6 +62,9 @@ class GaussianMixture(AbstractDistribution):
         else:
             factors = floating("factors", factors)
             require_shape("factors", factors, (n, dim, dim))
+            require("factors", factors, np.isfinite, "finite")
+            require("factors", factors, lambda f: np.triu(f, 1) == 0, "lower triangular, zero above the diagonal")
+            require("factors", factors, lambda f: np.diagonal(f, axis1=1, axis2=2) > 0, "positive on the diagonal")
         self.raw_weights = jnp.log(weights)
         self.components = eqx.filter_vmap(Triangular)(factors, means)
         self.shape = (dim,)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -83,11 +82,17 @@ def fit_supported(
     fit = settled(train(movable(start, 0.0), checkpoint, easing=EASING if eases else 1.0))
     gains = _gains(columns, white, fit.model, gaussians, seen, split[1])
     if again and not fit.interrupted and (several or _for_sure(gains, weight)):
-        freed = settled(train(movable(start, 1.0), _beside(checkpoint, "freed"), easing=1.0, most_epochs=None))
-        if freed.best_loss < fit.best_loss:
-            if freed.unfinished:  # worth longer training, as is only what is ahead
-                freed = settled(train(movable(freed.restarts, 1.0), _beside(checkpoint, "longer"), easing=1.0))
+        # these keep no state: what resumes the first training makes them anew
+        freed = settled(train(movable(start, 1.0), None, easing=1.0, most_epochs=None))
+        ahead = freed.best_loss < fit.best_loss
+        if ahead and freed.unfinished and not freed.interrupted:  # worth longer training, as is only what is ahead
+            longer = settled(train(movable(freed.restarts, 1.0), None, easing=1.0))
+            freed = longer if longer.best_loss < freed.best_loss else freed
+            fit = dataclasses.replace(fit, interrupted=longer.interrupted)
+        interrupted = fit.interrupted or freed.interrupted
+        if ahead:
             fit, gains = freed, _gains(columns, white, freed.model, gaussians, seen, split[1])
+        fit = dataclasses.replace(fit, interrupted=interrupted)
     if _for_sure(gains, weight):
         return fit, False
     with named_phase("refining"):
@@ -98,6 +103,9 @@ def fit_supported(
 class Movable(AbstractDistribution):
     """Gaussians that train, or stay where they are, by a number: both are one program.
 
+    A prior on what trains holds them to where they started: one towards zero would pull in the widest, which far rows
+    rest on.
+
     Arguments:
         start: the Gaussians.
         moves: one if they train and zero if not.
@@ -105,20 +113,20 @@ class Movable(AbstractDistribution):
 
     start: Frozen[GaussianMixture]
     moves: Frozen[Array]
-    trained: GaussianMixture
+    offsets: GaussianMixture
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
     def __init__(self, start: GaussianMixture, moves: Array):
         self.start, self.moves = Frozen(start), Frozen(moves)
-        self.trained = start
+        self.offsets = jax.tree.map(jnp.zeros_like, start)
         self.shape, self.cond_shape = start.shape, None
 
     @property
     def settled(self) -> GaussianMixture:
         """The Gaussians where they are now."""
         start, moves = self.start.value, self.moves.value
-        now: GaussianMixture = jax.tree.map(lambda old, new: old + moves * (new - old), start, self.trained)
+        now: GaussianMixture = jax.tree.map(lambda at, by: at + moves * by, start, self.offsets)
         return now
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
@@ -201,8 +209,3 @@ def _gains(
 @eqx.filter_jit
 def _forward(below: AbstractMap, z: Array, given: None) -> tuple[Array, Array]:
     return below.forward_batch(z, None, given)
-
-
-def _beside(checkpoint: Checkpoint | None, name: str) -> Checkpoint | None:
-    """Where a later training keeps its state."""
-    return None if checkpoint is None else dataclasses.replace(checkpoint, path=Path(checkpoint.path) / name)
