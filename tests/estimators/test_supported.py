@@ -152,5 +152,7 @@ def test_what_it_is_not_for_is_refused() -> None:
 
 
 def test_without_held_out_rows_a_flow_trains_as_ever() -> None:
-    model = pf.FlowDensity(base="gaussians", validation_fraction=0.0, max_epochs=2, random_state=0).fit(correlated(80, 2))
+    model = pf.FlowDensity(base="gaussians", validation_fraction=0.0, max_epochs=2, random_state=0).fit(
+        correlated(80, 2)
+    )
     assert model.n_iter_ == 2 and model.spec_.n_layers == 4
