@@ -75,6 +75,7 @@ def outliers() -> None:
 
 def posterior() -> None:
     """`fit_posterior` of a linear regression on 100 rows, five parameters."""
+    import jax
     import jax.numpy as jnp
 
     import pushforward as pf
@@ -86,7 +87,7 @@ def posterior() -> None:
         scale = jnp.exp(theta[4])
         return -0.5 * (((y - X @ theta[:4]) / scale) ** 2).sum() - 100 * theta[4] - 0.5 * (theta**2).sum()
 
-    pf.fit_posterior(log_density, 5, random_state=0)
+    pf.fit_posterior(log_density, 5, key=jax.random.key(0))
 
 
 def demo() -> None:

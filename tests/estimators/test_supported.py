@@ -80,7 +80,7 @@ def test_heavy_tails_leave_the_bulk_as_wide_as_it_is(spread: float) -> None:
     assert middle == pytest.approx(np.subtract(*np.quantile(tested, (0.75, 0.25))), rel=0.1)
 
 
-def test_a_warm_start_fits_gaussians_anew_and_goes_on_with_a_flow() -> None:
+def test_a_warm_start_fits_gaussians_anew() -> None:
     model = pf.FlowDensity(**SHORT, warm_start=True).fit(correlated(300, 3))
     assert model.spec_.n_layers == 0
     model.fit(correlated(300, 3, seed=2))
@@ -95,6 +95,17 @@ def test_bounded_and_whole_columns_are_judged_where_gaussians_are_fitted() -> No
     truth = scipy.stats.gamma(2.0, scale=3.0).entropy() + scipy.stats.poisson(8.0).entropy()
     fresh = np.stack([rng.gamma(2.0, 3.0, 3000), rng.poisson(8.0, 3000)], axis=1)
     assert -truth - 0.15 < model.score(fresh) < -truth + 0.1
+
+
+def test_a_flow_that_has_not_moved_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds, whitening and whole numbers lie between the Gaussians and the rows that a flow scores."""
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(supported, "_for_sure", lambda gains, weight: bool(seen.append(gains)))
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=400)
+    rows = np.stack([rng.gamma(2.0, 3.0, 400), rng.poisson(8.0, 400), a, a + 1e-4 * rng.normal(size=400)], axis=1)
+    pf.FlowDensity(**SHORT, learning_rate=1e-9, bounds={0: (0, None)}).fit(rows)
+    assert abs(seen[1].mean()) < 0.1  # a flow starts near the identity, by small random numbers
 
 
 def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

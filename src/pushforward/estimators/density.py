@@ -198,7 +198,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             start = self._flow if going_on else None
             spec = self.spec_ if going_on else self._recipe(self.columns_.n, cond_dim(table))
             defaults = default_settings(len(split[0]), longest=default_longest(self.columns_.n))
-            if start is None and _starts_from_gaussians(self, table) and has_judges(self, split):
+            if start is None and _starts_from_gaussians(self, table) and _holds_out(split):
                 fit, alone = fit_on_gaussians(self, spec, table, split, defaults, seed, checkpoint)
                 spec = spec._replace(n_layers=0) if alone else spec
             else:
@@ -399,7 +399,7 @@ def _starts_from_gaussians(estimator: FlowDensity, table: Table) -> bool:
     return True
 
 
-def has_judges(estimator: FlowDensity, split: tuple[NDArray[np.intp], NDArray[np.intp]]) -> bool:
+def _holds_out(split: tuple[NDArray[np.intp], NDArray[np.intp]]) -> bool:
     """Whether rows are held out, or too few to hold any out; not where the user holds out none."""
     return len(split[1]) > 0 or len(split[0]) < FEWEST_TO_VALIDATE
 
