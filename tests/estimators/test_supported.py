@@ -9,11 +9,11 @@ import scipy.stats
 from sklearn.covariance import LedoitWolf
 
 import pushforward as pf
-from pushforward.distributions import GaussianMixture
+from pushforward.distributions import GaussianMixture, Normal
 from pushforward.estimators import supported
-from pushforward.training import Checkpoint, Settings
+from pushforward.training import Checkpoint, Settings, TrainingError
 
-SHORT: dict[str, Any] = {"base": "gaussians", "max_epochs": 12, "random_state": 0}
+SHORT: dict[str, Any] = {"max_epochs": 12, "random_state": 0}
 
 
 def correlated(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -39,7 +39,7 @@ def gaussian(rows: np.ndarray, fresh: np.ndarray) -> float:
 def test_gaussian_rows_are_left_to_gaussians(tmp_path: Path) -> None:
     rows, fresh = correlated(400, 4), correlated(4000, 4, seed=1)
     model = pf.FlowDensity(**SHORT).fit(rows)
-    assert model.spec_.n_layers == 0 and model.best_epoch_ == 0 and model.n_iter_ > 0
+    assert model.spec_.n_layers == 0 and model.best_epoch_ == 0 and model.history_ == []
     assert model.score(fresh) > gaussian(rows, fresh) - 0.02
     assert "Gaussian" in model.describe()["flow"] and not model.describe()["flow_chosen"]
     drawn = model.sample(4000, random_state=1)
@@ -52,7 +52,7 @@ def test_gaussian_rows_are_left_to_gaussians(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_where_a_flow_is_right_it_is_about_as_good_as_one() -> None:
     rows, fresh = bent(1500), bent(3000, seed=1)
-    model = pf.FlowDensity(base="gaussians", random_state=0).fit(rows)
+    model = pf.FlowDensity(random_state=0).fit(rows)
     plain = pf.FlowDensity("spline_coupling", n_layers=4, hidden_sizes=(32,), random_state=0).fit(rows)
     assert model.score(fresh) > plain.score(fresh) - 0.05
     assert model.spec_.n_layers == 4 and model.best_epoch_ > 0
@@ -100,7 +100,12 @@ def test_bounded_and_whole_columns_are_judged_where_gaussians_are_fitted() -> No
 def test_a_flow_that_has_not_moved_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds, whitening and whole numbers lie between the Gaussians and the rows that a flow scores."""
     seen: list[np.ndarray] = []
-    monkeypatch.setattr(supported, "_for_sure", lambda gains, weight: bool(seen.append(gains)))
+
+    def watched(gains: np.ndarray, weight: Any) -> float:
+        seen.append(gains)
+        return 1.5  # a hint, and nothing for sure
+
+    monkeypatch.setattr(supported, "_errors", watched)
     rng = np.random.default_rng(0)
     a = rng.normal(size=400)
     rows = np.stack([rng.gamma(2.0, 3.0, 400), rng.poisson(8.0, 400), a, a + 1e-4 * rng.normal(size=400)], axis=1)
@@ -119,9 +124,10 @@ def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.Monkey
         return train(*args, **given)
 
     monkeypatch.setattr(density, "train", watched)
+    monkeypatch.setattr(supported, "HINTED", -np.inf)
     rows = correlated(300, 2)
-    pf.FlowDensity(base="gaussians", max_epochs=1, random_state=0).fit(rows)
-    pf.FlowDensity(base="gaussians", max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
+    pf.FlowDensity(max_epochs=1, random_state=0).fit(rows)
+    pf.FlowDensity(max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
     pf.FlowDensity("spline_coupling", max_epochs=1, random_state=0).fit(rows)
     assert [settings.easing for settings in seen] == [supported.EASING, 1.0, 1.0]
 
@@ -133,7 +139,7 @@ def test_later_trainings_follow_where_there_is_more_to_see_and_are_resumed(
     monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
     monkeypatch.setattr(supported, "EASING", 1e4)  # the first flow stays where it is
     monkeypatch.setattr("pushforward.training.engine.MARKED", -1.0)  # the second could go on
-    rows, options = bent(300), {"base": "gaussians", "random_state": 0, "n_layers": 1, "n_init": n_init}
+    rows, options = bent(300), {"random_state": 0, "n_layers": 1, "n_init": n_init}
     monkeypatch.setattr(
         "pushforward.estimators.density.default_settings",
         lambda n, **_: {"max_epochs": 20, "most_epochs": 40, "learning_rate": 2e-3},
@@ -150,20 +156,45 @@ def test_hardly_any_rows_are_enough(n: int) -> None:
     assert np.isfinite(model.score_samples(np.zeros((1, 2)))).all()
 
 
-def test_what_it_is_not_for_is_refused() -> None:
+def test_where_gaussians_are_no_base_a_flow_trains_as_ever() -> None:
+    rows = correlated(60, 2)
+    repeated = np.repeat(correlated(20, 2), 10, axis=0)  # so few that copies look like shared values
+    for given, flow, base, condition in (
+        (rows, "maf", "auto", None),
+        (rows, "auto", "normal", None),
+        (rows, "auto", "auto", rows[:, :1]),
+        (repeated, "auto", "auto", None),
+    ):
+        model = pf.FlowDensity(flow, base=base, max_epochs=1, random_state=0).fit(given, condition=condition)
+        assert isinstance(model._flow.base, Normal) and model.n_iter_ == 1 and model.spec_.n_layers != 0
+
+
+def test_bad_settings_are_refused_also_where_nothing_trains() -> None:
     rows = correlated(30, 2)
     with pytest.raises(ValueError, match="base must be one of"):
         pf.FlowDensity(base="nonsense").fit(rows)
-    with pytest.raises(ValueError, match='base="gaussians" is for flow="auto"'):
-        pf.FlowDensity("maf", base="gaussians").fit(rows)
-    with pytest.raises(ValueError, match="conditioning"):
-        pf.FlowDensity(base="gaussians").fit(rows, condition=rows[:, :1])
     with pytest.raises(ValueError, match="unknown settings"):
-        pf.FlowDensity(base="gaussians", training={"nonsense": 1}).fit(rows)
+        pf.FlowDensity(training={"nonsense": 1}).fit(rows)
+
+
+def test_what_diverges_later_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
+    from pushforward.estimators import density
+
+    train, calls = density.train, []
+
+    def diverging(*args: Any, **given: Any) -> Any:
+        calls.append(given)
+        if len(calls) > 1:
+            raise TrainingError("the loss is not finite")
+        return train(*args, **given)
+
+    monkeypatch.setattr(density, "train", diverging)
+    monkeypatch.setattr(density, "default_settings", lambda n, **_: {"max_epochs": 3, "most_epochs": 3})
+    model = pf.FlowDensity(random_state=0, n_layers=1).fit(bent(300))
+    assert len(calls) == 2 and model.n_iter_ == 3 and np.isfinite(model.score(bent(300)))
 
 
 def test_without_held_out_rows_a_flow_trains_as_ever() -> None:
-    model = pf.FlowDensity(base="gaussians", validation_fraction=0.0, max_epochs=2, random_state=0).fit(
-        correlated(80, 2)
-    )
+    model = pf.FlowDensity(validation_fraction=0.0, max_epochs=2, random_state=0).fit(correlated(80, 2))
     assert model.n_iter_ == 2 and model.spec_.n_layers == 4

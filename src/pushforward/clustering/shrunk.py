@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ MOST_SHELLS = 4  # components up to which shells are a start too
 FEWEST = 5  # rows, below which nothing is compared
 LEAST = 1e-13  # variance, of columns that have one each, of any component
 MOST_COMPONENTS = 128  # of an average
+AT_ONCE = 512  # rows
 STEPS, FAINT = 200, 0.2  # of the weights of an average, in which what weighs so much less than the most is left out
 PATIENCE = 2  # sizes that may be worse, one after the other, before larger ones are not tried
 
@@ -60,14 +62,16 @@ class Gaussians(NamedTuple):
 
     def joint(self, rows: FloatArray) -> FloatArray:
         """log π_k p(x | k) of rows (n, D), shape (n, K)."""
-        n, dim = rows.shape
-        result = np.empty((n, len(self.weights)))
-        for k, (weight, mean, factor) in enumerate(zip(*self, strict=True)):
-            precision = solve_triangular(factor, np.eye(dim), lower=True)
-            white = (rows - mean) @ precision.T
-            constant = math.log(weight) + np.log(np.diagonal(precision)).sum() - dim * math.log(2 * math.pi) / 2
-            result[:, k] = constant - np.einsum("ij,ij->i", white, white) / 2
-        return result
+        (n, dim), k = rows.shape, len(self.weights)
+        inverses = np.linalg.inv(self.factors)
+        constants = np.log(self.weights) + np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
+        joined, shifts = inverses.reshape(k * dim, dim).T, np.einsum("kij,kj->ki", inverses, self.means).reshape(-1)
+        result = np.empty((n, k))
+        for start in range(0, n, AT_ONCE):  # one product of matrices for all components
+            white = (rows[start : start + AT_ONCE] @ joined - shifts).reshape(-1, k, dim)
+            result[start : start + AT_ONCE] = np.einsum("nki,nki->nk", white, white)
+        joint: FloatArray = constants - dim * math.log(2 * math.pi) / 2 - result / 2
+        return joint
 
     def log_prob(self, rows: FloatArray) -> FloatArray:
         """Log-densities of rows (n, D), shape (n,)."""
@@ -225,8 +229,11 @@ def _drawn(rows: FloatArray, weight: FloatArray, strength: float) -> tuple[Float
 def _by_means(rows: FloatArray, size: int, weight: FloatArray, seed: int) -> np.ndarray:
     """Parts by k-means."""
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    part: np.ndarray = KMeans(size, n_init=1, random_state=seed).fit(rows, sample_weight=weight).labels_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than parts: some parts stay empty
+        part: np.ndarray = KMeans(size, n_init=1, random_state=seed).fit(rows, sample_weight=weight).labels_
     return part
 
 
@@ -240,19 +247,21 @@ def _by_distance(rows: FloatArray, size: int) -> np.ndarray:
 
 
 def _expected(
-    rows: FloatArray, parts: FloatArray, weight: FloatArray, strength: float, most: int = MOST_ITERATIONS
+    rows: FloatArray, parts: FloatArray, weight: FloatArray, strength: float, iterations: int = MOST_ITERATIONS
 ) -> tuple[Gaussians, float]:
     """EM from weighted parts, shape (n, K), and the mean log-density at its end."""
     last, share = -np.inf, weight / weight.sum()
-    for _ in range(most):
+    for _ in range(iterations):
         fit = _maximised(rows, parts, strength)
         joint = fit.joint(rows)
-        total = logsumexp(joint, axis=1)
-        value = float(share @ total)
+        most = joint.max(axis=1, keepdims=True)
+        parts = np.exp(joint - most)
+        total = parts.sum(axis=1, keepdims=True)
+        value = float(share @ (most + np.log(total))[:, 0])
         if value - last < TOLERANCE:
             break
         last = value
-        parts = np.exp(joint - total[:, None]) * weight[:, None]
+        parts *= weight[:, None] / total
     return fit, value
 
 

@@ -39,6 +39,12 @@ def merge_copies(table: Table) -> tuple[Table, Distinct | None]:
     return table.take(found.first)._replace(weight=found.total(table.weight)), found
 
 
+def few_repeated(x: FloatArray) -> bool:
+    """Whether a table is of so few rows that come again and again that copies cannot be told from shared values."""
+    n = len(distinct_rows(x).first)
+    return n < len(x) and n < FEWEST
+
+
 def _are_copies(x: FloatArray, times: np.ndarray) -> bool:
     """Whether rows that come so many times were copied: neither shared values nor coarse ones make them agree."""
     few = max(1, SHARED * len(x))

@@ -20,10 +20,10 @@ from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.estimates import each_row
-from pushforward.estimators.build import Flow, FlowSpec, flow_text
+from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.containers import as_missing
-from pushforward.estimators.copies import merge_copies
-from pushforward.estimators.defaults import MOST_DENSE, default_longest, default_settings, starts_dense
+from pushforward.estimators.copies import few_repeated, merge_copies
+from pushforward.estimators.defaults import default_longest, default_settings, starts_dense
 from pushforward.estimators.draws import draw_key, within_reach
 from pushforward.estimators.preparing import (
     FEWEST_TO_VALIDATE,
@@ -55,7 +55,8 @@ from pushforward.estimators.validation import check_draws, check_inside, check_k
 from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Checkpoint, Fit, reporting, train
 
-BASES = ("normal", "gaussians")
+BASES = ("auto", "normal")
+PATIENT, LEAST_PATIENCE = 20, 10  # share of the epochs in which a flow on Gaussians has to get better: it starts well
 FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
 
@@ -77,11 +78,10 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of rows held out to stop early and keep the best weights.
-        base: what the flow starts from: "normal", one Gaussian; or "gaussians", the average of Gaussian mixtures that
-            held-out rows like best, where a prior that eases holds it. Where it does not gain on held-out rows for
-            sure, the Gaussians alone are the model, and `transform` gives noise of that mixture. It suits tables of few
-            rows, close to Gaussian or with far tails, at two to ten times the time; for flow="auto" without
-            `condition`, up to 128 columns.
+        base: what the flow starts from: "normal", one Gaussian; or "auto", for flow="auto" without `condition` and up
+            to 128 columns, the average of Gaussian mixtures that held-out rows like best, where a prior that eases
+            holds it. Where a flow does not gain on held-out rows for sure, the Gaussians alone are the model, and
+            `transform` gives noise of that mixture.
         bounds: column (name or number) -> (low, high) that its values keep to, None for an open side;
             or one such pair for all columns.
         discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
@@ -122,7 +122,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         training: Mapping[str, Any] | None = None,
         validation_fraction: float = 0.1,
         patience: int | None = None,
-        base: str = "normal",
+        base: str = "auto",
         bounds: Bounds | None = None,
         discrete: str | Sequence[Any] = "auto",
         n_init: int = 1,
@@ -362,7 +362,8 @@ def fit_on_gaussians(
     seed: int,
     checkpoint: Checkpoint | None,
 ) -> tuple[Fit[Pushforward], bool]:
-    """What `base="gaussians"` is fitted by: `fit_supported`, as the user's settings say; arguments as of `fit_flow`."""
+    """What starts from Gaussians is fitted by: `fit_supported`, as the user says; arguments as of `fit_flow`."""
+    defaults = {**defaults, "patience": max(LEAST_PATIENCE, defaults["max_epochs"] // PATIENT)}
     training_settings(estimator, defaults)  # checked also where nothing trains
     rows = standard(table, estimator.columns_, None)
     n_init = check_whole("n_init", estimator.n_init, 1)
@@ -385,18 +386,13 @@ def _starts_from_gaussians(estimator: FlowDensity, table: Table) -> bool:
     """Whether the base is of Gaussians.
 
     Raises:
-        ValueError: there is no such base, or not for this flow and table.
+        ValueError: there is no such base.
     """
     if check_choice("base", estimator.base, BASES) == "normal":
         return False
     chosen = isinstance(estimator.flow, str) and estimator.flow == "auto"
-    if not (chosen and table.condition is None and starts_dense(estimator.columns_.n)):
-        raise ValueError(
-            f'base="gaussians" is for flow="auto" without condition=, and up to {MOST_DENSE} columns; got flow='
-            f"{flow_text(estimator.flow)}, {cond_dim(table) or 'no'} conditioning and {estimator.columns_.n} columns; "
-            'leave base="normal"'
-        )
-    return True
+    fits = chosen and table.condition is None and starts_dense(estimator.columns_.n)
+    return fits and not few_repeated(table.x)  # which Gaussians would be as thin as
 
 
 def _holds_out(split: tuple[NDArray[np.intp], NDArray[np.intp]]) -> bool:

@@ -48,7 +48,7 @@ from pushforward.objectives import ImageViews, PosteriorStart
 from pushforward.training import Settings, train
 from pushforward.trees import Frozen
 
-SIZES = (32, 128)  # of Gaussians as a distribution; beyond, multiples of the last
+SIZES = (8, 32, 128)  # of Gaussians as a distribution; beyond, multiples of the last
 INITS = ("auto", "spectral", "embedding", "random")
 STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
 STEPS = 300  # of the posterior network on the parts

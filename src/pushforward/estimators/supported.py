@@ -25,11 +25,13 @@ from pushforward.estimators.preparing import Table
 from pushforward.estimators.scoring import in_batches, log_prob_of
 from pushforward.estimators.starting import as_base, data_side, start_flow, table_whitening, whitened
 from pushforward.processes import jit_once
-from pushforward.training import Checkpoint, Fit, named_phase
+from pushforward.training import Checkpoint, Fit, TrainingError, named_phase
 from pushforward.trees import Frozen
 
 EASING = 100.0  # times the usual prior that holds the flow to its start at first
 SUPPORTED = 2.0  # standard errors by which a gain on held-out rows is one for sure
+HINTED = 1.0  # and by which it is worth a look
+LEAST_ERROR = 1e-3  # nats, below which models are alike
 FEWEST = 20  # held-out rows, below which no flow could be judged
 Train = Callable[..., Fit[Pushforward]]  # of a model, a checkpoint or None, and settings by name
 
@@ -49,11 +51,12 @@ def fit_supported(
 ) -> tuple[Fit[Pushforward], bool]:
     """Fit Gaussians, then flows that start as they are, and keep what held-out rows support.
 
-    Of the first flow, the Gaussians are the base and do not train; a strong prior that eases holds it to the identity.
-    Of the second, the base trains as well, with no stronger prior than usual, by the same compiled program: it is tried
-    where Gaussians are not all that there is to see, as several are better than one for sure, or the first flow is. The
-    best epoch of both on held-out rows is the model. Where its gain on the Gaussians is less than twice its standard
-    error, or there are too few rows to judge by, the Gaussians alone are, fitted to all rows.
+    Where several Gaussians are hardly better than one, nothing else is to be seen, and nothing trains. Of the first
+    flow, the Gaussians are the base and do not train; a strong prior that eases holds it to the identity. Of the
+    second, the base trains as well, with no stronger prior than usual, by the same compiled program: it is tried where
+    several are better than one for sure, or the first flow is better than they are. The best epoch of both on held-out
+    rows is the model. Where its gain on the Gaussians is less than twice its standard error, or there are too few rows
+    to judge by, the Gaussians alone are, fitted to all rows.
 
     Arguments:
         spec: the recipe.
@@ -72,32 +75,48 @@ def fit_supported(
     """
     white = table_whitening(columns, every)
     seen, rows = whitened(columns, white, every), every.take(split[0])
-    if len(split[1]) < FEWEST:
-        return _untrained(spec, columns, white, best_gaussians(seen, every.weight, seed), seen, every.weight), True
     judged, weight = seen[split[1]], None if every.weight is None else every.weight[split[1]]
-    with named_phase("starting"):
-        gaussians, one = (best_gaussians(seen[split[0]], rows.weight, seed, sizes) for sizes in (SIZES, (1,)))
-    several = _for_sure(gaussians.log_prob(judged) - one.log_prob(judged), weight)
+    several = 0.0
+    if len(judged) >= FEWEST:
+        with named_phase("starting"):
+            gaussians, one = (best_gaussians(seen[split[0]], rows.weight, seed, sizes) for sizes in (SIZES, (1,)))
+        several = _errors(gaussians.log_prob(judged) - one.log_prob(judged), weight)
+    if several < HINTED:
+        alone = best_gaussians(seen, every.weight, seed)
+        return _untrained(spec, columns, white, alone, seen, every.weight), True
     start = start_flow(spec, columns, rows, every, seed=seed, n_init=n_init, gaussians=gaussians)
     fit = settled(train(movable(start, 0.0), checkpoint, easing=EASING if eases else 1.0))
-    gains = _gains(columns, white, fit.model, gaussians, seen, split[1])
-    if again and not fit.interrupted and (several or _for_sure(gains, weight)):
-        # these keep no state: what resumes the first training makes them anew
-        freed = settled(train(movable(start, 1.0), None, easing=1.0, most_epochs=None))
-        ahead = freed.best_loss < fit.best_loss
-        if ahead and freed.unfinished and not freed.interrupted:  # worth longer training, as is only what is ahead
-            longer = settled(train(movable(freed.restarts, 1.0), None, easing=1.0))
-            freed = longer if longer.best_loss < freed.best_loss else freed
-            fit = dataclasses.replace(fit, interrupted=longer.interrupted)
-        interrupted = fit.interrupted or freed.interrupted
-        if ahead:
-            fit, gains = freed, _gains(columns, white, freed.model, gaussians, seen, split[1])
-        fit = dataclasses.replace(fit, interrupted=interrupted)
-    if _for_sure(gains, weight):
+
+    def gained(flow: Pushforward) -> float:
+        return _errors(_gains(columns, white, flow, gaussians, judged), weight)
+
+    errors = gained(fit.model)
+    if again and not fit.interrupted and max(several, errors) > SUPPORTED:
+        fit, first = _freed(start, fit, train), fit
+        errors = errors if fit.model is first.model else gained(fit.model)
+    if errors > SUPPORTED:
         return fit, False
     with named_phase("refining"):
-        alone = _alone(spec, columns, white, best_gaussians(seen, every.weight, seed))
-    return dataclasses.replace(fit, model=alone, best_epoch=0, unfinished=False), True
+        model = _alone(spec, columns, white, best_gaussians(seen, every.weight, seed))
+    return dataclasses.replace(fit, model=model, best_epoch=0, unfinished=False), True
+
+
+def _freed(start: Pushforward, first: Fit[Pushforward], train: Train) -> Fit[Pushforward]:
+    """The best fit of the first one and those of flows whose base trains; what diverges is none.
+
+    These keep no state: what resumes the first training makes them anew.
+    """
+    best, settings = first, {"easing": 1.0, "most_epochs": None}
+    for _ in range(2):
+        try:
+            fit = settled(train(movable(start, 1.0), None, **settings))
+        except TrainingError:
+            return best
+        best = dataclasses.replace(fit if fit.best_loss < best.best_loss else best, interrupted=fit.interrupted)
+        if fit.interrupted or not fit.unfinished or best.model is not fit.model:
+            return best
+        start, settings = fit.restarts, {"easing": 1.0}  # worth longer training, as is only what is ahead
+    return best
 
 
 class Movable(AbstractDistribution):
@@ -165,11 +184,15 @@ def _settled(base: Movable) -> GaussianMixture:
     return base.settled
 
 
-def _for_sure(gains: FloatArray, weight: FloatArray | None) -> bool:
-    """Whether the mean of gains, each of a weight, is clearly above zero; of gains that are not finite, not."""
+def _errors(gains: FloatArray, weight: FloatArray | None) -> float:
+    """How many standard errors the mean of gains, each of a weight, is above zero; none of gains that are not finite.
+
+    The error is at least a thousandth of a nat: what differs by less is alike, however sure it is.
+    """
     share = np.full(len(gains), 1 / len(gains)) if weight is None else weight / weight.sum()
     mean = share @ gains
-    return bool(mean > SUPPORTED * np.sqrt(share**2 @ (gains - mean) ** 2))
+    errors = mean / np.sqrt(share**2 @ (gains - mean) ** 2 + LEAST_ERROR**2)
+    return float(errors) if np.isfinite(errors) else 0.0
 
 
 def _alone(spec: FlowSpec, columns: Columns, white: Any, gaussians: Gaussians) -> Pushforward:
@@ -192,17 +215,12 @@ def _untrained(
     return Fit(model, [], 0, loss, 0, False, False, 0, [loss], model, 0.0)
 
 
-def _gains(
-    columns: Columns, white: Any, flow: Pushforward, gaussians: Gaussians, seen: FloatArray, held_out: NDArray[np.intp]
-) -> FloatArray:
-    """By how much the log-density of each held-out row is higher under a flow than under Gaussians.
-
-    All rows go through the flow: so many a user scores next, by the same compiled program.
-    """
+def _gains(columns: Columns, white: Any, flow: Pushforward, gaussians: Gaussians, rows: FloatArray) -> FloatArray:
+    """By how much the log-density of each of some whitened rows is higher under a flow than under Gaussians."""
     below = data_side(columns, white)
-    s, log_det = (seen, 0.0) if below is None else in_batches(partial(_forward, below), seen)
+    s, log_det = (rows, 0.0) if below is None else in_batches(partial(_forward, below), rows)
     (values,) = in_batches(partial(log_prob_of, flow), s)
-    gains: FloatArray = (values + log_det - gaussians.log_prob(seen))[held_out]
+    gains: FloatArray = values + log_det - gaussians.log_prob(rows)
     return gains
 
 
