@@ -56,7 +56,7 @@ from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Checkpoint, Fit, reporting, train
 
 BASES = ("auto", "normal")
-PATIENT, LEAST_PATIENCE = 20, 10  # share of the epochs in which a flow on Gaussians has to get better: it starts well
+PATIENT, LEAST_PATIENCE = 20, 10  # share of the epochs in which a flow on Gaussians has to get better, and fewest
 FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
 
@@ -363,7 +363,6 @@ def fit_on_gaussians(
     checkpoint: Checkpoint | None,
 ) -> tuple[Fit[Pushforward], bool]:
     """What starts from Gaussians is fitted by: `fit_supported`, as the user says; arguments as of `fit_flow`."""
-    defaults = {**defaults, "patience": max(LEAST_PATIENCE, defaults["max_epochs"] // PATIENT)}
     training_settings(estimator, defaults)  # checked also where nothing trains
     rows = standard(table, estimator.columns_, None)
     n_init = check_whole("n_init", estimator.n_init, 1)
@@ -377,6 +376,7 @@ def fit_on_gaussians(
         n_init,
         _trainer(estimator, table, rows, split, defaults, seed, n_init),
         checkpoint,
+        patience=max(LEAST_PATIENCE, defaults["max_epochs"] // PATIENT),
         eases="weight_decay" not in given,
         again="max_epochs" not in given,
     )

@@ -32,6 +32,7 @@ EASING = 100.0  # times the usual prior that holds the flow to its start at firs
 SUPPORTED = 2.0  # standard errors by which a gain on held-out rows is one for sure
 HINTED = 1.0  # and by which it is worth a look
 LEAST_ERROR = 1e-3  # nats, below which models are alike
+MANY = 3_000  # rows from which on a flow on a single Gaussian may find what one on several does not
 FEWEST = 20  # held-out rows, below which no flow could be judged
 Train = Callable[..., Fit[Pushforward]]  # of a model, a checkpoint or None, and settings by name
 
@@ -46,6 +47,7 @@ def fit_supported(
     train: Train,
     checkpoint: Checkpoint | None,
     *,
+    patience: int,
     eases: bool,
     again: bool,
 ) -> tuple[Fit[Pushforward], bool]:
@@ -54,9 +56,10 @@ def fit_supported(
     Where several Gaussians are hardly better than one, nothing else is to be seen, and nothing trains. Of the first
     flow, the Gaussians are the base and do not train; a strong prior that eases holds it to the identity. Of the
     second, the base trains as well, with no stronger prior than usual, by the same compiled program: it is tried where
-    several are better than one for sure, or the first flow is better than they are. The best epoch of both on held-out
-    rows is the model. Where its gain on the Gaussians is less than twice its standard error, or there are too few rows
-    to judge by, the Gaussians alone are, fitted to all rows.
+    several are better than one for sure, or the first flow is better than they are. Where it is ahead of the first, a
+    third follows: the same for longer if it still improves, else, of many rows, a flow on a single Gaussian. The best
+    epoch of all on held-out rows is the model. Where its gain on the Gaussians is less than twice its standard error,
+    or there are too few rows to judge by, the Gaussians alone are, fitted to all rows.
 
     Arguments:
         spec: the recipe.
@@ -67,8 +70,9 @@ def fit_supported(
         n_init: restarts.
         train: what trains a model.
         checkpoint: where to keep the state of training, or None.
+        patience: epochs without a better loss on held-out rows after which flows on Gaussians stop: they start well.
         eases: whether a strong prior holds the flow at first.
-        again: whether a second training may follow the first.
+        again: whether others may follow the first training.
 
     Returns:
         The fit, and whether its model is the Gaussians alone.
@@ -84,15 +88,23 @@ def fit_supported(
     if several < HINTED:
         alone = best_gaussians(seen, every.weight, seed)
         return _untrained(spec, columns, white, alone, seen, every.weight), True
-    start = start_flow(spec, columns, rows, every, seed=seed, n_init=n_init, gaussians=gaussians)
-    fit = settled(train(movable(start, 0.0), checkpoint, easing=EASING if eases else 1.0))
+    start = partial(start_flow, spec, columns, rows, every, seed=seed, n_init=n_init)
+    flow = start(gaussians=gaussians)
+    fit = settled(train(movable(flow, 0.0), checkpoint, easing=EASING if eases else 1.0, patience=patience))
 
     def gained(flow: Pushforward) -> float:
         return _errors(_gains(columns, white, flow, gaussians, judged), weight)
 
     errors = gained(fit.model)
     if again and not fit.interrupted and max(several, errors) > SUPPORTED:
-        fit, first = _freed(start, fit, train), fit
+        first = fit
+        fit = _better(fit, lambda: settled(train(movable(flow, 1.0), None, most_epochs=None, patience=patience)))
+        if fit.model is not first.model and not fit.interrupted:
+            ahead = fit  # worth more training
+            if ahead.unfinished:
+                fit = _better(ahead, lambda: settled(train(movable(ahead.restarts, 1.0), None)))
+            elif len(rows.x) >= MANY:
+                fit = _better(ahead, lambda: train(start(), None))
         errors = errors if fit.model is first.model else gained(fit.model)
     if errors > SUPPORTED:
         return fit, False
@@ -101,22 +113,16 @@ def fit_supported(
     return dataclasses.replace(fit, model=model, best_epoch=0, unfinished=False), True
 
 
-def _freed(start: Pushforward, first: Fit[Pushforward], train: Train) -> Fit[Pushforward]:
-    """The best fit of the first one and those of flows whose base trains; what diverges is none.
+def _better(best: Fit[Pushforward], train: Callable[[], Fit[Pushforward]]) -> Fit[Pushforward]:
+    """The better fit of one and another, which is none where it diverges.
 
-    These keep no state: what resumes the first training makes them anew.
+    The other keeps no state: what resumes the first training makes it anew.
     """
-    best, settings = first, {"easing": 1.0, "most_epochs": None}
-    for _ in range(2):
-        try:
-            fit = settled(train(movable(start, 1.0), None, **settings))
-        except TrainingError:
-            return best
-        best = dataclasses.replace(fit if fit.best_loss < best.best_loss else best, interrupted=fit.interrupted)
-        if fit.interrupted or not fit.unfinished or best.model is not fit.model:
-            return best
-        start, settings = fit.restarts, {"easing": 1.0}  # worth longer training, as is only what is ahead
-    return best
+    try:
+        fit = train()
+    except TrainingError:
+        return best
+    return dataclasses.replace(fit if fit.best_loss < best.best_loss else best, interrupted=fit.interrupted)
 
 
 class Movable(AbstractDistribution):
