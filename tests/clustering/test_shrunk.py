@@ -92,6 +92,12 @@ def test_models_are_averaged_as_held_out_rows_like_best() -> None:
     np.testing.assert_allclose(_stacked(each_its_own, np.array([0.8, 0.2])), [0.8, 0.2], atol=0.02)
 
 
+def test_rows_of_one_gaussian_are_one() -> None:
+    found = [len(best_gaussians(correlated(400, 3, seed), seed=seed).weights) for seed in range(8)]
+    assert sum(n == 1 for n in found) >= 5
+    assert len(best_gaussians(two_clusters()).weights) > 1
+
+
 def test_many_that_are_alike_leave_an_average() -> None:
     for seed in range(8):
         rows = np.random.default_rng(seed).normal(size=(700, 1))

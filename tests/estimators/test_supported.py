@@ -37,7 +37,7 @@ def gaussian(rows: np.ndarray, fresh: np.ndarray) -> float:
 
 
 def test_gaussian_rows_are_left_to_gaussians(tmp_path: Path) -> None:
-    rows, fresh = correlated(400, 4), correlated(4000, 4, seed=1)
+    rows, fresh = correlated(400, 4, seed=2), correlated(4000, 4, seed=1)
     model = pf.FlowDensity(**SHORT).fit(rows)
     assert model.spec_.n_layers == 0 and model.best_epoch_ == 0 and model.history_ == []
     assert model.score(fresh) > gaussian(rows, fresh) - 0.02
@@ -103,14 +103,14 @@ def test_a_flow_that_has_not_moved_gains_nothing(monkeypatch: pytest.MonkeyPatch
 
     def watched(gains: np.ndarray, weight: Any) -> float:
         seen.append(gains)
-        return 1.5  # a hint, and nothing for sure
+        return 1.5  # nothing for sure
 
     monkeypatch.setattr(supported, "_errors", watched)
     rng = np.random.default_rng(0)
     a = rng.normal(size=400)
     rows = np.stack([rng.gamma(2.0, 3.0, 400), rng.poisson(8.0, 400), a, a + 1e-4 * rng.normal(size=400)], axis=1)
     pf.FlowDensity(**SHORT, learning_rate=1e-9, bounds={0: (0, None)}).fit(rows)
-    assert abs(seen[1].mean()) < 0.1  # a flow starts near the identity, by small random numbers
+    assert abs(seen[0].mean()) < 0.1  # a flow starts near the identity, by small random numbers
 
 
 def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +124,7 @@ def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.Monkey
         return train(*args, **given)
 
     monkeypatch.setattr(density, "train", watched)
-    monkeypatch.setattr(supported, "HINTED", -np.inf)
-    rows = correlated(300, 2)
+    rows = bent(300)
     pf.FlowDensity(max_epochs=1, random_state=0).fit(rows)
     pf.FlowDensity(max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
     pf.FlowDensity("spline_coupling", max_epochs=1, random_state=0).fit(rows)

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import pushforward as pf
 from pushforward.plots import portrait
 from tests.estimators.small import blobs, density, mixture
 
@@ -27,3 +28,8 @@ def test_one_component_has_no_picture_of_clusters() -> None:
     pictures = portrait(mixture(1).fit(three), three)
     assert list(pictures) == ["samples", "density", "training"]
     assert pictures["samples"]().axes
+
+
+def test_what_has_not_trained_has_no_course() -> None:
+    model = pf.FlowDensity(random_state=0).fit(np.random.default_rng(0).normal(size=(100, 2)))
+    assert model.history_ == [] and list(portrait(model)) == ["samples", "density"]

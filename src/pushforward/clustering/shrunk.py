@@ -22,6 +22,7 @@ LAST = 3  # iterations on more
 FOLDS, FEW, MANY = 5, 500, 3_000  # of so few rows, each is held out once; of many, a fifth alone
 MOST_SHELLS = 4  # components up to which shells are a start too
 FEWEST = 5  # rows, below which nothing is compared
+LEAST_GAIN = 1e-3  # nats
 LEAST = 1e-13  # variance, of columns that have one each, of any component
 MOST_COMPONENTS = 128  # of an average
 AT_ONCE = 512  # rows
@@ -125,7 +126,7 @@ def best_gaussians(
     """The mixture of Gaussians that held-out rows like best, fitted to all rows.
 
     It is the average of mixtures of several sizes and shrinkages, itself a mixture of Gaussians, with the weights that
-    held-out rows like best (stacking; Smyth & Wolpert 1999).
+    held-out rows like best (stacking; Smyth & Wolpert 1999); or a single Gaussian, where they hardly like that better.
 
     Arguments:
         rows: shape (n, D).
@@ -159,7 +160,11 @@ def best_gaussians(
         prior = _climb(PRIORS, USUAL, lambda prior: value(size, prior), 1)
         if prior != PRIORS[USUAL]:
             _climb(several, several.index(size), lambda size: value(size, prior), 1)
-    shares = _stacked(np.stack(list(tried.values()), axis=1), parts)
+    values = np.stack(list(tried.values()), axis=1)
+    shares = _stacked(values, parts)
+    single = max(PRIORS, key=lambda prior: value(1, prior))
+    if _hardly_better(values, shares, tried[1, single], parts):
+        return shrunk_gaussians(rows, 1, single, weight, seed)
     fits, total = [], 0
     for share, pair in sorted(zip(shares, tried, strict=True), reverse=True):
         if share > 0 and total + pair[0] <= MOST_COMPONENTS:
@@ -181,6 +186,13 @@ def _stacked(values: FloatArray, parts: FloatArray) -> FloatArray:
         shares = parts @ np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
     shares[shares < FAINT * shares.max()] = 0
     return np.asarray(shares / shares.sum())
+
+
+def _hardly_better(values: FloatArray, shares: FloatArray, single: FloatArray, parts: FloatArray) -> bool:
+    """Whether an average gains no more than a standard error on a single Gaussian, or next to nothing."""
+    gains = logsumexp(values, axis=1, b=shares) - single
+    mean = parts @ gains
+    return bool(mean < max(np.sqrt(parts**2 @ (gains - mean) ** 2), LEAST_GAIN))
 
 
 def _climb(values: Sequence[Any], start: int, score: Callable[[Any], float], patience: int) -> Any:

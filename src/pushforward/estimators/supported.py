@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Identity
 from pushforward.clustering import Gaussians, best_gaussians
-from pushforward.clustering.shrunk import SIZES
 from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.base import AbstractDistribution
@@ -30,7 +29,6 @@ from pushforward.trees import Frozen
 
 EASING = 100.0  # times the usual prior that holds the flow to its start at first
 SUPPORTED = 2.0  # standard errors by which a gain on held-out rows is one for sure
-HINTED = 1.0  # and by which it is worth a look
 LEAST_ERROR = 1e-3  # nats, below which models are alike
 MANY = 3_000  # rows from which on a flow on a single Gaussian may find what one on several does not
 FEWEST = 20  # held-out rows, below which no flow could be judged
@@ -53,13 +51,12 @@ def fit_supported(
 ) -> tuple[Fit[Pushforward], bool]:
     """Fit Gaussians, then flows that start as they are, and keep what held-out rows support.
 
-    Where several Gaussians are hardly better than one, nothing else is to be seen, and nothing trains. Of the first
-    flow, the Gaussians are the base and do not train; a strong prior that eases holds it to the identity. Of the
-    second, the base trains as well, with no stronger prior than usual, by the same compiled program: it is tried where
-    several are better than one for sure, or the first flow is better than they are. Where it is ahead of the first, a
-    third follows: the same for longer if it still improves, else, of many rows, a flow on a single Gaussian. The best
-    epoch of all on held-out rows is the model. Where its gain on the Gaussians is less than twice its standard error,
-    or there are too few rows to judge by, the Gaussians alone are, fitted to all rows.
+    Where a single Gaussian is as good as several, nothing else is to be seen, and nothing trains. Of the first flow,
+    the Gaussians are the base and do not train; a strong prior that eases holds it to the identity. Of the second, the
+    base trains as well, with no stronger prior than usual, by the same compiled program. Where it is ahead of the
+    first, a third follows: the same for longer if it still improves, else, of many rows, a flow on a single Gaussian.
+    The best epoch of all on held-out rows is the model. Where its gain on the Gaussians is less than twice its standard
+    error, or there are too few rows to judge by, the Gaussians alone are, fitted to all rows.
 
     Arguments:
         spec: the recipe.
@@ -80,12 +77,11 @@ def fit_supported(
     white = table_whitening(columns, every)
     seen, rows = whitened(columns, white, every), every.take(split[0])
     judged, weight = seen[split[1]], None if every.weight is None else every.weight[split[1]]
-    several = 0.0
+    gaussians = None
     if len(judged) >= FEWEST:
         with named_phase("starting"):
-            gaussians, one = (best_gaussians(seen[split[0]], rows.weight, seed, sizes) for sizes in (SIZES, (1,)))
-        several = _errors(gaussians.log_prob(judged) - one.log_prob(judged), weight)
-    if several < HINTED:
+            gaussians = best_gaussians(seen[split[0]], rows.weight, seed)
+    if gaussians is None or len(gaussians.weights) == 1:
         alone = best_gaussians(seen, every.weight, seed)
         return _untrained(spec, columns, white, alone, seen, every.weight), True
     start = partial(start_flow, spec, columns, rows, every, seed=seed, n_init=n_init)
@@ -96,7 +92,7 @@ def fit_supported(
         return _errors(_gains(columns, white, flow, gaussians, judged), weight)
 
     errors = gained(fit.model)
-    if again and not fit.interrupted and max(several, errors) > SUPPORTED:
+    if again and not fit.interrupted:
         first = fit
         fit = _better(fit, lambda: settled(train(movable(flow, 1.0), None, most_epochs=None, patience=patience)))
         if fit.model is not first.model and not fit.interrupted:

@@ -34,8 +34,8 @@ def portrait(
 
     "samples": new rows, beside the data where there is some. "density": its curve (one column), contours (two), or how
     usual each row is, by component. "clusters": the data in the regions of a mixture's components, or on a map of them.
-    "training": its course. What a model of its kind has no picture of is absent, as is what needs data where there is
-    none.
+    "training": its course, if anything trained. What a model of its kind has no picture of is absent, as is what needs
+    data where there is none.
 
     Arguments:
         model: a fitted estimator.
@@ -58,7 +58,9 @@ def portrait(
         pictures["density"] = shown.density
     if mixture and X is not None and model.columns_.n >= 2 and len(np.unique(shown.components)) > 1:
         pictures["clusters"] = shown.clusters
-    return pictures | {"training": shown.training}
+    if model.history_:
+        pictures["training"] = shown.training
+    return pictures
 
 
 @dataclass(frozen=True)
