@@ -94,7 +94,7 @@ def test_models_are_averaged_as_held_out_rows_like_best() -> None:
 
 def test_rows_of_one_gaussian_are_one() -> None:
     found = [len(best_gaussians(correlated(400, 3, seed), seed=seed).weights) for seed in range(8)]
-    assert sum(n == 1 for n in found) >= 5
+    assert sum(n == 1 for n in found) >= 7
     assert len(best_gaussians(two_clusters()).weights) > 1
 
 

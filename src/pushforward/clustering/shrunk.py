@@ -189,10 +189,10 @@ def _stacked(values: FloatArray, parts: FloatArray) -> FloatArray:
 
 
 def _hardly_better(values: FloatArray, shares: FloatArray, single: FloatArray, parts: FloatArray) -> bool:
-    """Whether an average gains no more than a standard error on a single Gaussian, or next to nothing."""
+    """Whether an average gains less on a single Gaussian than twice its standard error, or next to nothing."""
     gains = logsumexp(values, axis=1, b=shares) - single
     mean = parts @ gains
-    return bool(mean < max(np.sqrt(parts**2 @ (gains - mean) ** 2), LEAST_GAIN))
+    return bool(mean < max(2 * np.sqrt(parts**2 @ (gains - mean) ** 2), LEAST_GAIN))
 
 
 def _climb(values: Sequence[Any], start: int, score: Callable[[Any], float], patience: int) -> Any:

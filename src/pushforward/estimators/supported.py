@@ -21,7 +21,7 @@ from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.estimators.build import FlowSpec, build_flow
 from pushforward.estimators.preparing import Table
-from pushforward.estimators.scoring import in_batches, log_prob_of
+from pushforward.estimators.scoring import SCORE_ROWS, in_batches, log_prob_of
 from pushforward.estimators.starting import as_base, data_side, start_flow, table_whitening, whitened
 from pushforward.processes import jit_once
 from pushforward.training import Checkpoint, Fit, TrainingError, named_phase
@@ -89,7 +89,10 @@ def fit_supported(
     fit = settled(train(movable(flow, 0.0), checkpoint, easing=EASING if eases else 1.0, patience=patience))
 
     def gained(flow: Pushforward) -> float:
-        return _errors(_gains(columns, white, flow, gaussians, judged), weight)
+        if len(seen) > SCORE_ROWS:
+            return _errors(_gains(columns, white, flow, gaussians, judged), weight)
+        # so many rows a user scores next, by the same compiled program
+        return _errors(_gains(columns, white, flow, gaussians, seen)[split[1]], weight)
 
     errors = gained(fit.model)
     if again and not fit.interrupted:
