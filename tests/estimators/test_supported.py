@@ -107,7 +107,7 @@ def test_a_flow_that_has_not_moved_gains_nothing(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(supported, "_errors", watched)
     rng = np.random.default_rng(0)
-    a = rng.normal(size=400)
+    a = rng.normal(size=400) + 8 * (rng.random(400) < 0.5)
     rows = np.stack([rng.gamma(2.0, 3.0, 400), rng.poisson(8.0, 400), a, a + 1e-4 * rng.normal(size=400)], axis=1)
     pf.FlowDensity(**SHORT, learning_rate=1e-9, bounds={0: (0, None)}).fit(rows)
     assert abs(seen[0].mean()) < 0.1  # a flow starts near the identity, by small random numbers
@@ -128,16 +128,13 @@ def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.Monkey
     pf.FlowDensity(max_epochs=1, random_state=0).fit(rows)
     pf.FlowDensity(max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
     pf.FlowDensity("spline_coupling", max_epochs=1, random_state=0).fit(rows)
-    assert [settings.easing for settings in seen] == [supported.EASING, 1.0, 1.0]
+    assert [settings.easing for settings in seen] == [supported.EASING, 1.0, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("n_init", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_later_trainings_follow_where_there_is_more_to_see_and_are_resumed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_init: int
-) -> None:
+def test_a_second_training_follows_and_is_resumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_init: int) -> None:
     monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
     monkeypatch.setattr(supported, "EASING", 1e4)  # the first flow stays where it is
-    monkeypatch.setattr("pushforward.training.engine.MARKED", -1.0)  # the second could go on
     rows, options = bent(300), {"random_state": 0, "n_layers": 1, "n_init": n_init}
     monkeypatch.setattr(
         "pushforward.estimators.density.default_settings",
@@ -147,6 +144,20 @@ def test_later_trainings_follow_where_there_is_more_to_see_and_are_resumed(
     assert {path.name for path in tmp_path.iterdir()} == {"training.safetensors"}
     again = pf.FlowDensity(**options).fit(rows, checkpoint=Checkpoint(tmp_path, epochs=5, resume=True))
     np.testing.assert_allclose(again.score_samples(rows), model.score_samples(rows), rtol=1e-5)
+
+
+def test_of_many_rows_a_flow_on_one_gaussian_is_tried_where_none_gains_for_sure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, options = bent(300), {"random_state": 0, "n_layers": 1, "max_epochs": 20}
+    monkeypatch.setattr(supported, "MANY", 100)
+    sure = pf.FlowDensity(**options).fit(rows)
+    assert isinstance(sure._flow.base, GaussianMixture)
+    bars = iter([np.inf, -np.inf])  # the first flow is not sure to gain, and any is good enough at last
+    monkeypatch.setattr(supported, "_gains", lambda *given: np.full(300, -1.0))
+    monkeypatch.setattr(supported, "_errors", lambda gains, weight: next(bars) * -1)
+    monkeypatch.setattr(supported, "_better", lambda best, train: train(None))
+    assert isinstance(pf.FlowDensity(**options).fit(rows)._flow.base, Normal)
 
 
 @pytest.mark.parametrize("n", [2, 3, 20])

@@ -378,7 +378,6 @@ def fit_on_gaussians(
         checkpoint,
         patience=max(LEAST_PATIENCE, defaults["max_epochs"] // PATIENT),
         eases="weight_decay" not in given,
-        again="max_epochs" not in given,
     )
 
 

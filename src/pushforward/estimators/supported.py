@@ -30,7 +30,7 @@ from pushforward.trees import Frozen
 EASING = 100.0  # times the usual prior that holds the flow to its start at first
 SUPPORTED = 2.0  # standard errors by which a gain on held-out rows is one for sure
 LEAST_ERROR = 1e-3  # nats, below which models are alike
-MANY = 3_000  # rows from which on a flow on a single Gaussian may find what one on several does not
+MANY = 4_000  # rows, beside which a prior counts for little
 FEWEST = 20  # held-out rows, below which no flow could be judged
 Train = Callable[..., Fit[Pushforward]]  # of a model, a checkpoint or None, and settings by name
 
@@ -47,16 +47,15 @@ def fit_supported(
     *,
     patience: int,
     eases: bool,
-    again: bool,
 ) -> tuple[Fit[Pushforward], bool]:
     """Fit Gaussians, then flows that start as they are, and keep what held-out rows support.
 
-    Where a single Gaussian is as good as several, nothing else is to be seen, and nothing trains. Of the first flow,
-    the Gaussians are the base and do not train; a strong prior that eases holds it to the identity. Of the second, the
-    base trains as well, with no stronger prior than usual, by the same compiled program. Where it is ahead of the
-    first, a third follows: the same for longer if it still improves, else, of many rows, a flow on a single Gaussian.
-    The best epoch of all on held-out rows is the model. Where its gain on the Gaussians is less than twice its standard
-    error, or there are too few rows to judge by, the Gaussians alone are, fitted to all rows.
+    Where a single Gaussian is as good as several, nothing else is to be seen, and nothing trains. Else two flows are
+    tried on them: one whose base does not train, held to the identity by a strong prior that eases; and one whose base
+    trains as well, with no stronger prior than usual, by the same compiled program. Of many rows, where the first of
+    them is slow to leave, it is left out; and where the second does not gain for sure, a flow on a single Gaussian is
+    tried. The best epoch of all on held-out rows is the model. Where its gain on the Gaussians is less than twice its
+    standard error, or there are too few rows to judge by, the Gaussians alone are, fitted to all rows.
 
     Arguments:
         spec: the recipe.
@@ -69,7 +68,6 @@ def fit_supported(
         checkpoint: where to keep the state of training, or None.
         patience: epochs without a better loss on held-out rows after which flows on Gaussians stop: they start well.
         eases: whether a strong prior holds the flow at first.
-        again: whether others may follow the first training.
 
     Returns:
         The fit, and whether its model is the Gaussians alone.
@@ -84,9 +82,17 @@ def fit_supported(
     if gaussians is None or len(gaussians.weights) == 1:
         alone = best_gaussians(seen, every.weight, seed)
         return _untrained(spec, columns, white, alone, seen, every.weight), True
-    start = partial(start_flow, spec, columns, rows, every, seed=seed, n_init=n_init)
+    start, many = partial(start_flow, spec, columns, rows, every, seed=seed, n_init=n_init), len(rows.x) >= MANY
     flow = start(gaussians=gaussians)
-    fit = settled(train(movable(flow, 0.0), checkpoint, easing=EASING if eases else 1.0, patience=patience))
+
+    def held(checkpoint: Checkpoint | None) -> Fit[Pushforward]:
+        return settled(train(movable(flow, 0.0), checkpoint, easing=EASING if eases else 1.0, patience=patience))
+
+    def freed(checkpoint: Checkpoint | None) -> Fit[Pushforward]:
+        return settled(train(movable(flow, 1.0), checkpoint, most_epochs=None, patience=patience))
+
+    def plain(checkpoint: Checkpoint | None) -> Fit[Pushforward]:
+        return train(start(), checkpoint)
 
     def gained(flow: Pushforward) -> float:
         if len(seen) > SCORE_ROWS:
@@ -94,16 +100,10 @@ def fit_supported(
         # so many rows a user scores next, by the same compiled program
         return _errors(_gains(columns, white, flow, gaussians, seen)[split[1]], weight)
 
+    fit = freed(checkpoint) if many else held(checkpoint)
     errors = gained(fit.model)
-    if again and not fit.interrupted:
-        first = fit
-        fit = _better(fit, lambda: settled(train(movable(flow, 1.0), None, most_epochs=None, patience=patience)))
-        if fit.model is not first.model and not fit.interrupted:
-            ahead = fit  # worth more training
-            if ahead.unfinished:
-                fit = _better(ahead, lambda: settled(train(movable(ahead.restarts, 1.0), None)))
-            elif len(rows.x) >= MANY:
-                fit = _better(ahead, lambda: train(start(), None))
+    if not fit.interrupted and not (many and errors > SUPPORTED):
+        first, fit = fit, _better(fit, plain if many else freed)
         errors = errors if fit.model is first.model else gained(fit.model)
     if errors > SUPPORTED:
         return fit, False
@@ -112,13 +112,13 @@ def fit_supported(
     return dataclasses.replace(fit, model=model, best_epoch=0, unfinished=False), True
 
 
-def _better(best: Fit[Pushforward], train: Callable[[], Fit[Pushforward]]) -> Fit[Pushforward]:
+def _better(best: Fit[Pushforward], train: Callable[[Checkpoint | None], Fit[Pushforward]]) -> Fit[Pushforward]:
     """The better fit of one and another, which is none where it diverges.
 
     The other keeps no state: what resumes the first training makes it anew.
     """
     try:
-        fit = train()
+        fit = train(None)
     except TrainingError:
         return best
     return dataclasses.replace(fit if fit.best_loss < best.best_loss else best, interrupted=fit.interrupted)
