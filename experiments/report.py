@@ -16,6 +16,7 @@ TITLES = {
     "mnist_0_4": "MNIST digits 0 to 4, as published",
     "mnist": "MNIST, defaults for images",
     "tables": "Real tables",
+    "defaults": "Density with defaults",
     "balance": "What keeps components in use",
     "round_trip": "Round trips",
     "depth": "Depth and compile time",
