@@ -124,7 +124,7 @@ def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.Monkey
         return train(*args, **given)
 
     monkeypatch.setattr(density, "train", watched)
-    rows = bent(300)
+    rows = bent(400)
     pf.FlowDensity(max_epochs=1, random_state=0).fit(rows)
     pf.FlowDensity(max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
     pf.FlowDensity("spline_coupling", max_epochs=1, random_state=0).fit(rows)
@@ -135,7 +135,7 @@ def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.Monkey
 def test_a_second_training_follows_and_is_resumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_init: int) -> None:
     monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
     monkeypatch.setattr(supported, "EASING", 1e4)  # the first flow stays where it is
-    rows, options = bent(300), {"random_state": 0, "n_layers": 1, "n_init": n_init}
+    rows, options = bent(400), {"random_state": 0, "n_layers": 1, "n_init": n_init}
     monkeypatch.setattr(
         "pushforward.estimators.density.default_settings",
         lambda n, **_: {"max_epochs": 20, "most_epochs": 40, "learning_rate": 2e-3},
@@ -149,12 +149,12 @@ def test_a_second_training_follows_and_is_resumed(monkeypatch: pytest.MonkeyPatc
 def test_of_many_rows_a_flow_on_one_gaussian_is_tried_where_none_gains_for_sure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rows, options = bent(300), {"random_state": 0, "n_layers": 1, "max_epochs": 20}
+    rows, options = bent(400), {"random_state": 0, "n_layers": 1, "max_epochs": 20}
     monkeypatch.setattr(supported, "MANY", 100)
     sure = pf.FlowDensity(**options).fit(rows)
     assert isinstance(sure._flow.base, GaussianMixture)
     bars = iter([np.inf, -np.inf])  # the first flow is not sure to gain, and any is good enough at last
-    monkeypatch.setattr(supported, "_gains", lambda *given: np.full(300, -1.0))
+    monkeypatch.setattr(supported, "_gains", lambda *given: np.full(400, -1.0))
     monkeypatch.setattr(supported, "_errors", lambda gains, weight: next(bars) * -1)
     monkeypatch.setattr(supported, "_better", lambda best, train: train(None))
     assert isinstance(pf.FlowDensity(**options).fit(rows)._flow.base, Normal)
@@ -201,8 +201,8 @@ def test_what_diverges_later_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(density, "train", diverging)
     monkeypatch.setattr(density, "default_settings", lambda n, **_: {"max_epochs": 3, "most_epochs": 3})
-    model = pf.FlowDensity(random_state=0, n_layers=1).fit(bent(300))
-    assert len(calls) == 2 and model.n_iter_ == 3 and np.isfinite(model.score(bent(300)))
+    model = pf.FlowDensity(random_state=0, n_layers=1).fit(bent(400))
+    assert len(calls) == 2 and model.n_iter_ == 3 and np.isfinite(model.score(bent(400)))
 
 
 def test_without_held_out_rows_a_flow_trains_as_ever() -> None:

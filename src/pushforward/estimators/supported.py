@@ -31,7 +31,7 @@ EASING = 100.0  # times the usual prior that holds the flow to its start at firs
 SUPPORTED = 2.0  # standard errors by which a gain on held-out rows is one for sure
 LEAST_ERROR = 1e-3  # nats, below which models are alike
 MANY = 4_000  # rows, beside which a prior counts for little
-FEWEST = 20  # held-out rows, below which no flow could be judged
+FEWEST = 30  # held-out rows, below which no flow could be judged
 Train = Callable[..., Fit[Pushforward]]  # of a model, a checkpoint or None, and settings by name
 
 
