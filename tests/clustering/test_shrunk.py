@@ -92,6 +92,20 @@ def test_models_are_averaged_as_held_out_rows_like_best() -> None:
     np.testing.assert_allclose(_stacked(each_its_own, np.array([0.8, 0.2])), [0.8, 0.2], atol=0.02)
 
 
+@pytest.mark.parametrize(("n", "seed"), [(500, 5), (1500, 0)])
+def test_heavy_tails_are_not_left_to_one_gaussian(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, fresh = rng.standard_t(2, (n, 2)), rng.standard_t(2, (3000, 2))
+    truth = scipy.stats.t(2).logpdf(fresh).sum(axis=1).mean()
+    assert truth - 0.15 < best_gaussians(rows).log_prob(fresh).mean() < truth + 0.02
+
+
+def test_weights_of_any_size_are_shares() -> None:
+    rows = two_clusters()
+    huge = shrunk_gaussians(rows, 2, 0.1, np.full(300, 1e308))
+    np.testing.assert_allclose(huge.log_prob(rows), shrunk_gaussians(rows, 2, 0.1).log_prob(rows), atol=1e-9)
+
+
 def test_rows_of_one_gaussian_are_one() -> None:
     found = [len(best_gaussians(correlated(400, 3, seed), seed=seed).weights) for seed in range(8)]
     assert sum(n == 1 for n in found) >= 7

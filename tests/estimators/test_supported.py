@@ -9,6 +9,7 @@ import scipy.stats
 from sklearn.covariance import LedoitWolf
 
 import pushforward as pf
+from pushforward.clustering import Average
 from pushforward.distributions import GaussianMixture, Normal
 from pushforward.estimators import supported
 from pushforward.training import Checkpoint, Settings, TrainingError
@@ -131,11 +132,19 @@ def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.Monkey
     assert [settings.easing for settings in seen] == [supported.EASING, 1.0, 1.0, 1.0, 1.0]
 
 
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flows of one layer, which compile sooner."""
+    recipe = pf.FlowDensity._recipe
+    monkeypatch.setattr(pf.FlowDensity, "_recipe", lambda self, *given: recipe(self, *given)._replace(n_layers=1))
+
+
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("n_init", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_second_training_follows_and_is_resumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_init: int) -> None:
     monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
     monkeypatch.setattr(supported, "EASING", 1e4)  # the first flow stays where it is
-    rows, options = bent(400), {"random_state": 0, "n_layers": 1, "n_init": n_init}
+    rows, options = bent(400), {"random_state": 0, "n_init": n_init}
     monkeypatch.setattr(
         "pushforward.estimators.density.default_settings",
         lambda n, **_: {"max_epochs": 20, "most_epochs": 40, "learning_rate": 2e-3},
@@ -146,10 +155,11 @@ def test_a_second_training_follows_and_is_resumed(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(again.score_samples(rows), model.score_samples(rows), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("shallow")
 def test_of_many_rows_a_flow_on_one_gaussian_is_tried_where_none_gains_for_sure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rows, options = bent(400), {"random_state": 0, "n_layers": 1, "max_epochs": 20}
+    rows, options = bent(400), {"random_state": 0, "max_epochs": 20}
     monkeypatch.setattr(supported, "MANY", 100)
     sure = pf.FlowDensity(**options).fit(rows)
     assert isinstance(sure._flow.base, GaussianMixture)
@@ -158,6 +168,43 @@ def test_of_many_rows_a_flow_on_one_gaussian_is_tried_where_none_gains_for_sure(
     monkeypatch.setattr(supported, "_errors", lambda gains, weight: next(bars) * -1)
     monkeypatch.setattr(supported, "_better", lambda best, train: train(None))
     assert isinstance(pf.FlowDensity(**options).fit(rows)._flow.base, Normal)
+
+
+@pytest.mark.usefixtures("shallow")
+def test_the_gaussians_that_are_kept_are_those_that_no_flow_gained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supported, "SUPPORTED", np.inf)
+    rows = bent(400)
+    one = pf.FlowDensity(max_epochs=2, random_state=0).fit(rows)
+    assert one.spec_.n_layers == 0 and one.n_iter_ == 2 and "none gains for sure" in one.describe()["flow"]
+    fit = Average.fit
+
+    def pressed(self: Average, given: np.ndarray, *more: Any) -> Any:
+        if len(given) == len(rows):
+            raise KeyboardInterrupt
+        return fit(self, given, *more)
+
+    monkeypatch.setattr(Average, "fit", pressed)  # those of the training rows are kept
+    ended = pf.FlowDensity(max_epochs=2, random_state=0).fit(rows)
+    assert ended.interrupted_ and ended.score(rows) == pytest.approx(one.score(rows), abs=0.2)
+
+
+@pytest.mark.usefixtures("shallow")
+def test_a_warm_start_keeps_wide_gaussians_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
+    rows = np.random.default_rng(0).standard_t(2, size=(400, 2))
+    model = pf.FlowDensity(max_epochs=5, random_state=0, warm_start=True, weight_decay=10.0).fit(rows)
+    first = model._flow.base
+    model.fit(rows)  # a prior so strong holds whatever it pulls on
+    assert isinstance(model._flow.base, GaussianMixture)
+    np.testing.assert_allclose(model._flow.base.raw_weights, first.raw_weights, atol=0.02)
+
+
+@pytest.mark.parametrize("far", [40.0, 1e4])
+def test_a_row_far_outside_does_not_decide(far: float) -> None:
+    rows, fresh = correlated(300, 2), correlated(3000, 2, seed=1)
+    clean = pf.FlowDensity(random_state=0).fit(rows).score(fresh)
+    rows[0, 0] = far
+    assert pf.FlowDensity(**SHORT).fit(rows).score(fresh) > clean - 0.15
 
 
 @pytest.mark.parametrize("n", [2, 3, 20])
@@ -169,13 +216,14 @@ def test_hardly_any_rows_are_enough(n: int) -> None:
 def test_where_gaussians_are_no_base_a_flow_trains_as_ever() -> None:
     rows = correlated(60, 2)
     repeated = np.repeat(correlated(20, 2), 10, axis=0)  # so few that copies look like shared values
-    for given, flow, base, condition in (
-        (rows, "maf", "auto", None),
-        (rows, "auto", "normal", None),
-        (rows, "auto", "auto", rows[:, :1]),
-        (repeated, "auto", "auto", None),
+    for given, condition, options in (
+        (rows, None, {"flow": "maf"}),
+        (rows, None, {"base": "normal"}),
+        (rows, None, {"hidden_sizes": (8,)}),  # who gives sizes wants a flow of these
+        (rows, rows[:, :1], {}),
+        (repeated, None, {}),
     ):
-        model = pf.FlowDensity(flow, base=base, max_epochs=1, random_state=0).fit(given, condition=condition)
+        model = pf.FlowDensity(**options, max_epochs=1, random_state=0).fit(given, condition=condition)
         assert isinstance(model._flow.base, Normal) and model.n_iter_ == 1 and model.spec_.n_layers != 0
 
 
@@ -187,6 +235,7 @@ def test_bad_settings_are_refused_also_where_nothing_trains() -> None:
         pf.FlowDensity(training={"nonsense": 1}).fit(rows)
 
 
+@pytest.mark.usefixtures("shallow")
 def test_what_diverges_later_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
     from pushforward.estimators import density
@@ -201,7 +250,7 @@ def test_what_diverges_later_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(density, "train", diverging)
     monkeypatch.setattr(density, "default_settings", lambda n, **_: {"max_epochs": 3, "most_epochs": 3})
-    model = pf.FlowDensity(random_state=0, n_layers=1).fit(bent(400))
+    model = pf.FlowDensity(random_state=0).fit(bent(400))
     assert len(calls) == 2 and model.n_iter_ == 3 and np.isfinite(model.score(bent(400)))
 
 

@@ -22,7 +22,7 @@ LAST = 3  # iterations on more
 FOLDS, FEW, MANY = 5, 500, 3_000  # of so few rows, each is held out once; of many, a fifth alone
 MOST_SHELLS = 4  # components up to which shells are a start too
 FEWEST = 5  # rows, below which nothing is compared
-LEAST_GAIN = 1e-3  # nats
+LEAST_GAIN, MOST_GAINED = 1e-3, 10.0  # nats, of all rows and of one
 LEAST = 1e-13  # variance, of columns that have one each, of any component
 MOST_COMPONENTS = 128  # of an average
 AT_ONCE = 512  # rows
@@ -102,7 +102,8 @@ def shrunk_gaussians(
         >>> shrunk_gaussians(np.random.default_rng(0).normal(size=(50, 2)), 1, 1.0).means.shape
         (1, 2)
     """
-    weight = np.ones(len(rows)) if weight is None else weight * (len(rows) / weight.sum())
+    weight = np.ones(len(rows)) if weight is None else weight / weight.max()
+    weight = weight * (len(rows) / weight.sum())
     strength = prior * rows.shape[1]
     location, factor = _drawn(rows, weight, strength)
     if size == 1:
@@ -120,19 +121,84 @@ def shrunk_gaussians(
     return max(fits, key=lambda fit: fit[1])[0].under(location, factor)
 
 
-def best_gaussians(
-    rows: FloatArray, weight: FloatArray | None = None, seed: int = 0, sizes: Sequence[int] = SIZES
-) -> Gaussians:
-    """The mixture of Gaussians that held-out rows like best, fitted to all rows.
+class Average(NamedTuple):
+    """Which mixtures of Gaussians are averaged, themselves a mixture of Gaussians.
 
-    It is the average of mixtures of several sizes and shrinkages, itself a mixture of Gaussians, with the weights that
-    held-out rows like best (stacking; Smyth & Wolpert 1999); or a single Gaussian, where they hardly like that better.
+    Arguments:
+        shares: of the mixtures, positive, summing to 1.
+        sizes: components of each.
+        priors: of each, as of `shrunk_gaussians`.
+    """
+
+    shares: tuple[float, ...]
+    sizes: tuple[int, ...]
+    priors: tuple[float, ...]
+
+    def fit(self, rows: FloatArray, weight: FloatArray | None = None, seed: int = 0) -> Gaussians:
+        """These mixtures of rows; arguments as of `shrunk_gaussians`."""
+        fits = [
+            shrunk_gaussians(rows, size, prior, weight, seed)
+            for size, prior in zip(self.sizes, self.priors, strict=True)
+        ]
+        return Gaussians(
+            np.concatenate([share * fit.weights for share, fit in zip(self.shares, fits, strict=True)]),
+            np.concatenate([fit.means for fit in fits]),
+            np.concatenate([fit.factors for fit in fits]),
+        )
+
+
+def choose_gaussians(
+    rows: FloatArray, weight: FloatArray | None = None, seed: int = 0, sizes: Sequence[int] = SIZES
+) -> Average:
+    """Sizes and shrinkages whose average held-out rows like best (stacking; Smyth & Wolpert 1999).
+
+    Of an average, the single Gaussian that they like best has at least the share of a row, so that rows far outside
+    are not beyond it; and it is alone where an average does not gain for sure, in which no row counts for more than a
+    few nats.
 
     Arguments:
         rows: shape (n, D).
         weight: of every row, positive, shape (n,); None for equal ones.
         seed: of everything random.
         sizes: to choose from, ascending from 1.
+    """
+    if len(rows) < FEWEST:
+        return Average((1.0,), (1,), (PRIORS[USUAL],))
+    parts, held_out = _scorer(rows, np.ones(len(rows)) if weight is None else weight / weight.max(), seed)
+    tried = {(1, prior): held_out(1, prior) for prior in PRIORS}
+    single = max(tried, key=lambda pair: float(parts @ tried[pair]))
+
+    def gain(size: int, prior: float) -> float:
+        if (size, prior) not in tried:
+            tried[size, prior] = held_out(size, prior)
+        return float(parts @ np.clip(tried[size, prior] - tried[single], -MOST_GAINED, MOST_GAINED))
+
+    if several := [size for size in sizes if 1 < size <= len(rows) // 10]:
+        size = _climb(several, 0, lambda size: gain(size, PRIORS[USUAL]), PATIENCE)
+        prior = _climb(PRIORS, USUAL, lambda prior: gain(size, prior), 1)
+        if prior != PRIORS[USUAL]:
+            _climb(several, several.index(size), lambda size: gain(size, prior), 1)
+    values, pairs = np.stack(list(tried.values()), axis=1), list(tried)
+    shares = _stacked(values, parts)
+    total = 0
+    for k in np.argsort(-shares, kind="stable"):
+        total += pairs[k][0]
+        shares[k] = shares[k] if total <= MOST_COMPONENTS - 1 else 0
+    shares[pairs.index(single)] = max(shares[pairs.index(single)], 1 / len(rows))
+    shares /= shares.sum()
+    if _hardly_better(logsumexp(values, axis=1, b=shares) - tried[single], parts):
+        return Average((1.0,), (1,), (single[1],))
+    kept = [(float(share), *pair) for share, pair in zip(shares, pairs, strict=True) if share > 0]
+    return Average(*zip(*kept, strict=True))
+
+
+def best_gaussians(rows: FloatArray, weight: FloatArray | None = None, seed: int = 0) -> Gaussians:
+    """The average of mixtures of Gaussians that held-out rows like best, fitted to all rows; see `choose_gaussians`.
+
+    Arguments:
+        rows: shape (n, D).
+        weight: of every row, positive, shape (n,); None for equal ones.
+        seed: of everything random.
 
     Example:
         >>> import numpy as np
@@ -141,41 +207,7 @@ def best_gaussians(
         >>> best_gaussians(rows).log_prob(rows).shape
         (300,)
     """
-    weight = np.ones(len(rows)) if weight is None else weight
-    if len(rows) < FEWEST:
-        return shrunk_gaussians(rows, 1, PRIORS[USUAL], weight, seed)
-    parts, held_out = _scorer(rows, weight, seed)
-    sizes = [size for size in sizes if size <= max(1, len(rows) // 10)]
-    tried: dict[tuple[int, float], FloatArray] = {}
-
-    def value(size: int, prior: float) -> float:
-        if (size, prior) not in tried:
-            tried[size, prior] = held_out(size, prior)
-        return float(parts @ tried[size, prior])
-
-    for prior in PRIORS:
-        value(1, prior)
-    if several := sizes[1:]:
-        size = _climb(several, 0, lambda size: value(size, PRIORS[USUAL]), PATIENCE)
-        prior = _climb(PRIORS, USUAL, lambda prior: value(size, prior), 1)
-        if prior != PRIORS[USUAL]:
-            _climb(several, several.index(size), lambda size: value(size, prior), 1)
-    values = np.stack(list(tried.values()), axis=1)
-    shares = _stacked(values, parts)
-    single = max(PRIORS, key=lambda prior: value(1, prior))
-    if _hardly_better(values, shares, tried[1, single], parts):
-        return shrunk_gaussians(rows, 1, single, weight, seed)
-    fits, total = [], 0
-    for share, pair in sorted(zip(shares, tried, strict=True), reverse=True):
-        if share > 0 and total + pair[0] <= MOST_COMPONENTS:
-            fits.append((share, shrunk_gaussians(rows, *pair, weight, seed)))
-            total += pair[0]
-    kept = sum(share for share, _ in fits)
-    return Gaussians(
-        np.concatenate([share / kept * fit.weights for share, fit in fits]),
-        np.concatenate([fit.means for _, fit in fits]),
-        np.concatenate([fit.factors for _, fit in fits]),
-    )
+    return choose_gaussians(rows, weight, seed).fit(rows, weight, seed)
 
 
 def _stacked(values: FloatArray, parts: FloatArray) -> FloatArray:
@@ -188,11 +220,11 @@ def _stacked(values: FloatArray, parts: FloatArray) -> FloatArray:
     return np.asarray(shares / shares.sum())
 
 
-def _hardly_better(values: FloatArray, shares: FloatArray, single: FloatArray, parts: FloatArray) -> bool:
-    """Whether an average gains less on a single Gaussian than twice its standard error, or next to nothing."""
-    gains = logsumexp(values, axis=1, b=shares) - single
-    mean = parts @ gains
-    return bool(mean < max(2 * np.sqrt(parts**2 @ (gains - mean) ** 2), LEAST_GAIN))
+def _hardly_better(gains: FloatArray, parts: FloatArray) -> bool:
+    """Whether gains are less than twice their standard error, or next to nothing."""
+    gains = np.clip(gains, -MOST_GAINED, MOST_GAINED)
+    mean = float(parts @ gains)
+    return mean < max(2 * float(np.sqrt(parts**2 @ (gains - mean) ** 2)), LEAST_GAIN)
 
 
 def _climb(values: Sequence[Any], start: int, score: Callable[[Any], float], patience: int) -> Any:

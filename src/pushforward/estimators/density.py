@@ -50,7 +50,7 @@ from pushforward.estimators.scoring import (
 )
 from pushforward.estimators.starting import start_flow
 from pushforward.estimators.state import FlowEstimator, unchanged_on_error
-from pushforward.estimators.supported import Train, fit_supported
+from pushforward.estimators.supported import Train, fit_supported, movable, settled
 from pushforward.estimators.validation import check_draws, check_inside, check_known_condition, require_solved
 from pushforward.objectives import NegativeLogLikelihood
 from pushforward.training import Checkpoint, Fit, reporting, train
@@ -78,15 +78,15 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         training: further settings of `pushforward.training.Settings` by name, such as schedule, clip_norm,
             averaging or decay_form.
         validation_fraction: share of rows held out to stop early and keep the best weights.
-        base: what the flow starts from: "normal", one Gaussian; or "auto", for flow="auto" without `condition` and up
-            to 128 columns, the average of Gaussian mixtures that held-out rows like best, where a prior that eases
-            holds it. Where a flow does not gain on held-out rows for sure, the Gaussians alone are the model, and
-            `transform` gives noise of that mixture.
+        base: what the flow starts from: "normal", one Gaussian; or "auto", for flow="auto" of its own sizes, without
+            `condition` and up to 128 columns, the average of Gaussian mixtures that held-out rows like best, where a
+            prior that eases holds it. Where a flow does not gain on held-out rows for sure, or fewer than 30 are held
+            out, the Gaussians alone are the model, and `transform` gives noise of that mixture.
         bounds: column (name or number) -> (low, high) that its values keep to, None for an open side;
             or one such pair for all columns.
         discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
         n_init: restarts trained side by side; the best on held-out rows wins.
-        warm_start: whether `fit` goes on from the last fit's weights.
+        warm_start: whether `fit` goes on from the last fit's weights; Gaussians alone are fitted anew.
         random_state: seed of everything random.
         verbose: 1 shows what is going on: a bar on a terminal or in a notebook, lines elsewhere.
 
@@ -96,8 +96,9 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         spec_: the recipe and the sizes that were chosen; of no layers where Gaussians alone are the model.
         label_column_, label_names_: None, as there are no labels.
         container_: the kind of table fitted on, and how it calls columns and their types; None of an array.
-        history_: training and validation loss of every epoch.
-        n_iter_, best_epoch_, seconds_: epochs run, the epoch kept (0 where it is the start), wall time of all of the
+        history_: training and validation loss of every epoch; of two trainings, of the better one; empty where nothing
+            had to train.
+        n_iter_, best_epoch_, seconds_: its epochs, the one kept (0 where Gaussians alone are), wall time of all of the
             fit.
 
     Example:
@@ -222,7 +223,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if isinstance(base, GaussianMixture):  # some are shared out to copies
             n = len(np.unique(np.concatenate([base.means, base.covariances.reshape(len(base.means), -1)], 1), axis=0))
         which = "one Gaussian" if n == 1 else f"a mixture of {n} Gaussians"
-        return told | {"flow": f"none: {which}, on which none gains for sure", "flow_chosen": False}
+        judged = ", on which none gains for sure" if self.history_ else ""
+        return told | {"flow": f"none: {which}{judged}", "flow_chosen": False}
 
     @property
     def model_(self) -> Pushforward:
@@ -348,9 +350,12 @@ def fit_flow(
     columns = estimator.columns_
     rows = standard(table, columns, estimator.condition_columns_)
     n_init = 1 if start is not None else check_whole("n_init", estimator.n_init, 1)
+    trained = _trainer(estimator, table, rows, split, defaults, seed, n_init)
     if start is None:
         start = start_flow(spec, columns, rows.take(split[0]), rows, thin, seed=seed, n_init=n_init)
-    return _trainer(estimator, table, rows, split, defaults, seed, n_init)(start, checkpoint)
+    elif isinstance(start.base, GaussianMixture):
+        return settled(trained(movable(start, 1.0), checkpoint))
+    return trained(start, checkpoint)
 
 
 def fit_on_gaussians(
@@ -389,7 +394,8 @@ def _starts_from_gaussians(estimator: FlowDensity, table: Table) -> bool:
     """
     if check_choice("base", estimator.base, BASES) == "normal":
         return False
-    chosen = isinstance(estimator.flow, str) and estimator.flow == "auto"
+    own = estimator.n_layers is not None or estimator.hidden_sizes is not None or bool(estimator.flow_options)
+    chosen = isinstance(estimator.flow, str) and estimator.flow == "auto" and not own
     fits = chosen and table.condition is None and starts_dense(estimator.columns_.n)
     return fits and not few_repeated(table.x)  # which Gaussians would be as thin as
 

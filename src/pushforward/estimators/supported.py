@@ -15,7 +15,7 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Identity
-from pushforward.clustering import Gaussians, best_gaussians
+from pushforward.clustering import Gaussians, choose_gaussians
 from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.base import AbstractDistribution
@@ -75,13 +75,13 @@ def fit_supported(
     white = table_whitening(columns, every)
     seen, rows = whitened(columns, white, every), every.take(split[0])
     judged, weight = seen[split[1]], None if every.weight is None else every.weight[split[1]]
-    gaussians = None
-    if len(judged) >= FEWEST:
-        with named_phase("starting"):
-            gaussians = best_gaussians(seen[split[0]], rows.weight, seed)
-    if gaussians is None or len(gaussians.weights) == 1:
-        alone = best_gaussians(seen, every.weight, seed)
+    few = len(judged) < FEWEST
+    with named_phase("starting"):
+        chosen = choose_gaussians(*((seen, every.weight) if few else (seen[split[0]], rows.weight)), seed)
+    if few or chosen.sizes == (1,):
+        alone = chosen.fit(seen, every.weight, seed)
         return _untrained(spec, columns, white, alone, seen, every.weight), True
+    gaussians = chosen.fit(seen[split[0]], rows.weight, seed)
     start, many = partial(start_flow, spec, columns, rows, every, seed=seed, n_init=n_init), len(rows.x) >= MANY
     flow = start(gaussians=gaussians)
 
@@ -107,9 +107,14 @@ def fit_supported(
         errors = errors if fit.model is first.model else gained(fit.model)
     if errors > SUPPORTED:
         return fit, False
-    with named_phase("refining"):
-        model = _alone(spec, columns, white, best_gaussians(seen, every.weight, seed))
-    return dataclasses.replace(fit, model=model, best_epoch=0, unfinished=False), True
+    interrupted = fit.interrupted
+    try:
+        with named_phase("refining"):
+            gaussians = chosen.fit(seen, every.weight, seed)
+    except KeyboardInterrupt:  # those of the training rows are a model, too
+        interrupted = True
+    model = _alone(spec, columns, white, gaussians)
+    return dataclasses.replace(fit, model=model, best_epoch=0, unfinished=False, interrupted=interrupted), True
 
 
 def _better(best: Fit[Pushforward], train: Callable[[Checkpoint | None], Fit[Pushforward]]) -> Fit[Pushforward]:
