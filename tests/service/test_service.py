@@ -299,7 +299,7 @@ def test_the_mean_of_a_bounded_column_is_that_of_its_values():
 @pytest.mark.long
 def test_bounds_and_chosen_flows_are_told():
     inputs = service.read_inputs(ROWS, columns=["x", "n"])
-    told = service.describe(service.fit(inputs, "density", max_epochs=1, bounds={"x": (-9.0, None)}))
+    told = service.describe(service.fit(inputs, "density", max_epochs=1, base="normal", bounds={"x": (-9.0, None)}))
     assert (told.columns[0].low, told.columns[0].high, told.columns[1].low) == (-9.0, None, 0.0)
     assert (told.flow, told.flow_chosen) == ("spline_coupling", True)
 
