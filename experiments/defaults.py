@@ -8,8 +8,8 @@ sizes that are worse twice in a row are the last. The kernel density is a sum of
 most 10,000 of them), its width chosen on the same tenth. "normal" is the same flow on a single Gaussian, what the
 default was before. Medians over the seeds; "least" is the smallest of the differences to the best rival.
 
-"chosen": tables that the defaults were chosen on; "reported": tables that were looked at once, at the end. "gaussians":
-rows of one Gaussian with correlated columns.
+"chosen": tables that the defaults were chosen on; "reported": tables that nothing was chosen on. "gaussians": rows of
+one Gaussian with correlated columns.
 """
 
 from __future__ import annotations

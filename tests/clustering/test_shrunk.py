@@ -5,8 +5,12 @@ import pytest
 import scipy.stats
 from sklearn.covariance import LedoitWolf
 
-from pushforward.clustering import Gaussians, best_gaussians, shrunk_gaussians
-from pushforward.clustering.shrunk import _stacked
+from pushforward.clustering import Gaussians, choose_gaussians, shrunk_gaussians
+from pushforward.clustering.shrunk import _stacked, standard_errors
+
+
+def best_gaussians(rows: np.ndarray, seed: int = 0) -> Gaussians:
+    return choose_gaussians(rows, seed=seed).fit(rows, seed=seed)
 
 
 def two_clusters(n: int = 300) -> np.ndarray:
@@ -110,6 +114,13 @@ def test_rows_of_one_gaussian_are_one() -> None:
     found = [len(best_gaussians(correlated(400, 3, seed), seed=seed).weights) for seed in range(8)]
     assert sum(n == 1 for n in found) >= 7
     assert len(best_gaussians(two_clusters()).weights) > 1
+
+
+def test_what_is_sure_is_counted_in_standard_errors() -> None:
+    gains = np.array([0.0, 2.0, 0.0, 2.0])
+    assert standard_errors(gains) == pytest.approx(2.0, rel=1e-5)
+    assert standard_errors(gains, np.array([1.0, 1.0, 3.0, 3.0])) == pytest.approx(1 / np.sqrt(20 / 64), rel=1e-5)
+    assert standard_errors(np.full(9, 1e-4)) == pytest.approx(0.1) and standard_errors(np.array([1.0, -np.inf])) == 0.0
 
 
 def test_many_that_are_alike_leave_an_average() -> None:

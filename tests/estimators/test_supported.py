@@ -106,7 +106,7 @@ def test_a_flow_that_has_not_moved_gains_nothing(monkeypatch: pytest.MonkeyPatch
         seen.append(gains)
         return 1.5  # nothing for sure
 
-    monkeypatch.setattr(supported, "_errors", watched)
+    monkeypatch.setattr(supported, "standard_errors", watched)
     rng = np.random.default_rng(0)
     a = rng.normal(size=400) + 8 * (rng.random(400) < 0.5)
     rows = np.stack([rng.gamma(2.0, 3.0, 400), rng.poisson(8.0, 400), a, a + 1e-4 * rng.normal(size=400)], axis=1)
@@ -142,7 +142,7 @@ def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("n_init", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_second_training_follows_and_is_resumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_init: int) -> None:
-    monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
+    monkeypatch.setattr(supported, "SURE", -np.inf)
     monkeypatch.setattr(supported, "EASING", 1e4)  # the first flow stays where it is
     rows, options = bent(400), {"random_state": 0, "n_init": n_init}
     monkeypatch.setattr(
@@ -165,14 +165,14 @@ def test_of_many_rows_a_flow_on_one_gaussian_is_tried_where_none_gains_for_sure(
     assert isinstance(sure._flow.base, GaussianMixture)
     bars = iter([np.inf, -np.inf])  # the first flow is not sure to gain, and any is good enough at last
     monkeypatch.setattr(supported, "_gains", lambda *given: np.full(400, -1.0))
-    monkeypatch.setattr(supported, "_errors", lambda gains, weight: next(bars) * -1)
+    monkeypatch.setattr(supported, "standard_errors", lambda gains, weight: next(bars) * -1)
     monkeypatch.setattr(supported, "_better", lambda best, train: train(None))
     assert isinstance(pf.FlowDensity(**options).fit(rows)._flow.base, Normal)
 
 
 @pytest.mark.usefixtures("shallow")
 def test_the_gaussians_that_are_kept_are_those_that_no_flow_gained_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supported, "SUPPORTED", np.inf)
+    monkeypatch.setattr(supported, "SURE", np.inf)
     rows = bent(400)
     one = pf.FlowDensity(max_epochs=2, random_state=0).fit(rows)
     assert one.spec_.n_layers == 0 and one.n_iter_ == 2 and "none gains for sure" in one.describe()["flow"]
@@ -190,7 +190,7 @@ def test_the_gaussians_that_are_kept_are_those_that_no_flow_gained_on(monkeypatc
 
 @pytest.mark.usefixtures("shallow")
 def test_a_warm_start_keeps_wide_gaussians_wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
+    monkeypatch.setattr(supported, "SURE", -np.inf)
     rows = np.random.default_rng(0).standard_t(2, size=(400, 2))
     model = pf.FlowDensity(max_epochs=5, random_state=0, warm_start=True, weight_decay=10.0).fit(rows)
     first = model._flow.base
@@ -237,7 +237,7 @@ def test_bad_settings_are_refused_also_where_nothing_trains() -> None:
 
 @pytest.mark.usefixtures("shallow")
 def test_what_diverges_later_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supported, "SUPPORTED", -np.inf)
+    monkeypatch.setattr(supported, "SURE", -np.inf)
     from pushforward.estimators import density
 
     train, calls = density.train, []

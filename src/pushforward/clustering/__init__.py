@@ -6,7 +6,7 @@ from pushforward.clustering.embedding import embed
 from pushforward.clustering.gaussians import fitted_gaussians, gaussian_partition, moments
 from pushforward.clustering.neighbours import nearest_neighbours, paired, subsample
 from pushforward.clustering.partition import choose_partition, conductance, partition_rows
-from pushforward.clustering.shrunk import Average, Gaussians, best_gaussians, choose_gaussians, shrunk_gaussians
+from pushforward.clustering.shrunk import Average, Gaussians, choose_gaussians, shrunk_gaussians
 from pushforward.clustering.spectral import spectral_partition
 from pushforward.clustering.whitening import Whitening, whitening
 
@@ -15,7 +15,6 @@ __all__ = [
     "Distinct",
     "Gaussians",
     "Whitening",
-    "best_gaussians",
     "choose_gaussians",
     "choose_partition",
     "conductance",

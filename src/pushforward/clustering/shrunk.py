@@ -22,7 +22,8 @@ LAST = 3  # iterations on more
 FOLDS, FEW, MANY = 5, 500, 3_000  # of so few rows, each is held out once; of many, a fifth alone
 MOST_SHELLS = 4  # components up to which shells are a start too
 FEWEST = 5  # rows, below which nothing is compared
-LEAST_GAIN, MOST_GAINED = 1e-3, 10.0  # nats, of all rows and of one
+SURE = 2.0  # standard errors of a gain on held-out rows
+LEAST_ERROR, MOST_GAINED = 1e-3, 10.0  # nats, of all rows and of one
 LEAST = 1e-13  # variance, of columns that have one each, of any component
 MOST_COMPONENTS = 128  # of an average
 AT_ONCE = 512  # rows
@@ -147,9 +148,7 @@ class Average(NamedTuple):
         )
 
 
-def choose_gaussians(
-    rows: FloatArray, weight: FloatArray | None = None, seed: int = 0, sizes: Sequence[int] = SIZES
-) -> Average:
+def choose_gaussians(rows: FloatArray, weight: FloatArray | None = None, seed: int = 0) -> Average:
     """Sizes and shrinkages whose average held-out rows like best (stacking; Smyth & Wolpert 1999).
 
     Of an average, the single Gaussian that they like best has at least the share of a row, so that rows far outside
@@ -160,7 +159,16 @@ def choose_gaussians(
         rows: shape (n, D).
         weight: of every row, positive, shape (n,); None for equal ones.
         seed: of everything random.
-        sizes: to choose from, ascending from 1.
+
+    Returns:
+        What to fit, to these rows or more of the kind.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.clustering import choose_gaussians
+        >>> rows = np.random.default_rng(0).normal(size=(300, 2)) + 8 * (np.arange(300) % 2)[:, None]
+        >>> choose_gaussians(rows).fit(rows).log_prob(rows).shape
+        (300,)
     """
     if len(rows) < FEWEST:
         return Average((1.0,), (1,), (PRIORS[USUAL],))
@@ -173,7 +181,7 @@ def choose_gaussians(
             tried[size, prior] = held_out(size, prior)
         return float(parts @ np.clip(tried[size, prior] - tried[single], -MOST_GAINED, MOST_GAINED))
 
-    if several := [size for size in sizes if 1 < size <= len(rows) // 10]:
+    if several := [size for size in SIZES if 1 < size <= len(rows) // 10]:
         size = _climb(several, 0, lambda size: gain(size, PRIORS[USUAL]), PATIENCE)
         prior = _climb(PRIORS, USUAL, lambda prior: gain(size, prior), 1)
         if prior != PRIORS[USUAL]:
@@ -186,28 +194,11 @@ def choose_gaussians(
         shares[k] = shares[k] if total <= MOST_COMPONENTS - 1 else 0
     shares[pairs.index(single)] = max(shares[pairs.index(single)], 1 / len(rows))
     shares /= shares.sum()
-    if _hardly_better(logsumexp(values, axis=1, b=shares) - tried[single], parts):
+    gains = np.clip(logsumexp(values, axis=1, b=shares) - tried[single], -MOST_GAINED, MOST_GAINED)
+    if standard_errors(gains, parts) < SURE:
         return Average((1.0,), (1,), (single[1],))
     kept = [(float(share), *pair) for share, pair in zip(shares, pairs, strict=True) if share > 0]
     return Average(*zip(*kept, strict=True))
-
-
-def best_gaussians(rows: FloatArray, weight: FloatArray | None = None, seed: int = 0) -> Gaussians:
-    """The average of mixtures of Gaussians that held-out rows like best, fitted to all rows; see `choose_gaussians`.
-
-    Arguments:
-        rows: shape (n, D).
-        weight: of every row, positive, shape (n,); None for equal ones.
-        seed: of everything random.
-
-    Example:
-        >>> import numpy as np
-        >>> from pushforward.clustering import best_gaussians
-        >>> rows = np.random.default_rng(0).normal(size=(300, 2)) + 8 * (np.arange(300) % 2)[:, None]
-        >>> best_gaussians(rows).log_prob(rows).shape
-        (300,)
-    """
-    return choose_gaussians(rows, weight, seed).fit(rows, weight, seed)
 
 
 def _stacked(values: FloatArray, parts: FloatArray) -> FloatArray:
@@ -220,11 +211,19 @@ def _stacked(values: FloatArray, parts: FloatArray) -> FloatArray:
     return np.asarray(shares / shares.sum())
 
 
-def _hardly_better(gains: FloatArray, parts: FloatArray) -> bool:
-    """Whether gains are less than twice their standard error, or next to nothing."""
-    gains = np.clip(gains, -MOST_GAINED, MOST_GAINED)
-    mean = float(parts @ gains)
-    return mean < max(2 * float(np.sqrt(parts**2 @ (gains - mean) ** 2)), LEAST_GAIN)
+def standard_errors(gains: FloatArray, weight: FloatArray | None = None) -> float:
+    """How many standard errors the mean of gains is above zero; none of gains that are not finite.
+
+    The error is at least a thousandth of a nat: what differs by less is alike, however sure it is.
+
+    Arguments:
+        gains: of log-densities of rows, in nats, shape (n,).
+        weight: of every row, positive, shape (n,); None for equal ones.
+    """
+    share = np.full(len(gains), 1 / len(gains)) if weight is None else weight / weight.sum()
+    mean = share @ gains
+    errors = mean / np.sqrt(share**2 @ (gains - mean) ** 2 + LEAST_ERROR**2)
+    return float(errors) if np.isfinite(errors) else 0.0
 
 
 def _climb(values: Sequence[Any], start: int, score: Callable[[Any], float], patience: int) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Identity
 from pushforward.clustering import Gaussians, choose_gaussians
+from pushforward.clustering.shrunk import SURE, standard_errors
 from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.base import AbstractDistribution
@@ -28,8 +29,6 @@ from pushforward.training import Checkpoint, Fit, TrainingError, named_phase
 from pushforward.trees import Frozen
 
 EASING = 100.0  # times the usual prior that holds the flow to its start at first
-SUPPORTED = 2.0  # standard errors by which a gain on held-out rows is one for sure
-LEAST_ERROR = 1e-3  # nats, below which models are alike
 MANY = 4_000  # rows, beside which a prior counts for little
 FEWEST = 30  # held-out rows, below which no flow could be judged
 Train = Callable[..., Fit[Pushforward]]  # of a model, a checkpoint or None, and settings by name
@@ -96,16 +95,16 @@ def fit_supported(
 
     def gained(flow: Pushforward) -> float:
         if len(seen) > SCORE_ROWS:
-            return _errors(_gains(columns, white, flow, gaussians, judged), weight)
+            return standard_errors(_gains(columns, white, flow, gaussians, judged), weight)
         # so many rows a user scores next, by the same compiled program
-        return _errors(_gains(columns, white, flow, gaussians, seen)[split[1]], weight)
+        return standard_errors(_gains(columns, white, flow, gaussians, seen)[split[1]], weight)
 
     fit = freed(checkpoint) if many else held(checkpoint)
     errors = gained(fit.model)
-    if not fit.interrupted and not (many and errors > SUPPORTED):
+    if not fit.interrupted and not (many and errors > SURE):
         first, fit = fit, _better(fit, plain if many else freed)
         errors = errors if fit.model is first.model else gained(fit.model)
-    if errors > SUPPORTED:
+    if errors > SURE:
         return fit, False
     interrupted = fit.interrupted
     try:
@@ -192,17 +191,6 @@ def _with_settled_base(flow: Pushforward, settle: Callable[[Any], GaussianMixtur
 @jit_once
 def _settled(base: Movable) -> GaussianMixture:
     return base.settled
-
-
-def _errors(gains: FloatArray, weight: FloatArray | None) -> float:
-    """How many standard errors the mean of gains, each of a weight, is above zero; none of gains that are not finite.
-
-    The error is at least a thousandth of a nat: what differs by less is alike, however sure it is.
-    """
-    share = np.full(len(gains), 1 / len(gains)) if weight is None else weight / weight.sum()
-    mean = share @ gains
-    errors = mean / np.sqrt(share**2 @ (gains - mean) ** 2 + LEAST_ERROR**2)
-    return float(errors) if np.isfinite(errors) else 0.0
 
 
 def _alone(spec: FlowSpec, columns: Columns, white: Any, gaussians: Gaussians) -> Pushforward:
