@@ -221,9 +221,10 @@ def standard_errors(gains: FloatArray, weight: FloatArray | None = None) -> floa
         weight: of every row, positive, shape (n,); None for equal ones.
     """
     share = np.full(len(gains), 1 / len(gains)) if weight is None else weight / weight.sum()
-    mean = share @ gains
-    errors = mean / np.sqrt(share**2 @ (gains - mean) ** 2 + LEAST_ERROR**2)
-    return float(errors) if np.isfinite(errors) else 0.0
+    mean = float(share @ gains)
+    if not math.isfinite(mean):
+        return 0.0
+    return mean / math.sqrt(share**2 @ (gains - mean) ** 2 + LEAST_ERROR**2)
 
 
 def _climb(values: Sequence[Any], start: int, score: Callable[[Any], float], patience: int) -> Any:
