@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks import masked_flows
 from benchmarks.data import normals
+from benchmarks.limits import products_and_adam
 from benchmarks.task import Side, Task, Work
 
 DIM, COMPONENTS, LAYERS, HIDDEN, POSTERIOR, BATCH = 784, 5, 5, (200,), 512, 100
@@ -77,6 +78,11 @@ def _pushforward(quick: bool) -> Work:
     return Work(block, steps)
 
 
+def _limit(quick: bool) -> Work:
+    steps = 4 if quick else STEPS
+    return products_and_adam(DIM, LAYERS, HIDDEN, BATCH, steps, steps, n_flows=COMPONENTS)
+
+
 TASKS = (
     Task(
         name="mnist_step",
@@ -86,11 +92,13 @@ TASKS = (
             f"mixture: K = {COMPONENTS} MAFs of {LAYERS} blocks with one hidden layer of {HIDDEN[0]}, posterior "
             f"network ({POSTERIOR}), batch {BATCH}; synthetic rows, as the arithmetic does not depend on them. Every "
             "side runs whole epochs of its training loop, shuffling included; the PyTorch sides loop over the "
-            "components."
+            "components. *Products and Adam alone* is what the machine allows: the same dense products and updates, "
+            "and nothing else."
         ),
         unit="step",
         sides=(
             Side("pushforward", _pushforward, peer=False),
+            Side("products and Adam alone", _limit, peer=False),
             Side("zuko", _torch(masked_flows.zuko_maf, lambda flow, x: flow().log_prob(x)), target=1.7),
             Side("nflows", _torch(masked_flows.nflows_maf, lambda flow, x: flow.log_prob(x)), target=1.7),
         ),

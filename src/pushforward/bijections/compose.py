@@ -273,6 +273,7 @@ class Scan(AbstractComposition):
         # split, not sliced: under a vmap over components a scan, unrolled too, would transpose every stacked weight
         leaves, structure = jax.tree.flatten(arrays)
         parts = [[jnp.squeeze(part, 0) for part in lax.split(leaf, (1,) * len(self), axis=0)] for leaf in leaves]
+        body = jax.jit(body)  # traced once for all layers
         carry, result = (x, total), []
         for i in reversed(range(len(self))) if reverse else range(len(self)):
             layer = jax.tree.unflatten(structure, [part[i] for part in parts])

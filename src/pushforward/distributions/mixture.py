@@ -152,8 +152,12 @@ class MixtureOfFlows(AbstractDistribution):
         """The posterior network's logits, shape (K,), where it reads `seen`."""
         if self.posterior is None:
             return self.log_weights
+        return self.posterior(self.network_input(seen, condition))
+
+    def network_input(self, seen: Array, condition: Array | None = None) -> Array:
+        """What the posterior network is given where it reads `seen`, shape (E,): the condition comes after it."""
         seen = seen.reshape(-1)
-        return self.posterior(seen if condition is None else jnp.concatenate([seen, condition.reshape(-1)]))
+        return seen if condition is None else jnp.concatenate([seen, condition.reshape(-1)])
 
     def _joint(self, z: Array, key: PRNGKeyArray | None, condition: Array | None) -> Array:
         """log π_k + log p_k(z) for every k, on the noise side of the shared map.

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
+from scipy.special import softmax
 
-from pushforward.data.columns import Columns, FloatArray
+from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import MixtureOfFlows
-from pushforward.estimators.preparing import Table, as_feed, draw_seed
+from pushforward.estimators.preparing import draw_seed
+from pushforward.estimators.scoring import SCORE_ROWS, in_batches, joint_and_logits_of
 from pushforward.estimators.validation import require_solved
-from pushforward.objectives import PosteriorFit
+from pushforward.objectives import PosteriorFit, Posteriors
 from pushforward.processes import before_computing
-from pushforward.training import Fit, Settings, train
+from pushforward.training import Resident, Settings, train
 from pushforward.training.feeds import bucket
 
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 20_000
@@ -90,7 +93,7 @@ def draw_of(mixture: MixtureOfFlows, key: Array, chosen: np.ndarray, condition: 
 
 def refine_posterior(
     mixture: MixtureOfFlows, n_rows: int, condition: np.ndarray | None, seed: int, max_epochs: int | None = None
-) -> Fit[MixtureOfFlows]:
+) -> tuple[MixtureOfFlows, bool]:
     """The mixture with its posterior network fitted to the exact posterior on its own draws.
 
     Arguments:
@@ -101,7 +104,7 @@ def refine_posterior(
         max_epochs: passes over the draws at most; None for as many as it takes.
 
     Returns:
-        The fit of the same mixture with another posterior network.
+        The same mixture with another posterior network, and whether its training was ended by Ctrl-C.
     """
     n_epochs = min(REFINING.max_epochs, max_epochs or REFINING.max_epochs)
     n_samples = int(np.clip(8 * n_rows, FEWEST_DRAWS, MOST_DRAWS))
@@ -109,14 +112,27 @@ def refine_posterior(
     given = None if condition is None else condition[rng.integers(len(condition), size=n_samples)]
     key_k, key_x = jax.random.split(jax.random.fold_in(key, 1))
     x = draw_of(mixture, key_x, draw_components(mixture, key_k, n_samples), given)
-    parts = [slice(None, -n_samples // 10), slice(-n_samples // 10, None)]
-    rows, held_out = (as_feed(Table(x[part], None if given is None else given[part])) for part in parts)
-    return train(
-        mixture,
+    at_once = min(bucket(n_rows), SCORE_ROWS)  # as many as a user scores next, by the same compiled program
+    joint, _ = in_batches(partial(joint_and_logits_of, mixture), x, given, at_once)
+    (seen,) = in_batches(partial(_network_input, mixture), x, given, at_once)
+    places = np.flatnonzero(np.isfinite(joint).any(axis=1))
+    parts = np.split(places, [-(len(places) // 10)])
+    rows, held_out = (
+        Resident.of(Posteriors(as_float(seen[part]), as_float(softmax(joint[part], axis=1)))) for part in parts
+    )
+    fit = train(
+        mixture.posterior,
         PosteriorFit(),
         rows,
         key=key,
         settings=dataclasses.replace(REFINING, max_epochs=n_epochs),
         validation=held_out,
-        where=operator.attrgetter("posterior"),
     )
+    return eqx.tree_at(lambda mixture: mixture.posterior, mixture, fit.model), fit.interrupted
+
+
+@eqx.filter_jit
+def _network_input(mixture: MixtureOfFlows, s: Array, c: Array | None) -> Array:
+    """What the posterior network is given of rows and conditions in standard units."""
+    axes = (0, None if c is None else 0)
+    return jax.vmap(lambda s, c: mixture.network_input(mixture.seen(s, c), c), in_axes=axes)(s, c)

@@ -22,7 +22,6 @@ from pushforward.checks import check_choice, check_number, check_sizes, check_wh
 from pushforward.clustering import count_clusters
 from pushforward.data.columns import Bounds, FloatArray, as_float
 from pushforward.distributions import MixtureOfFlows
-from pushforward.distributions.estimates import each_row
 from pushforward.distributions.mixture import divergence
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.copies import merge_copies
@@ -56,11 +55,11 @@ from pushforward.estimators.preparing import (
 )
 from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.scoring import (
-    ESTIMATE_DRAWS,
     fitted_rows,
     for_each_draw,
     in_batches,
     in_precision,
+    joint_and_logits_of,
     log_mean_of_cells,
 )
 from pushforward.estimators.starting import (
@@ -288,15 +287,14 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
                 self.n_components_, self.confusion_ = self._n_components(table.x, asked, classes)
             self.classes_ = classes
             fit = self._train(table, going_on, checkpoint)
-            flow = fit.model
             refines = self._refines_by_itself() if self.refine_posterior is None else self.refine_posterior
             if refines and not fit.interrupted and self.n_components_ > 1:
                 given = standard_condition(table.condition, self.condition_columns_)
                 seed = draw_seed(self.random_state)
                 with named_phase("refining"):
-                    refined = refine_posterior(flow, len(table.x), given, seed, self.max_epochs)
-                fit, flow = dataclasses.replace(fit, interrupted=refined.interrupted), refined.model
-            self._keep(fit, flow)
+                    model, interrupted = refine_posterior(fit.model, len(table.x), given, seed, self.max_epochs)
+                fit = dataclasses.replace(fit, model=model, interrupted=interrupted)
+            self._keep(fit, fit.model)
             self.labels_ = self.predict(X, condition=condition)
         return self
 
@@ -431,7 +429,7 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
         check_is_fitted(self)
         rows, columns = fitted_rows(self, X, condition), self.columns_
-        joint, draws = log_mean_of_cells(partial(_joint_and_logits, self._flow), columns, *rows)
+        joint, draws = log_mean_of_cells(partial(joint_and_logits_of, self._flow), columns, *rows)
         return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
 
     def _log_responsibilities(self, joint: FloatArray) -> FloatArray:
@@ -544,21 +542,6 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
 @eqx.filter_jit
 def _logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> Array:
     return mixture.logits(s, c)
-
-
-@eqx.filter_jit
-def _joint_and_logits(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tuple[Array, Array]:
-    if not mixture.inexactness:
-        return mixture.joint_and_logits(s, c)
-
-    def estimate(s: Array, c: Array | None, key: Array) -> tuple[Array, Array]:
-        joint, logits = mixture.joint_and_logits(
-            s[None], None if c is None else c[None], key=key, n_samples=ESTIMATE_DRAWS
-        )
-        return joint[0], logits[0]
-
-    estimates: tuple[Array, Array] = each_row(estimate, s, c)
-    return estimates
 
 
 @eqx.filter_jit

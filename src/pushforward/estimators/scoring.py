@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pushforward.bijections.base import NOISY
 from pushforward.data.columns import Columns, FloatArray, as_float
-from pushforward.distributions import Pushforward
+from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.distributions.estimates import each_row
 from pushforward.estimators.preparing import standard_condition
 from pushforward.estimators.validation import (
@@ -30,17 +30,20 @@ SCORE_ROWS = 4096  # rows of one call
 ESTIMATE_DRAWS = 64  # of a log-density that has no closed form
 
 
-def in_batches(function: Callable[..., Any], rows: Any, other: Any = None) -> list[FloatArray]:
+def in_batches(
+    function: Callable[..., Any], rows: Any, other: Any = None, at_once: int = SCORE_ROWS
+) -> list[FloatArray]:
     """Run a compiled function on rows, and give its outputs back in float64.
 
     Arguments:
         function: of rows, and of another table or None; to arrays with a row axis.
         rows: shape (n, ...).
         other: what goes with them, such as their conditions, shape (n, ...); or None.
+        at_once: rows of one call, at most.
     """
     parts = []
-    for start in range(0, len(rows), SCORE_ROWS):
-        part = slice(start, start + SCORE_ROWS)
+    for start in range(0, len(rows), at_once):
+        part = slice(start, start + at_once)
         n = len(rows[part])
         outputs = function(_padded(rows[part], bucket(n)), None if other is None else _padded(other[part], bucket(n)))
         parts.append([np.asarray(out, dtype=np.float64)[:n] for out in jax.tree.leaves(outputs)])
@@ -110,6 +113,22 @@ def log_prob_of(flow: Pushforward, s: Array, c: Array | None) -> Any:
         return weighted.value, weighted.effective_draws
 
     return each_row(estimate, s, c)
+
+
+@eqx.filter_jit
+def joint_and_logits_of(mixture: MixtureOfFlows, s: Array, c: Array | None) -> tuple[Array, Array]:
+    """log p(x, k) of rows in standard units, or estimates of it, and the logits of the posterior network."""
+    if not mixture.inexactness:
+        return mixture.joint_and_logits(s, c)
+
+    def estimate(s: Array, c: Array | None, key: Array) -> tuple[Array, Array]:
+        joint, logits = mixture.joint_and_logits(
+            s[None], None if c is None else c[None], key=key, n_samples=ESTIMATE_DRAWS
+        )
+        return joint[0], logits[0]
+
+    estimates: tuple[Array, Array] = each_row(estimate, s, c)
+    return estimates
 
 
 def _log_mean(log_values: list[FloatArray]) -> FloatArray:

@@ -3,7 +3,7 @@
 from pushforward.objectives.agreement import Contrast, Embedding, agreement
 from pushforward.objectives.batch import AbstractLoss, Batch, Rows, add_noise
 from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnosticLikelihood, weighted_mean
-from pushforward.objectives.mixture import MixtureBound, PosteriorFit, PosteriorStart
+from pushforward.objectives.mixture import MixtureBound, PosteriorFit, Posteriors, PosteriorStart
 from pushforward.objectives.reverse_kl import ReverseKL
 from pushforward.objectives.sequence import SequenceBound, sequence_bounds
 from pushforward.objectives.variational import NegativeELBO, ReconstructionError
@@ -21,6 +21,7 @@ __all__ = [
     "OrderAgnosticLikelihood",
     "PosteriorFit",
     "PosteriorStart",
+    "Posteriors",
     "ReconstructionError",
     "ReverseKL",
     "Rows",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -126,15 +129,25 @@ class PosteriorStart(AbstractLoss):
         return weighted_mean(-(chosen * jax.nn.log_softmax(logits)).sum(-1), batch.weight)
 
 
+class Posteriors(NamedTuple):
+    """Points whose exact posterior over components is known.
+
+    Arguments:
+        seen: what the posterior network reads, shape (n, E).
+        exact: p(k|x), shape (n, K).
+    """
+
+    seen: Any
+    exact: Any
+
+
 class PosteriorFit(AbstractLoss):
-    """The cross-entropy from the exact posterior p(k|x), held fixed, to the posterior network's q(k|x).
+    """The cross-entropy from the exact posterior p(k|x) of `Posteriors` to the q(k|x) of a network alone.
 
     On draws from the mixture itself, which never run out, the network closes the gap that it has learned by
     heart rather than by rule on the rows it was trained on (the sleep phase of Hinton et al. 1995).
     """
 
-    def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
-        key_maps = key if model.inexactness else None
-        _, joint, logits = model.calibrate_jointly(batch.rows.x, batch.rows.condition, batch.weight, key_maps)
-        exact = jax.lax.stop_gradient(jax.nn.softmax(joint))
-        return weighted_mean(-(exact * jax.nn.log_softmax(logits)).sum(-1), batch.weight)
+    def __call__(self, network: Callable[[Array], Array], batch: Batch, key: PRNGKeyArray) -> Array:
+        logits = jax.vmap(network)(batch.data.seen)
+        return weighted_mean(-(batch.data.exact * jax.nn.log_softmax(logits)).sum(-1), batch.weight)
