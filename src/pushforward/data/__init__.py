@@ -1,5 +1,6 @@
 """Tables, toy sets, and how columns become preprocessing."""
 
+from pushforward.data.fields import Field, Fields, learn_fields
 from pushforward.data.shapes import SHAPES, Shape, shape
 from pushforward.data.sources import DataError, Source
 from pushforward.data.tables import Table, content_hash, iter_batches, open_source, read_table
@@ -9,6 +10,8 @@ from pushforward.data.writing import TableWriter, append_columns, check_output
 __all__ = [
     "SHAPES",
     "DataError",
+    "Field",
+    "Fields",
     "Shape",
     "Source",
     "Table",
@@ -17,6 +20,7 @@ __all__ = [
     "check_output",
     "content_hash",
     "iter_batches",
+    "learn_fields",
     "open_source",
     "pinwheel",
     "pinwheel_log_prob",

@@ -93,6 +93,11 @@ class Columns:
             for w, lo, hi in zip(self.integer, self.low, self.high, strict=True)
         ]
 
+    def facts(self) -> tuple[tuple[Any, ...], ...]:
+        """Of each column its name, kind, bounds, mean and unit; None for what is not there."""
+        each = zip(self.names, self.kinds, self.low, self.high, self.mean, self.scale, strict=True)
+        return tuple((name, kind, *map(_finite, ends), float(unit)) for name, kind, *ends, unit in each)
+
     @property
     def noise(self) -> FloatArray | None:
         """Width of the training noise in standard units, or None if no column needs any."""
@@ -411,6 +416,10 @@ def _bounds_arrays(
                 f"column {names[i]!r} has {beyond} values outside its bounds ({lo}, {hi}); widen them or drop the rows"
             )
     return low, high, declared
+
+
+def _finite(value: np.floating) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _is_number(value: Any) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _QUERY = re.compile(r"\s*\(?\s*(select|with|from)[\s'(*]", re.IGNORECASE)
 _MISSING = ["", "NA", "N/A", "n/a", "NULL", "null", "None", "?"]
 # Without leading zeros: 00123 is a code, not a number.
-_NUMBER = r"^[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?([nN][aA][nN]|[iI][nN][fF](inity)?)$"
+NUMBER = r"^[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?([nN][aA][nN]|[iI][nN][fF](inity)?)$"
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def _numbers(values: pa.ChunkedArray | pa.Array) -> Float[np.ndarray, " n"] | No
     if types.is_string(kind) or types.is_large_string(kind):
         text = pc.utf8_trim_whitespace(values)
         text = pc.if_else(pc.is_in(text, value_set=pa.array(_MISSING, kind)), pa.scalar(None, kind), text)
-        if not pc.all(pc.match_substring_regex(text, _NUMBER), min_count=0).as_py():
+        if not pc.all(pc.match_substring_regex(text, NUMBER), min_count=0).as_py():
             return None
         values = pc.cast(pc.utf8_ltrim(text, "+"), pa.float64())
     elif types.is_boolean(kind):
@@ -294,4 +294,4 @@ def _holds(values: pa.ChunkedArray | pa.Array) -> str:
 
 
 def _not_number(value: object) -> bool:
-    return not (isinstance(value, str) and (re.match(_NUMBER, value.strip()) or value.strip() in _MISSING))
+    return not (isinstance(value, str) and (re.match(NUMBER, value.strip()) or value.strip() in _MISSING))

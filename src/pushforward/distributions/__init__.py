@@ -5,6 +5,7 @@ from pushforward.distributions.base import AbstractDistribution
 from pushforward.distributions.estimates import Estimate, WeightedEstimate
 from pushforward.distributions.gaussian_mixture import GaussianMixture
 from pushforward.distributions.likelihoods import AbstractLikelihood, BernoulliLikelihood, GaussianLikelihood
+from pushforward.distributions.mixed import GapFiller, Layout, MixedRows, RowNetwork
 from pushforward.distributions.mixture import MixtureOfFlows
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.sequential import SequentialLatent
@@ -16,12 +17,16 @@ __all__ = [
     "Autoencoder",
     "BernoulliLikelihood",
     "Estimate",
+    "GapFiller",
     "GaussianLikelihood",
     "GaussianMixture",
+    "Layout",
     "Logistic",
+    "MixedRows",
     "MixtureOfFlows",
     "Normal",
     "Pushforward",
+    "RowNetwork",
     "SequentialLatent",
     "Uniform",
     "WeightedEstimate",

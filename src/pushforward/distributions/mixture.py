@@ -373,9 +373,9 @@ def divergence(logits: Array, log_p: Array) -> Array:
     return jnp.maximum(-evidence_bound(log_p, logits), 0)
 
 
-def _group(components: Sequence[Pushforward] | Pushforward) -> tuple[tuple[Pushforward, ...], tuple[int, ...]]:
+def _group(components: Any) -> tuple[tuple[Any, ...], tuple[int, ...]]:
     """Stack like components; the place of each k among the stacked ones."""
-    if isinstance(components, Pushforward):
+    if isinstance(components, AbstractDistribution):
         return (components,), tuple(range(_length(components)))
     if not components:
         raise ValueError("a mixture needs at least one component; got none")

@@ -20,6 +20,7 @@ from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.estimates import each_row
+from pushforward.estimators.any_kind import AnyKindEstimator
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.copies import few_repeated, merge_copies
@@ -60,7 +61,7 @@ PATIENT, LEAST_PATIENCE = 20, 10  # share of the epochs in which a flow on Gauss
 FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
 
-class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlowEstimator):
+class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, AnyKindEstimator):
     """Density estimation of a table of numbers with one normalizing flow.
 
     Parameters:
@@ -126,6 +127,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         base: str = "auto",
         bounds: Bounds | None = None,
         discrete: str | Sequence[Any] = "auto",
+        columns: Mapping[str, str] | None = None,
+        missing: str = "marginal",
         n_init: int = 1,
         warm_start: bool = False,
         random_state: Any = None,
@@ -145,6 +148,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         self.base = base
         self.bounds = bounds
         self.discrete = discrete
+        self.columns = columns
+        self.missing = missing
         self.n_init = n_init
         self.warm_start = warm_start
         self.random_state = random_state
@@ -188,6 +193,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             CheckpointError: resuming from a checkpoint that does not fit.
         """
         with unchanged_on_error(self), reporting(bool(self.verbose)):
+            if self._takes(X):
+                return self._fit_mixed(X, sample_weight, condition, checkpoint)
             going_on = self.warm_start and self.__sklearn_is_fitted__()
             table, _ = merge_copies(read_table(self, X, sample_weight, condition, going_on).weighing())
             learn_table(self, table, condition, going_on, bounds=self.bounds)
@@ -248,6 +255,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns:
             Shape (n,); -inf outside declared bounds.
         """
+        if self._is_mixed:
+            return in_precision(self._log_density_mixed(X))
         x, c = fitted_rows(self, X, condition)
         return in_precision(log_density(self.columns_, self._flow, x, c), X)
 
@@ -266,7 +275,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns:
             Shape (n, D); or an array of shape (n, m, D) with a condition.
         """
-        check_is_fitted(self)
+        if self._is_mixed:
+            return self._sample_mixed(n, random_state)
         n = check_draws(n)
         key = draw_key(random_state, self.random_state)
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)

@@ -121,3 +121,33 @@ def _arrow(columns: dict[str, np.ndarray]) -> Any:
     import pyarrow as pa
 
     return pa.table(columns)
+
+
+def in_kind(table: Any, container: Container | None, asked: str | None) -> Any:
+    """A table of Arrow as the kind of table fitted on, or asked for; an array of objects where that was an array.
+
+    Arguments:
+        table: of columns that may be text, categories or dates.
+        container: what the table fitted on was; None for an array.
+        asked: as of `in_container`.
+    """
+    everywhere = sklearn.get_config()["transform_output"]
+    asked = everywhere if asked is None and everywhere != "default" else asked
+    kind = asked or ("default" if container is None else container.kind)
+    if kind == "pyarrow":
+        return table
+    if kind == "polars":
+        import polars as pl
+
+        return pl.from_arrow(table)
+    if kind != "pandas":
+        return np.array([column.to_pylist() for column in table.columns], dtype=object).T
+    made = table.to_pandas()
+    if container is None or container.kind != "pandas":
+        return made
+    labels = {str(label): label for label in container.labels}
+    for label, dtype in zip(container.labels, container.dtypes, strict=True):
+        name = str(label)
+        if name in made.columns and str(made[name].dtype) != dtype and not made[name].isna().any():
+            made[name] = made[name].astype(dtype)
+    return made.rename(columns=labels)

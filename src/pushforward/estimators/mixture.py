@@ -23,6 +23,7 @@ from pushforward.clustering import count_clusters
 from pushforward.data.columns import Bounds, FloatArray, as_float
 from pushforward.distributions import MixtureOfFlows
 from pushforward.distributions.mixture import divergence
+from pushforward.estimators.any_kind import AnyKindEstimator
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.copies import merge_copies
 from pushforward.estimators.defaults import (
@@ -40,6 +41,7 @@ from pushforward.estimators.defaults import (
 )
 from pushforward.estimators.draws import draw_components, draw_key, draw_of, refine_posterior, within_reach
 from pushforward.estimators.images import check_image, image_bounds
+from pushforward.estimators.mixed_mixture import features_of, fit_mixture, joint_and_posterior
 from pushforward.estimators.preparing import (
     Table,
     as_feed,
@@ -69,7 +71,7 @@ from pushforward.estimators.starting import (
     seen_rows,
     start_mixture,
 )
-from pushforward.estimators.state import FlowEstimator, unchanged_on_error
+from pushforward.estimators.state import unchanged_on_error
 from pushforward.estimators.validation import (
     check_component,
     check_components,
@@ -97,7 +99,7 @@ class Assignment(NamedTuple):
     log_density: np.ndarray
 
 
-class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
+class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
     """A variational mixture of normalizing flows: clusters, classifies with few labels, estimates density.
 
     Every component is a flow of its own; a network gives the posterior over components, trained together
@@ -199,6 +201,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         patience: int | None = None,
         bounds: Bounds | None = None,
         discrete: str | Sequence[Any] = "auto",
+        columns: Mapping[str, str] | None = None,
+        missing: str = "marginal",
         n_init: int = 1,
         warm_start: bool = False,
         random_state: Any = None,
@@ -228,6 +232,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         self.patience = patience
         self.bounds = bounds
         self.discrete = discrete
+        self.columns = columns
+        self.missing = missing
         self.n_init = n_init
         self.warm_start = warm_start
         self.random_state = random_state
@@ -271,6 +277,9 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
             CheckpointError: resuming from a checkpoint that does not fit.
         """
         with unchanged_on_error(self), reporting(bool(self.verbose)):
+            if self._takes(X):
+                self._fit_mixed_mixture(X, y, sample_weight, condition, checkpoint)
+                return self
             going_on = self.warm_start and self.__sklearn_is_fitted__()
             table = read_table(self, X, sample_weight, condition, going_on)
             asked = check_n_components(self.n_components)
@@ -287,20 +296,46 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
                 self.n_components_, self.confusion_ = self._n_components(table.x, asked, classes)
             self.classes_ = classes
             fit = self._train(table, going_on, checkpoint)
-            refines = self._refines_by_itself() if self.refine_posterior is None else self.refine_posterior
-            if refines and not fit.interrupted and self.n_components_ > 1:
-                given = standard_condition(table.condition, self.condition_columns_)
-                seed = draw_seed(self.random_state)
-                with named_phase("refining"):
-                    model, interrupted = refine_posterior(fit.model, len(table.x), given, seed, self.max_epochs)
-                fit = dataclasses.replace(fit, model=model, interrupted=interrupted)
+            fit = self._refined(fit, len(table.x), standard_condition(table.condition, self.condition_columns_))
             self._keep(fit, fit.model)
             self.labels_ = self.predict(X, condition=condition)
         return self
 
+    def _fit_mixed_mixture(
+        self, X: Any, y: Any, sample_weight: Any, condition: Any, checkpoint: Checkpoint | None
+    ) -> None:
+        """Fit a mixture to a table with columns that are no numbers, or with gaps."""
+        rows, weight, kept = self._learn_mixed(X, sample_weight, condition)
+        asked, seed = check_n_components(self.n_components), draw_seed(self.random_state)
+        self.classes_, label = check_labels(y, len(kept), asked)
+        label = None if label is None else label[kept]
+        check_components(asked or 1, len(rows.x), None)
+        split = split_rows(np.zeros((len(rows.x), 1)), self.validation_fraction, seed)
+        k, self.confusion_ = asked, None
+        if k is None:
+            k, self.confusion_ = count_clusters(features_of(self.columns_, rows.x), seed)
+            k = k if self.classes_ is None else max(k, int(self.classes_.max()) + 1)
+        self.n_components_ = k
+        fit, filler = fit_mixture(self, self.columns_, rows.x, weight, label, split, k, seed, checkpoint)
+        self._keep_mixed(self._refined(fit, len(rows.x), None), filler)
+        self.labels_ = self.predict(X)
+
+    def _refined(self, fit: Fit[MixtureOfFlows], n_rows: int, given: FloatArray | None) -> Fit[MixtureOfFlows]:
+        """The fit with its posterior network refined, where it is to be."""
+        refines = self._refines_by_itself() if self.refine_posterior is None else self.refine_posterior
+        if not refines or fit.interrupted or self.n_components_ == 1:
+            return fit
+        with named_phase("refining"):
+            model, interrupted = refine_posterior(
+                fit.model, n_rows, given, draw_seed(self.random_state), self.max_epochs
+            )
+        return dataclasses.replace(fit, model=model, interrupted=interrupted)
+
     def _refines_by_itself(self) -> bool:
         """Whether the posterior network is refined where the user says nothing."""
-        return self.columns_.n <= MOST_REFINED and (self.max_epochs is None or self.max_epochs >= FEWEST_REFINED)
+        return len(self.columns_.names) <= MOST_REFINED and (
+            self.max_epochs is None or self.max_epochs >= FEWEST_REFINED
+        )
 
     def _n_components(
         self, x: FloatArray, asked: int | None, classes: np.ndarray | None
@@ -406,7 +441,9 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
     @property
     def model_(self) -> MixtureOfFlows:
         """The fitted distribution, in the data's units (a condition in standard units)."""
-        check_is_fitted(self)
+        if self._is_mixed:
+            mixture: MixtureOfFlows = self._flow
+            return mixture
         units = self.columns_.units_map()
         model: MixtureOfFlows = eqx.tree_at(lambda m: m.shared, self._flow, Chain([self._flow.shared, units]))
         if model.view is not None:
@@ -427,7 +464,10 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
 
     def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
         """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
-        check_is_fitted(self)
+        if self._is_mixed:
+            rows = self._encoded(X)
+            joint, q = joint_and_posterior(self.columns_, self._flow, self.filler_, rows.x)
+            return joint + rows.log_extra.sum(axis=1)[:, None], q
         rows, columns = fitted_rows(self, X, condition), self.columns_
         joint, draws = log_mean_of_cells(partial(joint_and_logits_of, self._flow), columns, *rows)
         return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
@@ -459,7 +499,8 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
 
     def predict_proba(self, X: Any, condition: Any = None) -> np.ndarray:
         """The posterior network's q(k|x), shape (n, K)."""
-        check_is_fitted(self)
+        if self._is_mixed:
+            return in_precision(self._joint_and_posterior(X, condition)[1])
         draws = for_each_draw(partial(_logits, self._flow), self.columns_, *fitted_rows(self, X, condition))
         return in_precision(np.mean([softmax(draw[0], axis=1) for draw in draws], axis=0), X)
 
@@ -529,6 +570,10 @@ class FlowMixture(ClusterMixin, DensityMixin, FlowEstimator):
         """
         check_is_fitted(self)
         n, component = check_draws(n), check_component(component, self._flow.n_components)
+        if self._is_mixed:
+            key_k, key_x = jax.random.split(draw_key(random_state, self.random_state))
+            chosen = draw_components(self._flow, key_k, n, component)
+            return self._table_of(draw_of(self._flow, key_x, chosen), random_state), chosen
         key = draw_key(random_state, self.random_state)
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
         shape = (n,) if given is None else (n, len(given))

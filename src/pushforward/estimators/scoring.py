@@ -51,7 +51,7 @@ def in_batches(
 
 
 def _padded(a: Any, size: int) -> Any:
-    return as_float(np.concatenate([a, np.broadcast_to(a[:1], (size - len(a), a.shape[1]))]))
+    return as_float(np.concatenate([a, np.broadcast_to(a[:1], (size - len(a), *a.shape[1:]))]))
 
 
 def fitted_rows(estimator: Any, X: Any, condition: Any) -> tuple[FloatArray, Any]:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pushforward.checks import check_choice
 from pushforward.data.columns import Columns, FloatArray
+from pushforward.data.fields import Fields
 from pushforward.estimators.build import FlowSpec, flow_text
 from pushforward.estimators.frames import OUTPUTS, Container, in_container
 from pushforward.training import Fit
@@ -108,11 +109,10 @@ class FlowEstimator(BaseEstimator, ABC):
         Model files hold it as well, so that it can be told without the model.
         """
         check_is_fitted(self)
-        columns, given = self.columns_, self.condition_columns_
-        each = zip(columns.names, columns.kinds, columns.low, columns.high, columns.mean, columns.scale, strict=True)
+        given = self.condition_columns_
         return {
             "kind": "density",
-            "columns": tuple((name, kind, *map(_finite, ends), float(unit)) for name, kind, *ends, unit in each),
+            "columns": self.columns_.facts(),
             "given": () if given is None else given.names,
             "components": (),
             "label_column": self.label_column_,
@@ -156,7 +156,7 @@ class FlowEstimator(BaseEstimator, ABC):
         estimator = cls(**params)
         for name, value in (MISSING | state["fitted"]).items():
             if name in ("columns_", "condition_columns_") and value is not None:
-                value = Columns.from_state(value)
+                value = (Fields if "all" in value else Columns).from_state(value)
             elif name == "_flow":
                 value = _as_precise(value)
             elif name in NAMED and value is not None:
@@ -182,10 +182,6 @@ def _as_precise(flow: Any) -> Any:
         return leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype)) if eqx.is_array(leaf) else leaf
 
     return jax.tree.map(cast, flow)
-
-
-def _finite(value: np.floating) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from pushforward.objectives.agreement import Contrast, Embedding, agreement
 from pushforward.objectives.batch import AbstractLoss, Batch, Rows, add_noise
+from pushforward.objectives.gaps import HiddenCells
 from pushforward.objectives.likelihood import NegativeLogLikelihood, OrderAgnosticLikelihood, weighted_mean
 from pushforward.objectives.mixture import MixtureBound, PosteriorFit, Posteriors, PosteriorStart
 from pushforward.objectives.reverse_kl import ReverseKL
@@ -14,6 +15,7 @@ __all__ = [
     "Batch",
     "Contrast",
     "Embedding",
+    "HiddenCells",
     "ImageViews",
     "MixtureBound",
     "NegativeELBO",

@@ -1,0 +1,364 @@
+"""Rows of numbers and categories: one column after the other, each given those before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from pushforward.checks import check_sizes
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.networks import MLP
+from pushforward.networks.grouped import GroupedMADE
+
+CODE, LOW, HIGH, WIDTH = range(4)
+N_MODES = 8
+INFINITE = 1e3  # standard units beyond which an edge of a cell is infinite
+SEEN = 8.0  # standard units beyond which networks see no difference
+LARGEST_LOGIT = 30.0
+LEAST_SCALE = 1e-3
+BENDS = (-1.0, 0.0, 1.0)  # where what networks see of a number bends
+
+
+class Layout(NamedTuple):
+    """The columns of a row, and how many codes each has.
+
+    A row is an array of shape (D, 4): of every column a code, the lower and the upper edge of the cell of its number,
+    and how wide that is. A number that is a point has no width. Codes of numbers count masses from 1; 0 is none of
+    them. A code of -1 says nothing of its column; NaN is a gap.
+
+    Arguments:
+        n_codes: of each column, at least 1.
+        numbers: whether each column has numbers.
+    """
+
+    n_codes: tuple[int, ...]
+    numbers: tuple[bool, ...]
+
+    @property
+    def n_columns(self) -> int:
+        """D."""
+        return len(self.n_codes)
+
+    @property
+    def number_columns(self) -> np.ndarray:
+        """The columns that have numbers, shape (N,)."""
+        return np.flatnonzero(self.numbers)
+
+    @property
+    def code_columns(self) -> np.ndarray:
+        """The column of each code, shape (S,)."""
+        return np.repeat(np.arange(self.n_columns), self.n_codes)
+
+    @property
+    def code_levels(self) -> np.ndarray:
+        """Each code within its column, shape (S,)."""
+        return np.concatenate([np.arange(n) for n in self.n_codes])
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The column of each feature."""
+        numbers = np.repeat(self.number_columns, 1 + len(BENDS))
+        return tuple(int(c) for c in np.concatenate([self.code_columns, numbers]))
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The column that each output of a network is of."""
+        numbers = np.repeat(self.number_columns, 3 * N_MODES)
+        return tuple(int(c) for c in np.concatenate([self.code_columns, numbers]))
+
+    @property
+    def by_column(self) -> np.ndarray:
+        """Which codes are of each column, zeros and ones, shape (S, D)."""
+        return (self.code_columns[:, None] == np.arange(self.n_columns)).astype(np.float32)
+
+    def codes(self, x: Array) -> Array:
+        """Zeros and ones, one for each code, shape (S,); all zero where there is a gap or no code."""
+        code = jnp.nan_to_num(x[:, CODE], nan=-1.0)
+        return (code[self.code_columns] == self.code_levels).astype(x.dtype)
+
+    def positions(self, x: Array) -> Array:
+        """Where the numbers are, in standard units, shape (N,); zero where there is none."""
+        x = jnp.nan_to_num(x[self.number_columns])
+        low, high = x[:, LOW], x[:, HIGH]
+        middle = jnp.where(low < -INFINITE, high, jnp.where(high > INFINITE, low, (low + high) / 2))
+        return jnp.clip(middle, -SEEN, SEEN)
+
+    def features(self, x: Array) -> Array:
+        """What networks see of a row, shape (E,)."""
+        at = self.positions(x)
+        seen = jnp.concatenate([at[:, None], jnp.tanh(2 * (at[:, None] - jnp.asarray(BENDS, x.dtype)))], axis=1)
+        return jnp.concatenate([self.codes(x), seen.reshape(-1)])
+
+
+class Columnwise(eqx.Module):
+    """What a network says of every column: logits of codes, and a mixture of logistics for numbers.
+
+    Arguments:
+        logits: shape (S,).
+        modes: raw weights, places and scales, shape (N, 3, M), in units of `scale` around `place`.
+        place, log_scale: of numbers, in standard units, shape (N,).
+        layout: of the row.
+    """
+
+    logits: Array
+    modes: Array
+    place: Array
+    log_scale: Array
+    layout: Layout = eqx.field(static=True)
+
+    @property
+    def _log_codes(self) -> Array:
+        """Log-probabilities of codes, shape (S,)."""
+        logits = LARGEST_LOGIT * jnp.tanh(self.logits / LARGEST_LOGIT)
+        total = jnp.exp(logits) @ self.layout.by_column
+        return logits - jnp.log(total)[self.layout.code_columns]
+
+    @property
+    def _mixture(self) -> tuple[Array, Array, Array]:
+        """Log-weights, places and scales in units of `scale`, shape (N, M)."""
+        weights, places, scales = self.modes[:, 0], self.modes[:, 1], self.modes[:, 2]
+        start = jnp.linspace(-1.5, 1.5, N_MODES)
+        return jax.nn.log_softmax(weights), start + places, LEAST_SCALE + jax.nn.softplus(scales - 0.5)
+
+    def log_probs(self, x: Array) -> Array:
+        """Log-probability of every column of a row, shape (D,); zero where there is a gap or no code."""
+        layout, numbers = self.layout, self.layout.number_columns
+        codes = layout.codes(x)
+        of_code = (codes * self._log_codes) @ layout.by_column
+        if not len(numbers):
+            return of_code
+        row = jnp.nan_to_num(x[numbers])
+        value = self._number(row)
+        none = self._log_codes[jnp.asarray(np.searchsorted(layout.code_columns, numbers))]
+        coded = row[:, CODE] > 0
+        both = jnp.logaddexp(of_code[numbers], none + jnp.where(row[:, WIDTH] > 0, value, -jnp.inf))
+        total = jnp.where(coded, jnp.where(row[:, WIDTH] > 0, both, of_code[numbers]), of_code[numbers] + value)
+        total = jnp.where(jnp.isnan(x[numbers, CODE]), 0, total)
+        return of_code.at[numbers].set(total)
+
+    def _number(self, row: Array) -> Array:
+        """Log-density of points and log-probability of cells, shape (N,)."""
+        log_weights, places, scales = self._mixture
+        unit = jnp.exp(self.log_scale)
+        low, high = ((row[:, i] - self.place) / unit for i in (LOW, HIGH))
+        width = (row[:, WIDTH] / unit)[:, None] / scales
+        a, b = (low[:, None] - places) / scales, (high[:, None] - places) / scales
+        point = -a - 2 * jax.nn.softplus(-a) - jnp.log(scales) - self.log_scale[:, None]
+        positive = jnp.where(width > 0, width, 1.0)
+        cell = -jax.nn.softplus(-b) - jax.nn.softplus(a) + jnp.log(-jnp.expm1(-positive))
+        return jax.nn.logsumexp(log_weights + jnp.where(width > 0, cell, point), axis=-1)
+
+    def draw(self, key: PRNGKeyArray) -> Array:
+        """A draw of every column by itself, numbers as points, shape (D, 4)."""
+        layout = self.layout
+        keys = jax.random.split(key, 3)
+        noisy = self._log_codes + jax.random.gumbel(keys[0], self.logits.shape, self.logits.dtype)
+        padded = jnp.where(layout.by_column.T > 0, noisy, -jnp.inf)
+        first = np.searchsorted(layout.code_columns, np.arange(layout.n_columns))
+        code = (jnp.argmax(padded, axis=1) - first).astype(self.logits.dtype)
+        x = jnp.zeros((layout.n_columns, 4), self.logits.dtype).at[:, CODE].set(code)
+        if not any(layout.numbers):
+            return x
+        log_weights, places, scales = self._mixture
+        mode = jax.random.categorical(keys[1], log_weights)[:, None]
+        z = jax.random.logistic(keys[2], mode.shape[:1], self.logits.dtype)
+        place, scale = (jnp.take_along_axis(a, mode, axis=1)[:, 0] for a in (places, scales))
+        at = self.place + jnp.exp(self.log_scale) * (place + scale * z)
+        at = jnp.where(code[layout.number_columns] > 0, 0, at)
+        return x.at[layout.number_columns, LOW].set(at).at[layout.number_columns, HIGH].set(at)
+
+
+class MixedRows(AbstractDistribution):
+    """A row of numbers and categories, p(x) = Π_j p(x_j | x_<j), by one masked network.
+
+    Categories and masses, the values of numbers that have a probability of their own, have softmax probabilities, other
+    numbers a mixture of logistics: a density at a point, a probability of a cell, whose edges may be infinite. Exact,
+    one pass of the network; sampling takes D passes. The column's number is left out where it takes a mass.
+
+    Arguments:
+        network: from features of the row to what is said of every column.
+        bias: of the logits of codes, shape (S,).
+        linear: what places of numbers are of the numbers before them, shape (N, N), of which the lower triangle counts.
+        log_scale: of numbers, shape (N,).
+        n_codes, numbers: the `Layout` of the row.
+        cond_shape: of a condition that every column is given, or None.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.distributions.mixed import Layout, MixedRows
+        >>> rows = MixedRows.init(jax.random.key(0), Layout((2, 1), (False, True)), (8,))
+        >>> rows.log_prob(rows.sample(jax.random.key(1), (5,))).shape
+        (5,)
+    """
+
+    network: GroupedMADE
+    bias: Array
+    linear: Array
+    log_scale: Array
+    n_codes: tuple[int, ...] = eqx.field(static=True)
+    numbers: tuple[bool, ...] = eqx.field(static=True)
+    cond_shape: tuple[int, ...] | None = eqx.field(static=True, default=None)
+
+    @classmethod
+    def init(
+        cls, key: PRNGKeyArray, layout: Layout, hidden_sizes: Sequence[int], cond_dim: int | None = None
+    ) -> MixedRows:
+        """Draw a model to train, of which no column hangs on others as yet."""
+        sizes, n = check_sizes("hidden_sizes", hidden_sizes), len(layout.number_columns)
+        network = GroupedMADE.init(key, layout.inputs, layout.outputs, layout.n_columns, sizes, cond_dim)
+        start = (jnp.zeros(len(layout.code_columns)), jnp.zeros((n, n)), jnp.zeros(n))
+        return cls(network, *start, *layout, None if cond_dim is None else (cond_dim,))
+
+    @property
+    def layout(self) -> Layout:
+        """The columns of a row."""
+        return Layout(self.n_codes, self.numbers)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.n_codes), 4)
+
+    def columnwise(self, x: Array, condition: Array | None = None) -> Columnwise:
+        """What is said of every column of a row, given those before it."""
+        layout = self.layout
+        out = self.network(layout.features(x), condition)
+        place = jnp.tril(self.linear, -1) @ _linear_positions(layout, x)
+        return Columnwise(*_split(layout, out, self.bias), place, self.log_scale, layout)
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        return self.columnwise(x, condition).log_probs(x).sum()
+
+    def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
+        def step(j: Array, x: Array) -> Array:
+            return x.at[j].set(self.columnwise(x, condition).draw(jax.random.fold_in(key, j))[j])
+
+        return lax.fori_loop(0, self.layout.n_columns, step, jnp.zeros(self.shape, self.bias.dtype))
+
+
+class GapFiller(eqx.Module):
+    """q(missing | observed): what is missing of a row, one column after the other, given all that is known by then.
+
+    Arguments:
+        network: from features of the row and flags of what is known to what is said of every column.
+        bias, linear, log_scale: as of `MixedRows`; of `linear` all but the diagonal counts.
+        n_codes, numbers: the `Layout` of the row.
+    """
+
+    network: MLP
+    bias: Array
+    linear: Array
+    log_scale: Array
+    n_codes: tuple[int, ...] = eqx.field(static=True)
+    numbers: tuple[bool, ...] = eqx.field(static=True)
+
+    @classmethod
+    def init(cls, key: PRNGKeyArray, layout: Layout, hidden_sizes: Sequence[int]) -> GapFiller:
+        """Draw a network to train."""
+        n_in, n = len(layout.inputs) + layout.n_columns, len(layout.number_columns)
+        network = MLP.init(key, n_in, len(layout.outputs), hidden_sizes, "silu", 0.01)
+        return cls(network, jnp.zeros(len(layout.code_columns)), jnp.zeros((n, n)), jnp.zeros(n), *layout)
+
+    @property
+    def layout(self) -> Layout:
+        """The columns of a row."""
+        return Layout(self.n_codes, self.numbers)
+
+    def columnwise(self, x: Array) -> Columnwise:
+        """What is said of every column of a row with gaps, given those that are known."""
+        layout = self.layout
+        known = (~jnp.isnan(x[:, CODE])).astype(x.dtype)
+        out = self.network(jnp.concatenate([layout.features(x), known]))
+        off_diagonal = self.linear * (1 - jnp.eye(len(self.linear), dtype=x.dtype))
+        place = off_diagonal @ _linear_positions(layout, x)
+        return Columnwise(*_split(layout, out, self.bias), place, self.log_scale, layout)
+
+    def fill(self, key: PRNGKeyArray, x: Array) -> Array:
+        """The row with its gaps filled by a draw, numbers as points, shape (D, 4)."""
+
+        def step(j: Array, row: Array) -> Array:
+            drawn = self.columnwise(row).draw(jax.random.fold_in(key, j))[j]
+            return row.at[j].set(jnp.where(jnp.isnan(row[j]), drawn, row[j]))
+
+        return lax.fori_loop(0, self.layout.n_columns, step, x)
+
+    def log_prob(self, x: Array, filled: Array) -> Array:
+        """log q(missing | observed) of a filled row, of a row x with gaps, a scalar."""
+
+        def step(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            row, total = carry
+            said = self.columnwise(row).log_probs(filled)[j]
+            total = total + jnp.where(jnp.isnan(row[j, CODE]), said, 0)
+            return row.at[j].set(filled[j]), total
+
+        return lax.fori_loop(0, self.layout.n_columns, step, (x, jnp.zeros((), x.dtype)))[1]
+
+
+class RowNetwork(eqx.Module):
+    """A plain network on the features of a row: what a mixture's posterior over components is.
+
+    Arguments:
+        network: from features to outputs.
+        n_codes, numbers: the `Layout` of the row.
+    """
+
+    network: MLP
+    n_codes: tuple[int, ...] = eqx.field(static=True)
+    numbers: tuple[bool, ...] = eqx.field(static=True)
+
+    @classmethod
+    def init(cls, key: PRNGKeyArray, layout: Layout, n_out: int, hidden_sizes: Sequence[int]) -> RowNetwork:
+        """Draw a network to train."""
+        return cls(MLP.init(key, len(layout.inputs), n_out, hidden_sizes, "silu"), *layout)
+
+    def __call__(self, row: Array) -> Array:
+        """Outputs of a row, flat, shape (4 D,)."""
+        return self.network(Layout(self.n_codes, self.numbers).features(row.reshape(-1, 4)))
+
+
+def started(model: Any, x: np.ndarray, weight: np.ndarray | None = None) -> Any:
+    """A `MixedRows` or `GapFiller` that says of columns what can be said without a network: shares and regressions.
+
+    Arguments:
+        model: to start.
+        x: rows, shape (n, D, 4); NaN where there are gaps.
+        weight: of rows, shape (n,), or None.
+    """
+    layout: Layout = model.layout
+    w = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=np.float64)
+    code = np.nan_to_num(x[:, :, CODE], nan=-1.0)
+    counts = ((code[:, layout.code_columns] == layout.code_levels) * w[:, None]).sum(axis=0)
+    bias = np.log((counts + 0.5) / w.sum())
+    numbers = layout.number_columns
+    here = np.asarray(jax.vmap(lambda row: _linear_positions(layout, row))(jnp.asarray(x, jnp.float32)), np.float64)
+    known = (code[:, numbers] == 0) * w[:, None]
+    linear, log_scale = np.zeros((len(numbers), len(numbers))), np.zeros(len(numbers))
+    for i in range(len(numbers)):
+        before = here[:, :i] * np.sqrt(known[:, i : i + 1])
+        target = here[:, i] * np.sqrt(known[:, i])
+        gram = before.T @ before + 1e-6 * max(known[:, i].sum(), 1.0) * np.eye(i)
+        slopes = np.linalg.solve(gram, before.T @ target) if isinstance(model, MixedRows) else np.zeros(i)
+        rest = (target - before @ slopes) ** 2
+        linear[i, :i] = slopes
+        log_scale[i] = 0.5 * math.log(max(rest.sum() / max(known[:, i].sum(), 1.0), 1e-10))
+    made = tuple(jnp.asarray(a, model.bias.dtype) for a in (bias, linear, log_scale))
+    return eqx.tree_at(lambda m: (m.bias, m.linear, m.log_scale), model, made)
+
+
+def _linear_positions(layout: Layout, x: Array) -> Array:
+    """Where the numbers are, without a limit, shape (N,)."""
+    x = jnp.nan_to_num(x[layout.number_columns])
+    low, high = x[:, LOW], x[:, HIGH]
+    return jnp.where(low < -INFINITE, high, jnp.where(high > INFINITE, low, (low + high) / 2))
+
+
+def _split(layout: Layout, out: Array, bias: Array) -> tuple[Array, Array]:
+    n_codes = len(layout.code_columns)
+    return out[:n_codes] + bias, out[n_codes:].reshape(len(layout.number_columns), 3, N_MODES)

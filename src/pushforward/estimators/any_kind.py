@@ -1,0 +1,168 @@
+"""What estimators do with tables as people have them, beside tables of numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from pushforward.checks import check_choice
+from pushforward.data.columns import FloatArray
+from pushforward.data.fields import Encoded, Fields
+from pushforward.data.sources import DataError, listing
+from pushforward.distributions import GapFiller
+from pushforward.distributions.mixed import CODE
+from pushforward.estimators import mixed
+from pushforward.estimators.build import FlowSpec
+from pushforward.estimators.containers import as_missing
+from pushforward.estimators.draws import draw_key
+from pushforward.estimators.frames import container_of, in_kind
+from pushforward.estimators.preparing import draw_seed, shaping, split_rows
+from pushforward.estimators.state import FlowEstimator
+from pushforward.estimators.validation import check_draws
+from pushforward.processes import before_computing
+from pushforward.training import Checkpoint, Fit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MISSING = ("marginal", "level", "refuse")
+
+
+class AnyKindEstimator(FlowEstimator):
+    """An estimator that takes categories, dates and gaps as well; its `columns_` are `Fields` where there were any."""
+
+    columns: Any
+    missing: str
+    filler_: GapFiller | None = None
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Whether the table fitted on was more than numbers."""
+        check_is_fitted(self)
+        return isinstance(self.columns_, Fields)
+
+    @property
+    def exactness_(self) -> str:
+        check_is_fitted(self)
+        said = super().exactness_
+        return said if self.filler_ is None else f"{said}; of rows with gaps, importance-weighted estimates"
+
+    def _takes(self, X: Any) -> bool:
+        """Whether a table to fit on is to be taken as mixed."""
+        check_choice("missing", self.missing, MISSING)
+        return self.columns is not None or mixed.is_mixed(X)
+
+    def _learn_mixed(
+        self, X: Any, sample_weight: Any, condition: Any
+    ) -> tuple[Encoded, FloatArray | None, NDArray[np.bool_]]:
+        """Rows to fit on, encoded, their weights, and which of all rows they are; sets what describes the columns.
+
+        Raises:
+            DataError: there are too few rows, none of the columns can be modelled, or a parameter is of tables of
+                numbers alone.
+        """
+        before_computing()
+        if condition is not None:
+            raise DataError("condition= goes with tables of numbers; give those columns among the others")
+        for name, plain in (("bounds", None), ("discrete", "auto"), ("warm_start", False)):
+            if getattr(self, name, plain) != plain:
+                raise DataError(
+                    f"{name}= goes with tables of numbers alone; leave it out, or say columns={{name: kind}}"
+                )
+        if not isinstance(self.flow, str) or self.flow != "auto":
+            raise DataError(
+                f"flow={self.flow!r} is of tables of numbers; of one with categories, dates or gaps leave it at 'auto'"
+            )
+        table = mixed.as_table(X)
+        if len(table) < 2:
+            raise DataError(f"the table has {len(table)} rows; expected at least 2")
+        self.columns_: Any = mixed.learn_mixed(table, self.columns, self.missing)
+        self.condition_columns_, self.settings_ = None, shaping(self)
+        self.container_ = container_of(X)
+        self.n_features_in_ = table.num_columns
+        if self.container_ is not None:
+            self.feature_names_in_ = np.array(table.column_names, dtype=object)
+        rows = self._encoded(table)
+        known = ~np.isnan(rows.x[:, :, CODE]).all(axis=1)
+        weight = None if sample_weight is None else np.asarray(as_missing(sample_weight), dtype=np.float64)
+        if weight is not None and (weight.shape != known.shape or not (weight >= 0).all() or not weight.any()):
+            raise DataError("sample_weight must be a number of at least 0 for each row, and not all of them zero")
+        kept = known if weight is None else known & (weight > 0)
+        return Encoded(rows.x[kept], rows.log_extra[kept]), None if weight is None else weight[kept], kept
+
+    def _encoded(self, X: Any) -> Encoded:
+        """Rows of a table, encoded.
+
+        Raises:
+            DataError: a column is missing, or holds something else; there are gaps, and they are refused.
+        """
+        table: pa.Table = mixed.as_table(X)
+        absent = [name for name in self.columns_.names if name not in table.column_names]
+        if absent:
+            raise DataError(
+                f"the table lacks the columns {listing(list(map(repr, absent)))}, which the model was fitted on"
+            )
+        rows: Encoded = self.columns_.encode(table)
+        gaps = np.isnan(rows.x[:, :, CODE])
+        if self.missing == "refuse" and gaps.any():
+            named = [f.name for f, some in zip(self.columns_.modelled, gaps.any(axis=0), strict=True) if some]
+            raise DataError(
+                f"{int(gaps.any(axis=1).sum())} rows have gaps, in {listing(named)}; missing='refuse' takes none"
+            )
+        return rows
+
+    def _fit_mixed(self, X: Any, sample_weight: Any, condition: Any, checkpoint: Checkpoint | None) -> Self:
+        """Fit one distribution of rows."""
+        rows, weight, _ = self._learn_mixed(X, sample_weight, condition)
+        seed = draw_seed(self.random_state)
+        split = split_rows(np.zeros((len(rows.x), 1)), self.validation_fraction, seed)  # type: ignore[attr-defined]
+        fit, filler = mixed.fit_rows(self, self.columns_, rows.x, weight, split, seed, checkpoint)
+        self._keep_mixed(fit, filler)
+        return self
+
+    def _keep_mixed(self, fit: Fit[Any], filler: GapFiller | None) -> None:
+        self.filler_ = filler
+        self.spec_ = FlowSpec("mixed_rows", len(self.columns_.names), None, 1, None)
+        self._keep(fit, fit.model)
+
+    def _log_density_mixed(self, X: Any) -> FloatArray:
+        return mixed.log_density(self.columns_, self._flow, self.filler_, self._encoded(X))
+
+    def _sample_mixed(self, n: int, random_state: Any) -> Any:
+        drawn = mixed.draw_rows(self._flow, check_draws(n), draw_key(random_state, self.random_state))
+        return self._table_of(drawn, random_state)
+
+    def _table_of(self, drawn: FloatArray, random_state: Any) -> Any:
+        """Encoded draws, shape (n, D, 4), as the kind of table that was fitted on."""
+        seed = draw_seed(self.random_state if random_state is None else random_state)
+        table = self.columns_.decode(drawn[:, :, CODE], mixed.middle(drawn), seed)
+        return in_kind(table, self.container_, self._output)
+
+    def impute(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Any:
+        """Rows, their gaps filled in by draws from p(missing | observed), as the kind of table that `fit` was given.
+
+        Parameters:
+            X: rows with gaps, in the columns of the table fitted on.
+            n_samples: how many times.
+            random_state: seed; the estimator's own if None.
+
+        Returns:
+            A table of as many rows, or a list of `n_samples` of them where that is more than one.
+
+        Raises:
+            ValueError: the table fitted on had no gaps, so that nothing was learned that fills them.
+        """
+        check_is_fitted(self)
+        if not self._is_mixed:
+            raise ValueError("the table fitted on had no gaps, so that nothing was learned that fills them")
+        seed, rows = draw_seed(self.random_state if random_state is None else random_state), self._encoded(X)
+        tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n_samples), seed)
+        known = mixed.as_table(X)
+        made = []
+        for x in tables:
+            filled = self.columns_.decode(x[:, :, CODE], mixed.middle(x), seed)
+            made.append(in_kind(mixed.over_gaps(known, filled), self.container_, self._output))
+        return made[0] if len(made) == 1 else made

@@ -1,0 +1,393 @@
+"""Tables as people have them, categories, dates and gaps among numbers: fitted, scored, sampled, filled in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from pushforward.data.columns import FloatArray, as_float
+from pushforward.data.fields import Encoded, Fields, learn_fields
+from pushforward.data.sources import DataError, listing
+from pushforward.distributions import GapFiller, Layout, MixedRows
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.mixed import CODE, HIGH, INFINITE, LOW, started
+from pushforward.estimators.containers import ArrowTable, Frame
+from pushforward.estimators.defaults import default_settings
+from pushforward.estimators.preparing import host_float, training_settings
+from pushforward.objectives import HiddenCells, NegativeLogLikelihood, Rows
+from pushforward.training import Checkpoint, Fit, Resident, named_phase, train
+from pushforward.training.feeds import bucket
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SIZES = (128, 128)  # hidden layers
+RATE = 3e-3
+PRECISION = 1.0  # of the prior on every parameter
+FILLS, MOST_FILLED = 20, 20_000  # draws of a row with gaps in training, at most, and of all such rows together
+DRAWS = 64  # of a row with gaps, in scoring
+AT_ONCE = 4096  # rows of one call
+
+
+class Filled(NamedTuple):
+    """Rows without gaps, drawn for some that have them.
+
+    Arguments:
+        x: shape (n, S, D, 4).
+        log_q: of what was drawn, shape (n, S).
+    """
+
+    x: FloatArray
+    log_q: FloatArray
+
+
+def is_mixed(X: Any) -> bool:
+    """Whether a table has columns that are no numbers, or gaps."""
+    import pyarrow as pa
+
+    if isinstance(X, pa.RecordBatch | ArrowTable | Frame):
+        return _is_mixed(as_table(X))
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if array.ndim != 2 or not array.size:
+        return False
+    if array.dtype.kind == "f":
+        return bool(np.isnan(array).any() and not np.isinf(array).any())
+    return array.dtype.kind in "OU" and any(isinstance(v, str) or v is None for v in array.flat)
+
+
+def as_table(X: Any) -> pa.Table:
+    """A table in Arrow, its columns called x0, x1, … where they have no names.
+
+    Raises:
+        DataError: a column holds values of several types, or two have one name.
+    """
+    import pyarrow as pa
+
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if isinstance(X, pa.Table):
+        return X
+    if isinstance(X, Frame):
+        return _of_frame(X)
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if array.ndim != 2 or not array.size:
+        raise DataError(f"the table has shape {array.shape}; expected rows and columns, at least one of each")
+    names = [f"x{i}" for i in range(array.shape[1])]
+    return pa.table({name: _array(column, name) for name, column in zip(names, array.T, strict=True)})
+
+
+def _of_frame(X: Any) -> pa.Table:
+    import pyarrow as pa
+
+    if hasattr(X, "to_arrow"):  # polars
+        return X.to_arrow()
+    names = [str(name) for name in X.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"the table: two columns are named {twice[0]!r}; give every column its own name")
+    return pa.table({name: _array(X.iloc[:, i], name) for i, name in enumerate(names)})
+
+
+def _array(values: Any, name: str) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        found = sorted({type(v).__name__ for v in values if v is not None and v == v})
+        raise DataError(
+            f"column {name!r} holds values of several types ({listing(found)}); make them one, text for example, or "
+            "leave the column out"
+        ) from error
+
+
+def _is_mixed(table: pa.Table) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column in table.columns:
+        kind = column.type
+        if pa.types.is_floating(kind):
+            if column.null_count or pc.any(pc.is_nan(column)).as_py():
+                return True
+        elif column.null_count or not (
+            pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
+        ):
+            return True
+    return False
+
+
+def learn_mixed(table: pa.Table, kinds: Mapping[str, str] | None, missing: str) -> Fields:
+    """What the columns are, with a warning that names those that are left out.
+
+    Raises:
+        DataError: no column is left.
+    """
+    fields = learn_fields(table, kinds, gap_levels=missing == "level")
+    left = [
+        f"{field.name!r} ({field.why})" for field in fields.all if field.kind == "left out" and field.why != "as asked"
+    ]
+    if not fields.names:
+        raise DataError(f"no column can be modelled: {listing(left, 8)}")
+    if left:
+        warnings.warn(
+            f"columns are left out: {listing(left, 8)}; columns={{name: 'category'}} takes one in",
+            UserWarning,
+            stacklevel=5,
+        )
+    return fields
+
+
+def layout_of(fields: Fields) -> Layout:
+    """The columns of rows as models take them."""
+    used = fields.modelled
+    return Layout(tuple(f.n_codes for f in used), tuple(f.is_number for f in used))
+
+
+def fit_rows(
+    estimator: Any,
+    fields: Fields,
+    x: FloatArray,
+    weight: FloatArray | None,
+    split: tuple[NDArray[np.intp], NDArray[np.intp]],
+    seed: int,
+    checkpoint: Checkpoint | None,
+) -> tuple[Fit[Any], GapFiller | None]:
+    """Fit rows, and first what fills their gaps, where there are any.
+
+    Arguments:
+        estimator: whose parameters say how.
+        fields: of the table.
+        x: encoded rows, shape (n, D, 4).
+        weight: of rows, shape (n,), or None.
+        split: numbers of rows to train on and to validate on.
+        seed: of everything random.
+        checkpoint: where to keep the state of training, or None.
+    """
+    filler, parts = fill_gaps(estimator, fields, x, weight, split, seed)
+    model = started(MixedRows.init(jax.random.key(seed), layout_of(fields), _sizes(estimator)), *parts[0][:2])
+    fit = train(
+        model,
+        NegativeLogLikelihood(),
+        parts[0].feed,
+        key=jax.random.key(seed),
+        settings=training_settings(estimator, mixed_settings(len(split[0]))),
+        validation=parts[1].feed if len(parts[1].x) else None,
+        checkpoint=checkpoint,
+        show_progress=bool(estimator.verbose),
+    )
+    return fit, filler
+
+
+def fill_gaps(
+    estimator: Any,
+    fields: Fields,
+    x: FloatArray,
+    weight: FloatArray | None,
+    split: tuple[NDArray[np.intp], NDArray[np.intp]],
+    seed: int,
+) -> tuple[GapFiller | None, list[Complete]]:
+    """What fills the gaps of encoded rows, or None where there are none, and both parts of the rows, complete."""
+    weights, filler = np.ones(len(x)) if weight is None else weight, None
+    if np.isnan(x).any():
+        with named_phase("learning to fill gaps"):
+            filler = _fit_filler(estimator, layout_of(fields), x, weights, split, seed)
+    return filler, [complete(fields, filler, x[part], weights[part], seed) for part in split]
+
+
+def mixed_settings(n: int) -> dict[str, Any]:
+    """Training settings for n rows, where the user says nothing."""
+    return default_settings(n, learning_rate=RATE, precision=PRECISION, longest=2)
+
+
+def _sizes(estimator: Any) -> tuple[int, ...]:
+    return SIZES if estimator.hidden_sizes is None else tuple(estimator.hidden_sizes)
+
+
+def _fit_filler(estimator: Any, layout: Layout, x: FloatArray, weight: FloatArray, split: Any, seed: int) -> GapFiller:
+    parts = [Complete(x[part], weight[part], part) for part in split]  # but for their gaps
+    model = started(GapFiller.init(jax.random.key(seed + 1), layout, SIZES), *parts[0][:2])
+    fit: Fit[GapFiller] = train(
+        model,
+        HiddenCells(),
+        parts[0].feed,
+        key=jax.random.key(seed + 1),
+        settings=training_settings(estimator, mixed_settings(len(split[0]))),
+        validation=parts[1].feed if len(split[1]) else None,
+        show_progress=bool(estimator.verbose),
+    )
+    return fit.completed()
+
+
+class Complete(NamedTuple):
+    """Rows without gaps, those that have some filled in several times, at a part of their weight each.
+
+    Arguments:
+        x: shape (m, D, 4).
+        weight: shape (m,).
+        of: which row each was made of, shape (m,).
+    """
+
+    x: FloatArray
+    weight: FloatArray
+    of: NDArray[np.intp]
+
+    @property
+    def feed(self) -> Resident:
+        """For the engine."""
+        return self.feed_of(Rows(host_float(self.x)))
+
+    def feed_of(self, rows: Rows) -> Resident:
+        """These rows with what else belongs to them, for the engine."""
+        return Resident.of(rows, self.weight)
+
+
+def complete(fields: Fields, filler: GapFiller | None, x: FloatArray, weight: FloatArray, seed: int) -> Complete:
+    """Rows as they are where they have no gaps, and several draws of those that do."""
+    gaps, of = np.isnan(x[:, :, CODE]).any(axis=1), np.arange(len(x))
+    if filler is None or not gaps.any():
+        return Complete(x, weight, of)
+    n_fills = int(np.clip(MOST_FILLED // gaps.sum(), 1, FILLS))
+    drawn = fill(fields, filler, x[gaps], n_fills, seed).x
+    rows = np.concatenate([x[~gaps], drawn.reshape(-1, *x.shape[1:])])
+    shared = np.repeat(weight[gaps] / n_fills, n_fills)
+    return Complete(
+        rows, np.concatenate([weight[~gaps], shared]), np.concatenate([of[~gaps], np.repeat(of[gaps], n_fills)])
+    )
+
+
+def fill(fields: Fields, filler: GapFiller, x: FloatArray, n_fills: int, seed: int) -> Filled:
+    """Draws of what is missing of rows, shape (n, D, 4), given what is known, and their log-probabilities."""
+    keys = jax.random.split(jax.random.key(seed), n_fills)
+    gaps = np.isnan(x[:, :, CODE])
+    filled, log_q = np.empty((len(x), n_fills, *x.shape[1:])), np.empty((len(x), n_fills))
+    for s, key in enumerate(keys):
+        drawn = _batched(_fill, filler, x, key=key)
+        again = fields.encode_again(drawn[:, :, CODE], middle(drawn), seed + s)
+        rows = np.where(gaps[:, :, None], again, x)
+        filled[:, s], log_q[:, s] = rows, _batched(_log_q, filler, x, rows)
+    return Filled(filled, log_q)
+
+
+def middle(x: FloatArray) -> FloatArray:
+    """Where numbers are, in standard units."""
+    low, high = x[..., LOW], x[..., HIGH]
+    return np.where(low < -INFINITE, high, np.where(high > INFINITE, low, (low + high) / 2))
+
+
+def batched(function: Any, model: Any, *rows: FloatArray, key: Array | None = None) -> list[FloatArray]:
+    """Run a compiled function on rows of padded sizes, and give its outputs back in float64."""
+    parts = []
+    for start in range(0, len(rows[0]), AT_ONCE):
+        some = [r[start : start + AT_ONCE] for r in rows]
+        n = len(some[0])
+        size = bucket(n)
+        padded = [as_float(np.concatenate([r, np.repeat(r[:1], size - n, axis=0)])) for r in some]
+        given = () if key is None else (jax.random.split(jax.random.fold_in(key, start), size),)
+        outputs = jax.tree.leaves(function(model, *padded, *given))
+        parts.append([np.asarray(out, dtype=np.float64)[:n] for out in outputs])
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def _batched(function: Any, model: Any, *rows: FloatArray, key: Array | None = None) -> FloatArray:
+    (output,) = batched(function, model, *rows, key=key)
+    return output
+
+
+@eqx.filter_jit
+def _fill(filler: GapFiller, x: Array, keys: Array) -> Array:
+    return jax.vmap(filler.fill)(keys, x)
+
+
+@eqx.filter_jit
+def _log_q(filler: GapFiller, x: Array, filled: Array) -> Array:
+    return jax.vmap(filler.log_prob)(x, filled)
+
+
+@eqx.filter_jit
+def _log_p(model: AbstractDistribution, x: Array) -> Array:
+    return jax.vmap(model._log_prob)(x)
+
+
+@eqx.filter_jit
+def _draw(model: AbstractDistribution, x: Array, keys: Array) -> Array:
+    return jax.vmap(model._sample)(keys)
+
+
+def log_density(fields: Fields, model: Any, filler: GapFiller | None, rows: Encoded) -> FloatArray:
+    """Log-density of every row, in nats per unit volume of its numbers that are points, shape (n,).
+
+    Of rows with gaps it is the logarithm of the mean of importance weights of draws of what is missing.
+    """
+    gaps = np.isnan(rows.x[:, :, CODE]).any(axis=1)
+    values = rows.log_extra.sum(axis=1)
+    if (~gaps).any():
+        values[~gaps] += _batched(_log_p, model, rows.x[~gaps])
+    if gaps.any():
+        drawn = draws_of_gaps(fields, filler, rows.x[gaps])
+        values[gaps] += logsumexp(_log_weights(model, drawn), axis=1) - np.log(DRAWS)
+    return values
+
+
+def _log_weights(model: Any, drawn: Filled) -> FloatArray:
+    """Logarithms of importance weights of draws of gaps, shape (n, S)."""
+    weights: FloatArray = _batched(_log_p, model, drawn.x.reshape(-1, *drawn.x.shape[2:])).reshape(drawn.log_q.shape)
+    return weights - drawn.log_q
+
+
+def draws_of_gaps(fields: Fields, filler: GapFiller | None, x: FloatArray, n_draws: int = DRAWS) -> Filled:
+    """Rows with gaps, filled in several times.
+
+    Raises:
+        ValueError: nothing was learned that fills gaps.
+    """
+    if filler is None:
+        raise ValueError(
+            "rows have gaps, and the table fitted on had none, so that the model knows nothing to fill them with; fill "
+            "them in, or leave these rows out"
+        )
+    return fill(fields, filler, x, n_draws, 0)
+
+
+def draw_rows(model: Any, n: int, key: Array) -> FloatArray:
+    """New rows, encoded, shape (n, D, 4)."""
+    return _batched(_draw, model, np.zeros((n, 1)), key=key)
+
+
+def impute_rows(
+    fields: Fields, model: Any, filler: GapFiller | None, x: FloatArray, n_samples: int, seed: int
+) -> FloatArray:
+    """Rows with gaps filled in by draws from p(missing | observed), shape (n_samples, n, D, 4).
+
+    Draws of what fills gaps are drawn again by their importance weights.
+    """
+    gaps = np.isnan(x[:, :, CODE]).any(axis=1)
+    out = np.repeat(x[None], n_samples, axis=0)
+    if gaps.any():
+        drawn = draws_of_gaps(fields, filler, x[gaps], max(DRAWS, 2 * n_samples))
+        filled, log_w = drawn.x, _log_weights(model, drawn)
+        noisy = log_w[None] + np.random.default_rng(seed).gumbel(size=(n_samples, *log_w.shape))
+        chosen = noisy.argmax(axis=2)
+        out[:, gaps] = filled[np.arange(gaps.sum())[None], chosen]
+    return out
+
+
+def over_gaps(known: pa.Table, filled: pa.Table) -> pa.Table:
+    """A table with its gaps filled from another one of some of its columns."""
+    import pyarrow.compute as pc
+
+    for i, name in enumerate(known.column_names):
+        if name in filled.column_names:
+            was, now = known.column(name), filled.column(name)
+            gap = was.is_null(nan_is_null=True)
+            if gap.null_count < len(gap) and pc.any(gap).as_py():
+                known = known.set_column(i, name, pc.if_else(gap, now.cast(was.type, safe=False), was))
+    return known
