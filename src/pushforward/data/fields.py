@@ -303,7 +303,7 @@ def _learn(name: str, column: pa.ChunkedArray, said: str | None) -> Field:
         return _levels(name, column, said)
     if types.is_date(kind) or types.is_timestamp(kind):
         return _number(name, seconds_of(column), dtype, "date")
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+    if is_text(column):
         return _text(name, column, said)
     if any(is_kind(kind) for is_kind in _numeric()):
         return _number(name, numbers_of(column), dtype, said)
@@ -467,7 +467,7 @@ def values_of(column: Any, field: Field) -> Any:
             raise DataError(f"column {field.name!r} holds {kind}, where dates are expected as in the table fitted on")
         return seconds_of(column)
     numbers = None
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_text(column):
         numbers = text_numbers(pa.chunked_array([pa.array(plain(column), pa.string())]))
     elif any(is_kind(kind) for is_kind in _numeric()):
         numbers = numbers_of(column)
@@ -496,11 +496,20 @@ def numbers_of(column: Any) -> FloatArray:
     return numbers
 
 
+def is_text(column: Any) -> bool:
+    """Whether an Arrow column holds texts."""
+    import pyarrow as pa
+
+    kind = column.type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
 def text_numbers(column: Any) -> FloatArray | None:
     """An Arrow column of texts as float64, NaN for gaps; None where one of them is no number."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    column = pc.utf8_trim_whitespace(column.cast(pa.string()))
     if not pc.all(pc.match_substring_regex(column, NUMBER), min_count=0).as_py():
         return None
     return numbers_of(pc.cast(pc.utf8_ltrim(column, "+"), pa.float64()))

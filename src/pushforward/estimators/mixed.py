@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from pushforward.data.columns import FloatArray, as_float
-from pushforward.data.fields import Encoded, Fields, learn_fields
+from pushforward.data.fields import Encoded, Fields, is_text, learn_fields, plain, text_numbers
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller, Layout, MixedRows
 from pushforward.distributions.base import AbstractDistribution
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 SIZES = (128, 128)  # hidden layers
 RATE = 3e-3
-PRECISION = 1.0  # of the prior on every parameter
+PATIENCE = 30  # epochs
+PRECISION = 4.0  # of the prior on every parameter
 FILLS, MOST_FILLED = 20, 20_000  # draws of a row with gaps in training, at most, and of all such rows together
 DRAWS = 64  # of a row with gaps, in scoring
 AT_ONCE = 4096  # rows of one call
@@ -109,6 +110,15 @@ def _array(values: Any, name: str) -> pa.Array:
         ) from error
 
 
+def without_gaps(table: pa.Table) -> NDArray[np.bool_]:
+    """Which rows have a value in every column."""
+    whole = np.ones(len(table), dtype=bool)
+    for column in table.columns:
+        values = plain(column) if is_text(column) else column.is_null(nan_is_null=True).to_pylist()
+        whole &= ~np.array([v is None if is_text(column) else bool(v) for v in values], dtype=bool)
+    return whole
+
+
 def _is_mixed(table: pa.Table) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -117,6 +127,9 @@ def _is_mixed(table: pa.Table) -> bool:
         kind = column.type
         if pa.types.is_floating(kind):
             if column.null_count or pc.any(pc.is_nan(column)).as_py():
+                return True
+        elif is_text(column):
+            if column.null_count or text_numbers(column) is None:
                 return True
         elif column.null_count or not (
             pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
@@ -205,7 +218,7 @@ def fill_gaps(
 
 def mixed_settings(n: int) -> dict[str, Any]:
     """Training settings for n rows, where the user says nothing."""
-    return default_settings(n, learning_rate=RATE, precision=PRECISION, longest=2)
+    return default_settings(n, learning_rate=RATE, precision=PRECISION, longest=2) | {"patience": PATIENCE}
 
 
 def _sizes(estimator: Any) -> tuple[int, ...]:

@@ -36,16 +36,20 @@ SIZES = (64, 64)  # hidden layers of a component
 START = 10  # one in so many epochs is of the start
 
 
-def codes_and_numbers(layout: Layout, x: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
-    """What parts of complete rows are found by: numbers in standard units, and zeros and ones of every category."""
-    numbers = np.clip(middle(x[:, layout.number_columns]), -4, 4)
-    seen = [np.eye(n)[x[:, j, CODE].astype(int)] * (x[:, j, CODE] >= 0)[:, None] for j, n in enumerate(layout.n_codes)]
-    return numbers, [codes for codes, n in zip(seen, layout.n_codes, strict=True) if n > 1]
+def codes_and_numbers(fields: Fields, x: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
+    """What parts of complete rows are found by: numbers in standard units, and zeros and ones of every category.
+
+    Of numbers on a grid a mass is but a value; others are told as well.
+    """
+    used = fields.modelled
+    numbers = np.clip(middle(x[:, [f.is_number for f in used]]), -4, 4)
+    coded = [(j, f.n_codes) for j, f in enumerate(used) if f.n_codes > 1 and not (f.is_number and f.step)]
+    return numbers, [np.eye(n)[x[:, j, CODE].astype(int)] * (x[:, j, CODE] >= 0)[:, None] for j, n in coded]
 
 
 def features_of(fields: Fields, x: FloatArray) -> FloatArray:
     """Encoded rows as numbers to look for clusters in, shape (n, E); of rows with gaps, their middles."""
-    numbers, codes = codes_and_numbers(layout_of(fields), np.nan_to_num(x, nan=0.0))
+    numbers, codes = codes_and_numbers(fields, np.nan_to_num(x, nan=0.0))
     return np.concatenate([numbers, *codes], axis=1)
 
 
@@ -72,15 +76,17 @@ def fit_mixture(
     settings = training_settings(estimator, mixed_settings(len(split[0])))
     start_epochs = max(settings.max_epochs // START, 1)
     with named_phase("starting"):
-        numbers, codes = codes_and_numbers(layout, rows.x)
+        _, first, row = np.unique(rows.of, return_index=True, return_inverse=True)  # one draw of each row will do
+        numbers, codes = codes_and_numbers(fields, rows.x[first])
         near = np.concatenate([numbers, *codes], axis=1)
         if known is None:
-            part = latent_classes(numbers, codes, k, rows.weight, seed)
+            whole = np.ones(len(x)) if weight is None else weight
+            part = latent_classes(numbers, codes, k, whole[split[0]][rows.of[first]], seed)[row]
         else:
-            part = partition_rows(near, k, known, seed)
+            part = partition_rows(near, k, known[first], seed)[row]
         model = _placed(layout, rows, part, k, estimator, seed)
         agrees = k > 1 and len(near) >= FEWEST_ROWS and estimator.consistency != 0
-        neighbours = nearest_neighbours(near, seed, MOST_ROWS) if agrees else None
+        neighbours = first[nearest_neighbours(near, seed, MOST_ROWS)][row] if agrees else None
     consistency = 0.1 if estimator.consistency is None else estimator.consistency
     loss = MixtureBound(
         temperature=as_float(estimator.temperature),

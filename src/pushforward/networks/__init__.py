@@ -3,6 +3,7 @@
 from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
 from pushforward.networks.convolutional import Convolution, Convolutional, image_sides
 from pushforward.networks.gaussian import Gaussian
+from pushforward.networks.grouped import GroupedMADE
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.lipschitz import Lipschitz, norm_bound
 from pushforward.networks.made import MADE
@@ -18,6 +19,7 @@ __all__ = [
     "Convolution",
     "Convolutional",
     "Gaussian",
+    "GroupedMADE",
     "Linear",
     "LinearChain",
     "Lipschitz",

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from pushforward.data.fields import Fields
 from pushforward.data.sources import DataError, Source, listing
 from pushforward.data.tables import finite_rows, to_numbers
-from pushforward.service.kinds import Model
+from pushforward.estimators.mixed import without_gaps
+from pushforward.service.kinds import Model, RequestError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,12 +42,14 @@ class Alignment:
         columns: in the model's order.
         names: what the model calls them; None if it knows no names.
         given: the columns it is conditioned on.
+        mixed: whether the columns may be more than numbers, and have gaps.
     """
 
     source: str
     columns: tuple[str, ...]
     names: tuple[str, ...] | None
     given: tuple[str, ...]
+    mixed: bool = False
 
     def read(self, batch: pa.RecordBatch, *, start: int = 0, drop_missing: bool = False) -> AlignedBatch:
         """What the model reads of a batch of the table.
@@ -60,6 +64,12 @@ class Alignment:
         """
         import pyarrow as pa
 
+        if self.mixed:
+            rows = pa.Table.from_batches([batch]).select(list(self.columns))
+            if drop_missing:
+                keep = without_gaps(rows)
+                batch, rows = batch.filter(pa.array(keep)), rows.filter(pa.array(keep))
+            return AlignedBatch(batch, rows, None)
         wanted = [*self.columns, *self.given]
         numbers = to_numbers(batch, wanted, self.source)
         keep = np.isfinite(numbers).all(axis=1)
@@ -89,6 +99,12 @@ def align(model: Model, source: Source) -> Alignment:
         >>> service.align(model, rows).columns
         ('b', 'a')
     """
+    if isinstance(model.columns_, Fields):
+        try:
+            source.check_columns(model.columns_.names)
+        except DataError as error:
+            raise DataError(f"{error}; the model was fitted on {listing(model.columns_.names)}") from None
+        return Alignment(source.name, model.columns_.names, model.columns_.names, (), mixed=True)
     known = vars(model).get("feature_names_in_")  # absent, says scikit-learn, where a table had no names
     names = None if known is None else tuple(str(name) for name in known)
     d = model.columns_.n
@@ -142,6 +158,11 @@ def some_rows(model: Model, source: Source, most: int = 5000, *, drop_missing: b
         >>> service.some_rows(model, rows, 7).rows.shape
         (7, 2)
     """
+    if isinstance(model.columns_, Fields):
+        raise RequestError(
+            "the model was fitted to categories, dates or gaps among numbers, of which there are no pictures yet; "
+            "score or cluster the table instead"
+        )
     alignment, rng = align(model, source), np.random.default_rng(seed)
     wanted = [*alignment.columns, *alignment.given]
     numbers, order, start, of = np.empty((0, len(wanted))), np.empty(0), 0, 0

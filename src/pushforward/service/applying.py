@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pushforward.checks import check_choice
+from pushforward.data.fields import Fields
 from pushforward.data.sources import DataError, Source
 from pushforward.data.writing import append_columns
 from pushforward.service import kinds
@@ -84,6 +85,9 @@ class Application:
     def _of_one_row(self) -> dict[str, Any]:
         """What is added to a row in the middle of the data."""
         columns, given = self.model.columns_, self.model.condition_columns_
+        if isinstance(columns, Fields):
+            zeros = np.zeros((1, len(columns.names)))
+            return TASKS[self.task](self.model, columns.decode(zeros, zeros, 0), None)
         row = as_frame(columns.restore(np.zeros((1, columns.n))), self.alignment.names)
         return TASKS[self.task](self.model, row, None if given is None else given.restore(np.zeros((1, given.n))))
 

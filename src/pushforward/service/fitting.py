@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from pushforward.checks import check_choice
 from pushforward.data.sources import DataError, Source, listing
 from pushforward.data.tables import check_filled, finite_rows, to_numbers
+from pushforward.estimators.mixed import is_mixed, without_gaps
 from pushforward.service.aligning import as_frame
 from pushforward.service.kinds import ESTIMATORS, Model
 from pushforward.training import Checkpoint
@@ -29,7 +30,7 @@ class Inputs:
     Arguments:
         source: what messages call the table.
         names: the modelled columns.
-        x: float64, shape (n, D), finite.
+        x: float64, shape (n, D), finite; or an Arrow table, where columns are not all numbers, or have gaps.
         given: the conditioning columns, perhaps none.
         condition: shape (n, C), or None.
         label_column: what the labels are called, or None.
@@ -40,7 +41,7 @@ class Inputs:
 
     source: str
     names: tuple[str, ...]
-    x: Float[np.ndarray, "n d"]
+    x: Any
     given: tuple[str, ...]
     condition: Float[np.ndarray, "n c"] | None
     label_column: str | None
@@ -51,6 +52,8 @@ class Inputs:
     def frames(self, most: int | None = None) -> tuple[Any, Any]:
         """X and condition as estimators take them, their columns named; the first rows alone where `most` is given."""
         condition = None if self.condition is None else as_frame(self.condition[:most], self.given)
+        if not isinstance(self.x, np.ndarray):
+            return self.x.slice(0, most), condition
         return as_frame(self.x[:most], self.names), condition
 
 
@@ -88,6 +91,8 @@ def read_inputs(
     names = source.choose(columns, beside)
     _check_names(names, conditions, beside, source)
     table = source.read([*names, *conditions, *label_columns])
+    if not conditions and is_mixed(table.select(names)):
+        return _mixed_inputs(table, names, label_column, source, drop_missing)
     numbers = to_numbers(table, [*names, *conditions], source.name, conditions)
     check_filled(numbers, [*names, *conditions], source.name, conditions)
     keep = finite_rows(numbers, [*names, *conditions], source.name, drop_missing)
@@ -101,6 +106,21 @@ def read_inputs(
         label = label[keep]
     dropped = int((~keep).sum())
     return Inputs(source.name, names, x, conditions, condition, label_column, label, label_names, dropped)
+
+
+def _mixed_inputs(
+    table: pa.Table, names: tuple[str, ...], label_column: str | None, source: Source, drop_missing: bool
+) -> Inputs:
+    """A table whose columns are not all numbers, or have gaps, made ready to fit."""
+    n = len(table)
+    if drop_missing:
+        table = table.filter(without_gaps(table.select(names)))
+        if not len(table):
+            raise DataError(f"{source.name}: every row has a missing value; use fewer columns, or keep rows with gaps")
+    label, label_names = (
+        (None, ()) if label_column is None else _labels(table.column(label_column), label_column, source)
+    )
+    return Inputs(source.name, names, table.select(names), (), None, label_column, label, label_names, n - len(table))
 
 
 def fit(inputs: Inputs, kind: str = "mixture", *, checkpoint: Checkpoint | None = None, **parameters: Any) -> Model:
@@ -138,7 +158,8 @@ def fit(inputs: Inputs, kind: str = "mixture", *, checkpoint: Checkpoint | None 
         estimator.fit(x, inputs.label, condition=condition, checkpoint=checkpoint)
     except ValueError as error:
         raise DataError(f"{inputs.source}: {error}") from error
-    estimator.container_ = None  # the rows came from a file, in no table of the user's
+    if isinstance(inputs.x, np.ndarray):
+        estimator.container_ = None  # the rows came from a file, in no table of the user's
     if inputs.label_column is not None:
         estimator.label_column_, estimator.label_names_ = inputs.label_column, inputs.label_names
     return estimator

@@ -103,6 +103,16 @@ def draw(
     return _as_array(model.sample(n, condition=condition, random_state=seed), n), None
 
 
+def draw_table(model: Model, n: int, component: int | None, seed: int) -> tuple[pa.Table, NDArray[np.integer] | None]:
+    """New rows of a model of more than numbers, as an Arrow table; and of a mixture their components, shape (n,)."""
+    from pushforward.estimators.mixed import as_table
+
+    if isinstance(model, FlowMixture):
+        rows, components = model.sample(n, component=component, random_state=seed)
+        return as_table(rows), components
+    return as_table(model.sample(n, random_state=seed)), None
+
+
 def _as_array(rows: Any, n: int) -> NDArray[np.float64]:
     """Rows that came in the kind of table that the model was fitted on."""
     return np.asarray(rows, dtype=np.float64).reshape(n, -1)

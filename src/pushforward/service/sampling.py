@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.checks import check_whole
+from pushforward.data.fields import Fields
+from pushforward.data.writing import append_columns
 from pushforward.service import kinds
 from pushforward.service.kinds import Model, RequestError
 
@@ -69,6 +71,8 @@ def sample(
             raise RequestError(f"the model has no component={component}; its components are 0 to {k - 1}")
     _refuse_clash(model)
     condition = _condition(model, given or {})
+    if isinstance(model.columns_, Fields):
+        return _mixed_batches(model, n, component, seed)
     integers = {name for name, integer in zip(model.columns_.names, model.columns_.integer, strict=True) if integer}
     return _batches(model, n, component, condition, seed, integers - set(as_floats))
 
@@ -90,11 +94,27 @@ def _batches(
         if condition is not None and model.condition_columns_ is not None:
             values = zip(model.condition_columns_.names, condition[0], strict=True)
             drawn |= {name: np.full(count, value) for name, value in values}
-        if components is not None:
-            drawn["component"] = components
-            if model.label_column_ is not None:
-                drawn[model.label_column_] = kinds.labels_of(model, components)
+        drawn |= _components(model, components)
         yield pa.RecordBatch.from_pydict(drawn)
+
+
+def _mixed_batches(model: Model, n: int, component: int | None, seed: int) -> Iterator[pa.RecordBatch]:
+    counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
+    seeds = np.random.SeedSequence(seed).generate_state(len(counts))
+    for count, part_seed in zip(counts, seeds, strict=True):
+        table, components = kinds.draw_table(model, count, component, int(part_seed))
+        for batch in table.combine_chunks().to_batches():
+            yield append_columns(batch, _components(model, components), "the model")
+
+
+def _components(model: Model, components: NDArray[np.integer] | None) -> dict[str, Any]:
+    """The columns that tell a mixture's components, and the labels they stand for."""
+    if components is None:
+        return {}
+    told: dict[str, Any] = {"component": components}
+    if model.label_column_ is not None:
+        told[model.label_column_] = kinds.labels_of(model, components)
+    return told
 
 
 def _condition(model: Model, given: Mapping[str, int | float]) -> NDArray[np.float64] | None:
