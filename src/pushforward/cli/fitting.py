@@ -99,6 +99,23 @@ Bound = Annotated[
 Discrete = Annotated[
     str, typer.Option(metavar="auto|none|A,B,…", help="Which columns hold whole numbers; auto: those that do here.")
 ]
+KindOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind-of",
+        metavar="A=KIND",
+        help="What a column is, where looking would be wrong: number, category, ordered, boolean, date or left-out. "
+        "Repeatable.",
+        show_default=False,
+    ),
+]
+Missing = Annotated[
+    str,
+    typer.Option(
+        metavar="marginal|level|refuse",
+        help="What an empty cell is: a value unknown; in categories a level of its own; or an error.",
+    ),
+]
 Image = Annotated[
     str | None,
     typer.Option(
@@ -160,6 +177,8 @@ def fit(
     contamination: Contamination = None,
     bound: Bound = None,
     discrete: Discrete = "auto",
+    kind_of: KindOf = None,
+    missing: Missing = "marginal",
     image: Image = None,
     flow: Flow = "auto",
     layers: Layers = None,
@@ -172,7 +191,9 @@ def fit(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit a mixture of flows, one flow, or an outlier detector to a table of numbers, and save it as a folder.
+    """Fit a mixture of flows, one flow, or an outlier detector to a table as it is, and save it as a folder.
+
+    Columns may be numbers, categories, dates, true or false; cells may be empty.
 
     Ctrl-C ends training and keeps the best model so far.
     """
@@ -207,6 +228,8 @@ def fit(
             "random_state": seed,
             "bounds": parse_bounds(bound or [], inputs.names),
             "discrete": _discrete(discrete, inputs.names),
+            "columns": parse_kinds(kind_of or [], inputs.names),
+            "missing": missing,
             "verbose": 1,
         }
         if kind is Kind.mixture:
@@ -274,6 +297,21 @@ def parse_bounds(texts: list[str], names: tuple[str, ...]) -> dict[str, tuple[fl
             raise ValueError(f"--bound {text}: expected NAME=LOW:HIGH with numbers, such as price=0: or share=0:1")
         bounds[name] = pair
     return bounds or None
+
+
+def parse_kinds(texts: list[str], names: tuple[str, ...]) -> dict[str, str] | None:
+    """`A=KIND` options as the estimators take them.
+
+    Raises:
+        ValueError: one does not parse, or names no modelled column.
+    """
+    kinds: dict[str, str] = {}
+    for text in texts:
+        name, equals, kind = text.rpartition("=")
+        if not equals or name not in names:
+            raise ValueError(f"--kind-of {text}: no modelled column {name!r}; write NAME=KIND, such as zip=category")
+        kinds[name] = kind.replace("left-out", "left out")
+    return kinds or None
 
 
 def _discrete(text: str, names: tuple[str, ...]) -> str | tuple[str, ...]:

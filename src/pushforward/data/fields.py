@@ -26,7 +26,8 @@ LEAST_COUNT = 10  # rows of a mass
 EXCESS = 5.0  # times as many rows as the values around it let expect
 AROUND = 8  # distinct values on each side that are compared with
 STEPS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001)  # of values on a grid
-TIME_STEPS = (86_400.0, 3600.0, 60.0, 1.0)  # seconds
+DAY = 86_400.0  # seconds
+TIME_STEPS = (DAY, 3600.0, 60.0, 1.0)
 SPREAD_OUT = 0.5  # share of values that are distinct, beyond which those on a fine grid are points
 IDENTIFIERS = 0.9  # share of texts that are distinct, beyond which they are no categories
 FREE_TEXT = 40  # letters that texts have on average, and more
@@ -41,9 +42,9 @@ class Encoded(NamedTuple):
         x: of every column its code, the lower and the upper edge of its number's cell and how wide that is, shape
             (n, D, 4); NaN where there is a gap. A category's code is the number of its level, a number's that of its
             mass, counted from 1, or 0; -1 is a value that has no code. A point has no width.
-        log_extra: what is to be added to log-probabilities of `x` for those of the cells, shape (n, D): the logarithm
-            of a number's density in the data's units, the share of a rare level, what is left for unseen ones; zero
-            where there is a gap.
+        log_extra: what is to be added to log-probabilities of `x` for log-densities of the values, shape (n, D): of
+            a number what makes it a density in its own units (of dates, days), of a category the share of a rare
+            level, or what is left for unseen ones; zero where there is a gap, and of masses among points.
     """
 
     x: FloatArray
@@ -105,7 +106,7 @@ class Field:
         """
         return self._encode_numbers(values) if self.is_number else self._encode_levels(values)
 
-    def _encode_levels(self, values: Sequence[Any]) -> Encoded:
+    def _encode_levels(self, values: Any) -> Encoded:
         x = np.zeros((len(values), 4))
         places = {level: i for i, level in enumerate(self.levels)}
         nothing = places.get(None, math.nan)  # a gap may be a level of its own
@@ -132,8 +133,9 @@ class Field:
             place = np.minimum(np.searchsorted(masses, v), len(masses) - 1)
             code = np.where(masses[place] == v, order[place] + 1.0, 0.0)
         extra = np.zeros(len(v))
-        if self.step:
+        if self.step:  # a density, the mean over the cell
             low, high = self._edges(v)
+            extra = np.full(len(v), -math.log(self.step / (DAY if self.kind == "date" else 1.0)))
         else:
             low = high = np.where(code > 0, 0.0, self._to_units(v))
             slope = -np.log(self.scale) - (np.log(np.maximum(v, 1e-300)) if self.logarithmic else 0.0)
@@ -178,7 +180,7 @@ class Field:
         with np.errstate(over="ignore"):
             v = np.exp(g) if self.logarithmic else g
         if self.step:
-            v = np.round(v / self.step) * self.step
+            v = np.round(np.round(v / self.step) * self.step, 6)  # 0.1 · 3 is not quite 0.3
         v = np.clip(v, max(self.lowest, self.reach[0]), self.reach[1])
         if self.levels:
             v = np.where(code > 0, np.asarray(self.levels)[np.maximum(code - 1, 0)], v)
@@ -332,7 +334,7 @@ def _text(name: str, column: Any, said: str | None) -> Field:
     distinct = pc.count_distinct(column).as_py()
     if distinct > IDENTIFIERS * n and n > MOST_LEVELS:
         return _left_out(name, column, f"nearly every row has a text of its own ({distinct:,} in {n:,} rows)")
-    if (pc.mean(pc.utf8_length(column)).as_py() or 0) > FREE_TEXT and distinct > n / 2:
+    if (pc.mean(pc.utf8_length(column)).as_py() or 0) > FREE_TEXT and distinct >= n / 2:
         return _left_out(name, column, "it holds free text")
     return _levels(name, column, "category")
 

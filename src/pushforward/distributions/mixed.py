@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from pushforward.checks import check_sizes
+from pushforward.checks import check_sizes, limits
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.networks import MLP
 from pushforward.networks.grouped import GroupedMADE
@@ -77,7 +77,8 @@ class Layout(NamedTuple):
     @property
     def by_column(self) -> np.ndarray:
         """Which codes are of each column, zeros and ones, shape (S, D)."""
-        return (self.code_columns[:, None] == np.arange(self.n_columns)).astype(np.float32)
+        ours: np.ndarray = (self.code_columns[:, None] == np.arange(self.n_columns)).astype(np.float32)
+        return ours
 
     def codes(self, x: Array) -> Array:
         """Zeros and ones, one for each code, shape (S,); all zero where there is a gap or no code."""
@@ -156,24 +157,32 @@ class Columnwise(eqx.Module):
         cell = -jax.nn.softplus(-b) - jax.nn.softplus(a) + jnp.log(-jnp.expm1(-positive))
         return jax.nn.logsumexp(log_weights + jnp.where(width > 0, cell, point), axis=-1)
 
-    def draw(self, key: PRNGKeyArray) -> Array:
-        """A draw of every column by itself, numbers as points, shape (D, 4)."""
+    def draw(self, noise: Array) -> Array:
+        """A draw of every column by itself, numbers as points, shape (D, 4).
+
+        Arguments:
+            noise: uniform on (0, 1), for each column one for its code, its mode and its place, shape (D, 3).
+        """
         layout = self.layout
-        keys = jax.random.split(key, 3)
-        noisy = self._log_codes + jax.random.gumbel(keys[0], self.logits.shape, self.logits.dtype)
-        padded = jnp.where(layout.by_column.T > 0, noisy, -jnp.inf)
-        first = np.searchsorted(layout.code_columns, np.arange(layout.n_columns))
-        code = (jnp.argmax(padded, axis=1) - first).astype(self.logits.dtype)
-        x = jnp.zeros((layout.n_columns, 4), self.logits.dtype).at[:, CODE].set(code)
+        below = jnp.cumsum(jnp.exp(self._log_codes)) - layout.code_columns  # columns sum to one, each
+        code = (below < noise[layout.code_columns, 0]).astype(noise.dtype) @ layout.by_column
+        code = jnp.minimum(code, jnp.asarray(layout.n_codes, noise.dtype) - 1)
+        x = jnp.zeros((layout.n_columns, 4), noise.dtype).at[:, CODE].set(code)
         if not any(layout.numbers):
             return x
         log_weights, places, scales = self._mixture
-        mode = jax.random.categorical(keys[1], log_weights)[:, None]
-        z = jax.random.logistic(keys[2], mode.shape[:1], self.logits.dtype)
+        of_mode, of_place = noise[layout.number_columns, 1], noise[layout.number_columns, 2]
+        mode = (jnp.cumsum(jnp.exp(log_weights), axis=1) < of_mode[:, None]).sum(axis=1, keepdims=True)
+        mode = jnp.minimum(mode, N_MODES - 1)
         place, scale = (jnp.take_along_axis(a, mode, axis=1)[:, 0] for a in (places, scales))
+        z = jnp.log(of_place) - jnp.log1p(-of_place)
         at = self.place + jnp.exp(self.log_scale) * (place + scale * z)
         at = jnp.where(code[layout.number_columns] > 0, 0, at)
         return x.at[layout.number_columns, LOW].set(at).at[layout.number_columns, HIGH].set(at)
+
+
+def _noise(key: PRNGKeyArray, layout: Layout, dtype: Any) -> Array:
+    return jax.random.uniform(key, (layout.n_columns, 3), dtype, minval=float(limits(dtype).tiny))
 
 
 class MixedRows(AbstractDistribution):
@@ -237,10 +246,13 @@ class MixedRows(AbstractDistribution):
         return self.columnwise(x, condition).log_probs(x).sum()
 
     def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
-        def step(j: Array, x: Array) -> Array:
-            return x.at[j].set(self.columnwise(x, condition).draw(jax.random.fold_in(key, j))[j])
+        noise = _noise(key, self.layout, self.bias.dtype)
 
-        return lax.fori_loop(0, self.layout.n_columns, step, jnp.zeros(self.shape, self.bias.dtype))
+        def step(j: Array, x: Array) -> Array:
+            return x.at[j].set(self.columnwise(x, condition).draw(noise)[j])
+
+        row: Array = lax.fori_loop(0, self.layout.n_columns, step, jnp.zeros(self.shape, self.bias.dtype))
+        return row
 
 
 class GapFiller(eqx.Module):
@@ -280,25 +292,37 @@ class GapFiller(eqx.Module):
         place = off_diagonal @ _linear_positions(layout, x)
         return Columnwise(*_split(layout, out, self.bias), place, self.log_scale, layout)
 
-    def fill(self, key: PRNGKeyArray, x: Array) -> Array:
-        """The row with its gaps filled by a draw, numbers as points, shape (D, 4)."""
+    def fill(self, key: PRNGKeyArray, x: Array, columns: Array, n: Array | int) -> Array:
+        """The row with its gaps filled by a draw, numbers as points, shape (D, 4).
 
-        def step(j: Array, row: Array) -> Array:
-            drawn = self.columnwise(row).draw(jax.random.fold_in(key, j))[j]
+        Arguments:
+            key: a JAX random key.
+            x: a row with gaps, shape (D, 4).
+            columns: where there may be gaps, in the order that they are filled in, shape (D,), of which
+            n: are looked at.
+        """
+        noise = _noise(key, self.layout, x.dtype)
+
+        def step(i: Array, row: Array) -> Array:
+            j = columns[i]
+            drawn = self.columnwise(row).draw(noise)[j]
             return row.at[j].set(jnp.where(jnp.isnan(row[j]), drawn, row[j]))
 
-        return lax.fori_loop(0, self.layout.n_columns, step, x)
+        filled: Array = lax.fori_loop(0, n, step, x)
+        return filled
 
-    def log_prob(self, x: Array, filled: Array) -> Array:
-        """log q(missing | observed) of a filled row, of a row x with gaps, a scalar."""
+    def log_prob(self, x: Array, filled: Array, columns: Array, n: Array | int) -> Array:
+        """log q(missing | observed) of a filled row, of a row x with gaps, a scalar; other arguments as of `fill`."""
 
-        def step(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        def step(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
             row, total = carry
+            j = columns[i]
             said = self.columnwise(row).log_probs(filled)[j]
             total = total + jnp.where(jnp.isnan(row[j, CODE]), said, 0)
             return row.at[j].set(filled[j]), total
 
-        return lax.fori_loop(0, self.layout.n_columns, step, (x, jnp.zeros((), x.dtype)))[1]
+        total: Array = lax.fori_loop(0, n, step, (x, jnp.zeros((), x.dtype)))[1]
+        return total
 
 
 class RowNetwork(eqx.Module):

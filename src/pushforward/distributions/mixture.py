@@ -16,7 +16,6 @@ from pushforward.bijections.base import NOISY, AbstractMap, Identity, InexactErr
 from pushforward.checks import is_concrete
 from pushforward.distributions.base import AbstractDistribution, log_mean_exp, safe_logsumexp
 from pushforward.distributions.likely import likely_blocks, likely_log_probs
-from pushforward.distributions.pushforward import Pushforward
 from pushforward.trees import Frozen
 
 
@@ -27,7 +26,7 @@ class MixtureOfFlows(AbstractDistribution):
     (Pires & Figueiredo 2020, "Variational mixture of normalizing flows".)
 
     Arguments:
-        components: K flows of one event shape, or one `Pushforward` whose leaves carry a component axis.
+        components: K flows, or other distributions, of one event shape; or one whose leaves carry a component axis.
         posterior: a module from a point (and its condition after it) to K logits; None for q(k|x) = π.
         log_weights: log π, shape (K,); normalised here. Uniform if None.
         shared: a map under all components, on the data side.
@@ -50,7 +49,7 @@ class MixtureOfFlows(AbstractDistribution):
         (5,)
     """
 
-    groups: tuple[Pushforward, ...]
+    groups: tuple[Any, ...]
     posterior: Callable[[Array], Array] | None
     raw_weights: Array | Frozen[Array]
     shared: AbstractMap
@@ -59,7 +58,7 @@ class MixtureOfFlows(AbstractDistribution):
 
     def __init__(
         self,
-        components: Sequence[Pushforward] | Pushforward,
+        components: Sequence[AbstractDistribution] | AbstractDistribution,
         posterior: Callable[[Array], Array] | None = None,
         log_weights: Any = None,
         shared: AbstractMap | None = None,
@@ -113,7 +112,7 @@ class MixtureOfFlows(AbstractDistribution):
         return jax.nn.log_softmax(raw)
 
     @property
-    def components(self) -> list[Pushforward]:
+    def components(self) -> list[Any]:
         """The K flows, each with the shared map on its data side."""
         flat = [trees.unstack(group, i) for group in self.groups for i in range(_length(group))]
         flows = [flat[place] for place in self.places]
@@ -126,7 +125,7 @@ class MixtureOfFlows(AbstractDistribution):
             parts += [trees.unstack(group, 0)] * _length(group)
         return parts if isinstance(self.shared, Identity) else [*parts, self.shared]
 
-    def _members(self) -> Iterator[tuple[Pushforward, np.ndarray]]:
+    def _members(self) -> Iterator[tuple[Any, np.ndarray]]:
         """Each group with the numbers of its components."""
         order, start = np.argsort(self.places), 0
         for group in self.groups:
@@ -393,11 +392,11 @@ def _group(components: Any) -> tuple[tuple[Any, ...], tuple[int, ...]]:
     return stacked, tuple(int(p) for p in np.argsort([k for group in groups for k in group]))
 
 
-def _length(group: Pushforward) -> int:
+def _length(group: AbstractDistribution) -> int:
     return int(jax.tree.leaves(eqx.filter(group, eqx.is_array))[0].shape[0])
 
 
-def _given(flow: Pushforward, condition: Array | None) -> Array | None:
+def _given(flow: AbstractDistribution, condition: Array | None) -> Array | None:
     return None if flow.cond_shape is None else condition
 
 
@@ -427,7 +426,7 @@ def _draw_components(mixture: MixtureOfFlows, keys: Array, condition: Array | No
     """Draws (K, n, *shape), `keys` of shape (K, n) and `condition` (K, n, ...)."""
     cond_axis, result = None if condition is None else 0, []
 
-    def draw(flow: Pushforward, keys: Array, condition: Array | None) -> Array:
+    def draw(flow: AbstractDistribution, keys: Array, condition: Array | None) -> Array:
         def one(key: Array, given: Array | None) -> Array:
             return flow._sample(key, _given(flow, given))
 

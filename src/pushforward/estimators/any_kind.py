@@ -29,13 +29,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MISSING = ("marginal", "level", "refuse")
+# parameters of tables of numbers alone, and where they stand when nobody sets them
+PLAIN: dict[str, Any] = {"bounds": None, "discrete": "auto", "warm_start": False, "n_init": 1, "n_layers": None}
+PLAIN |= {"flow_options": None, "image_shape": None, "shared_layers": 0, "n_likely": None, "init": "auto"}
 
 
 class AnyKindEstimator(FlowEstimator):
     """An estimator that takes categories, dates and gaps as well; its `columns_` are `Fields` where there were any."""
 
     columns: Any
+    columns_: Any
     missing: str
+    validation_fraction: float
     filler_: GapFiller | None = None
 
     @property
@@ -67,7 +72,7 @@ class AnyKindEstimator(FlowEstimator):
         before_computing()
         if condition is not None:
             raise DataError("condition= goes with tables of numbers; give those columns among the others")
-        for name, plain in (("bounds", None), ("discrete", "auto"), ("warm_start", False)):
+        for name, plain in PLAIN.items():
             if getattr(self, name, plain) != plain:
                 raise DataError(
                     f"{name}= goes with tables of numbers alone; leave it out, or say columns={{name: kind}}"
@@ -79,18 +84,18 @@ class AnyKindEstimator(FlowEstimator):
         table = mixed.as_table(X)
         if len(table) < 2:
             raise DataError(f"the table has {len(table)} rows; expected at least 2")
-        self.columns_: Any = mixed.learn_mixed(table, self.columns, self.missing)
+        self.columns_ = mixed.learn_mixed(table, self.columns, self.missing)
         self.condition_columns_, self.settings_ = None, shaping(self)
         self.container_ = container_of(X)
         self.n_features_in_ = table.num_columns
         if self.container_ is not None:
             self.feature_names_in_ = np.array(table.column_names, dtype=object)
         rows = self._encoded(table)
-        known = ~np.isnan(rows.x[:, :, CODE]).all(axis=1)
+        known: NDArray[np.bool_] = np.asarray(~np.isnan(rows.x[:, :, CODE]).all(axis=1))
         weight = None if sample_weight is None else np.asarray(as_missing(sample_weight), dtype=np.float64)
         if weight is not None and (weight.shape != known.shape or not (weight >= 0).all() or not weight.any()):
             raise DataError("sample_weight must be a number of at least 0 for each row, and not all of them zero")
-        kept = known if weight is None else known & (weight > 0)
+        kept: NDArray[np.bool_] = known if weight is None else known & (weight > 0)
         return Encoded(rows.x[kept], rows.log_extra[kept]), None if weight is None else weight[kept], kept
 
     def _encoded(self, X: Any) -> Encoded:
@@ -108,7 +113,7 @@ class AnyKindEstimator(FlowEstimator):
         rows: Encoded = self.columns_.encode(table)
         gaps = np.isnan(rows.x[:, :, CODE])
         if self.missing == "refuse" and gaps.any():
-            named = [f.name for f, some in zip(self.columns_.modelled, gaps.any(axis=0), strict=True) if some]
+            named = [field.name for j, field in enumerate(self.columns_.modelled) if gaps[:, j].any()]
             raise DataError(
                 f"{int(gaps.any(axis=1).sum())} rows have gaps, in {listing(named)}; missing='refuse' takes none"
             )
@@ -118,7 +123,7 @@ class AnyKindEstimator(FlowEstimator):
         """Fit one distribution of rows."""
         rows, weight, _ = self._learn_mixed(X, sample_weight, condition)
         seed = draw_seed(self.random_state)
-        split = split_rows(np.zeros((len(rows.x), 1)), self.validation_fraction, seed)  # type: ignore[attr-defined]
+        split = split_rows(np.zeros((len(rows.x), 1)), self.validation_fraction, seed)
         fit, filler = mixed.fit_rows(self, self.columns_, rows.x, weight, split, seed, checkpoint)
         self._keep_mixed(fit, filler)
         return self
@@ -127,6 +132,18 @@ class AnyKindEstimator(FlowEstimator):
         self.filler_ = filler
         self.spec_ = FlowSpec("mixed_rows", len(self.columns_.names), None, 1, None)
         self._keep(fit, fit.model)
+
+    def _require_numbers(self, asked: str) -> None:
+        """Refuse what models of more than numbers have not.
+
+        Raises:
+            ValueError: this is one.
+        """
+        if self._is_mixed:
+            raise ValueError(
+                f"{asked} is of models of numbers alone; this one was fitted to categories, dates or gaps among them, "
+                "which no map takes to noise"
+            )
 
     def _log_density_mixed(self, X: Any) -> FloatArray:
         return mixed.log_density(self.columns_, self._flow, self.filler_, self._encoded(X))

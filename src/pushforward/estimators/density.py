@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array
 
 from pushforward.checks import check_choice, check_whole
 from pushforward.clustering.whitening import THIN
@@ -234,11 +234,10 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return told | {"flow": f"none: {which}{judged}", "flow_chosen": False}
 
     @property
-    def model_(self) -> Pushforward:
-        """The fitted distribution, in the data's units (a condition in standard units)."""
-        check_is_fitted(self)
-        flow: Pushforward = self._flow
-        return flow.then(self.columns_.units_map())
+    def model_(self) -> Any:
+        """The fitted distribution, in the data's units (conditions in standard ones); encoded, of more than numbers."""
+        flow: Any = self._flow
+        return flow if self._is_mixed else flow.then(self.columns_.units_map())
 
     def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
         """Log-density of every row, in nats per unit volume of the data's units.
@@ -293,7 +292,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     @property
     def _n_features_out(self) -> int:
         """How many columns noise has, for scikit-learn to name."""
-        return self.columns_.n
+        return len(self.columns_.names)
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
         """Rows to noise; whole-number columns from the middle of their step.
@@ -303,6 +302,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns:
             Shape (n, D); standard normal (or the recipe's base) if the model fits.
         """
+        self._require_numbers("transform")
         x, c = fitted_rows(self, X, condition)
         check_inside(x, self.columns_)
         middle = np.where(self.columns_.integer, 0.5, 0) / self.columns_.scale
@@ -317,7 +317,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns:
             Shape (n, D), in the data's units.
         """
-        check_is_fitted(self)
+        self._require_numbers("inverse_transform")
         z = check_array(as_missing(Z), dtype=np.float64, input_name="Z")
         if z.shape[1] != self.columns_.n:
             raise ValueError(f"Z has {z.shape[1]} columns; the model has {self.columns_.n}")

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 SIZES = (128, 128)  # hidden layers
 RATE = 3e-3
-PATIENCE = 30  # epochs
+PATIENCE, LEAST_PATIENCE = 30, 8  # epochs, fewer where rows are filled in several times
 PRECISION = 4.0  # of the prior on every parameter
 FILLS, MOST_FILLED = 20, 20_000  # draws of a row with gaps in training, at most, and of all such rows together
 DRAWS = 64  # of a row with gaps, in scoring
 AT_ONCE = 4096  # rows of one call
+CONCENTRATIONS = 10
 
 
 class Filled(NamedTuple):
@@ -173,6 +174,7 @@ def fit_rows(
     split: tuple[NDArray[np.intp], NDArray[np.intp]],
     seed: int,
     checkpoint: Checkpoint | None,
+    precision: float = PRECISION,
 ) -> tuple[Fit[Any], GapFiller | None]:
     """Fit rows, and first what fills their gaps, where there are any.
 
@@ -184,6 +186,7 @@ def fit_rows(
         split: numbers of rows to train on and to validate on.
         seed: of everything random.
         checkpoint: where to keep the state of training, or None.
+        precision: of the prior on every parameter, where the user says nothing.
     """
     filler, parts = fill_gaps(estimator, fields, x, weight, split, seed)
     model = started(MixedRows.init(jax.random.key(seed), layout_of(fields), _sizes(estimator)), *parts[0][:2])
@@ -192,7 +195,7 @@ def fit_rows(
         NegativeLogLikelihood(),
         parts[0].feed,
         key=jax.random.key(seed),
-        settings=training_settings(estimator, mixed_settings(len(split[0]))),
+        settings=training_settings(estimator, mixed_settings(len(split[0]), len(parts[0].x), precision)),
         validation=parts[1].feed if len(parts[1].x) else None,
         checkpoint=checkpoint,
         show_progress=bool(estimator.verbose),
@@ -216,9 +219,18 @@ def fill_gaps(
     return filler, [complete(fields, filler, x[part], weights[part], seed) for part in split]
 
 
-def mixed_settings(n: int) -> dict[str, Any]:
-    """Training settings for n rows, where the user says nothing."""
-    return default_settings(n, learning_rate=RATE, precision=PRECISION, longest=2) | {"patience": PATIENCE}
+def mixed_settings(n: int, n_filled: int | None = None, precision: float = PRECISION) -> dict[str, Any]:
+    """Training settings where the user says nothing.
+
+    Arguments:
+        n: rows.
+        n_filled: rows after gaps are filled in, several times.
+        precision: of the prior on every parameter.
+    """
+    n_filled = n if n_filled is None else n_filled
+    chosen = default_settings(n_filled, learning_rate=RATE, precision=precision, longest=2)
+    patience = max(LEAST_PATIENCE, round(PATIENCE * n / n_filled))
+    return chosen | {"weight_decay": precision / n, "patience": patience}
 
 
 def _sizes(estimator: Any) -> tuple[int, ...]:
@@ -281,12 +293,14 @@ def fill(fields: Fields, filler: GapFiller, x: FloatArray, n_fills: int, seed: i
     """Draws of what is missing of rows, shape (n, D, 4), given what is known, and their log-probabilities."""
     keys = jax.random.split(jax.random.key(seed), n_fills)
     gaps = np.isnan(x[:, :, CODE])
+    some = gaps.any(axis=0)
+    where = jax.numpy.asarray(np.argsort(~some, kind="stable"), jax.numpy.int32), jax.numpy.asarray(some.sum())
     filled, log_q = np.empty((len(x), n_fills, *x.shape[1:])), np.empty((len(x), n_fills))
     for s, key in enumerate(keys):
-        drawn = _batched(_fill, filler, x, key=key)
+        drawn = _batched(_fill, (filler, where), x, key=key)
         again = fields.encode_again(drawn[:, :, CODE], middle(drawn), seed + s)
         rows = np.where(gaps[:, :, None], again, x)
-        filled[:, s], log_q[:, s] = rows, _batched(_log_q, filler, x, rows)
+        filled[:, s], log_q[:, s] = rows, _batched(_log_q, (filler, where), x, rows)
     return Filled(filled, log_q)
 
 
@@ -316,13 +330,15 @@ def _batched(function: Any, model: Any, *rows: FloatArray, key: Array | None = N
 
 
 @eqx.filter_jit
-def _fill(filler: GapFiller, x: Array, keys: Array) -> Array:
-    return jax.vmap(filler.fill)(keys, x)
+def _fill(given: tuple[GapFiller, tuple[Array, Array]], x: Array, keys: Array) -> Array:
+    filler, where = given
+    return jax.vmap(lambda key, row: filler.fill(key, row, *where))(keys, x)
 
 
 @eqx.filter_jit
-def _log_q(filler: GapFiller, x: Array, filled: Array) -> Array:
-    return jax.vmap(filler.log_prob)(x, filled)
+def _log_q(given: tuple[GapFiller, tuple[Array, Array]], x: Array, filled: Array) -> Array:
+    filler, where = given
+    return jax.vmap(lambda row, full: filler.log_prob(row, full, *where))(x, filled)
 
 
 @eqx.filter_jit
@@ -335,13 +351,39 @@ def _draw(model: AbstractDistribution, x: Array, keys: Array) -> Array:
     return jax.vmap(model._sample)(keys)
 
 
+def concentrated_rows(layout: Layout, x: FloatArray, fraction: float, weight: FloatArray | None) -> NDArray[np.bool_]:
+    """The share of rows that are most alike, by what can be said of columns without a network, shape (n,).
+
+    As `concentrated` does for numbers: what is said is read off the rows kept, and these are chosen by what is said.
+    """
+    w = np.ones(len(x)) if weight is None else weight
+    kept = np.ones(len(x), dtype=bool)
+    model = MixedRows.init(jax.random.key(0), layout, (1,))
+    for _ in range(CONCENTRATIONS if fraction < 1 else 0):
+        (said,) = batched(_columnwise, started(model, x[kept], w[kept]), x)
+        known = ~np.isnan(x[:, :, CODE])
+        excess = np.where(known, said - (said * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1), 0).sum(axis=1)
+        order = np.argsort(-excess, kind="stable")
+        best = np.zeros(len(x), dtype=bool)
+        best[order[np.cumsum(w[order]) - w[order] < fraction * w.sum() * (1 - 1e-9)]] = True
+        if (best == kept).all():
+            break
+        kept = best
+    return kept
+
+
+@eqx.filter_jit
+def _columnwise(model: MixedRows, x: Array) -> Array:
+    return jax.vmap(lambda row: model.columnwise(row).log_probs(row))(x)
+
+
 def log_density(fields: Fields, model: Any, filler: GapFiller | None, rows: Encoded) -> FloatArray:
     """Log-density of every row, in nats per unit volume of its numbers that are points, shape (n,).
 
     Of rows with gaps it is the logarithm of the mean of importance weights of draws of what is missing.
     """
     gaps = np.isnan(rows.x[:, :, CODE]).any(axis=1)
-    values = rows.log_extra.sum(axis=1)
+    values: FloatArray = rows.log_extra.sum(axis=1)
     if (~gaps).any():
         values[~gaps] += _batched(_log_p, model, rows.x[~gaps])
     if gaps.any():

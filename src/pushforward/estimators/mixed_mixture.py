@@ -73,7 +73,8 @@ def fit_mixture(
     layout = layout_of(fields)
     filler, (rows, held_out) = fill_gaps(estimator, fields, x, weight, split, seed)
     known = None if label is None else label[split[0]][rows.of]
-    settings = training_settings(estimator, mixed_settings(len(split[0])))
+    defaults = mixed_settings(len(split[0]), len(rows.x))
+    settings = training_settings(estimator, defaults)
     start_epochs = max(settings.max_epochs // START, 1)
     with named_phase("starting"):
         _, first, row = np.unique(rows.of, return_index=True, return_inverse=True)  # one draw of each row will do
@@ -102,7 +103,7 @@ def fit_mixture(
         loss,
         feed,
         key=jax.random.key(seed),
-        settings=training_settings(estimator, mixed_settings(len(split[0])), start_epochs=start_epochs),
+        settings=training_settings(estimator, defaults, start_epochs=start_epochs),
         validation=held_out.feed if len(held_out.x) else None,
         checkpoint=checkpoint,
         show_progress=bool(estimator.verbose),

@@ -465,9 +465,9 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
     def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
         """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
         if self._is_mixed:
-            rows = self._encoded(X)
-            joint, q = joint_and_posterior(self.columns_, self._flow, self.filler_, rows.x)
-            return joint + rows.log_extra.sum(axis=1)[:, None], q
+            encoded = self._encoded(X)
+            joint, q = joint_and_posterior(self.columns_, self._flow, self.filler_, encoded.x)
+            return joint + encoded.log_extra.sum(axis=1)[:, None], q
         rows, columns = fitted_rows(self, X, condition), self.columns_
         joint, draws = log_mean_of_cells(partial(joint_and_logits_of, self._flow), columns, *rows)
         return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)

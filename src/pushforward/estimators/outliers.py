@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from pushforward.checks import check_number
 from pushforward.clustering import moments
 from pushforward.data.columns import Bounds, FloatArray
+from pushforward.estimators import mixed
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.copies import merge_copies
 from pushforward.estimators.defaults import default_settings, starts_dense
@@ -38,6 +39,7 @@ CONCENTRATIONS = 30  # most tables stop moving in ten
 # Gaussian it starts from. Chosen on the ten tables of `experiments/outliers.py`, where ten times less
 # or more is as good.
 RECIPE, N_LAYERS, HIDDEN_SIZES = "real_nvp", 2, (32,)
+MIXED_PRECISION = 40.0  # of tables of more than numbers
 PRECISION, STEPS = 250.0, 1000  # of the Gaussian prior on every parameter; of training
 THIN = 1e-3  # variance of a direction, of columns that have one each, that so strong a prior would bury
 FENCE = 3.0  # interquartile ranges below the lower quartile: Tukey's "far out"
@@ -103,6 +105,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         patience: int | None = None,
         bounds: Bounds | None = None,
         discrete: str | Sequence[Any] = "auto",
+        columns: Mapping[str, str] | None = None,
+        missing: str = "marginal",
         n_init: int = 1,
         warm_start: bool = False,
         random_state: Any = None,
@@ -123,6 +127,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             patience=patience,
             bounds=bounds,
             discrete=discrete,
+            columns=columns,
+            missing=missing,
             n_init=n_init,
             warm_start=warm_start,
             random_state=random_state,
@@ -171,6 +177,9 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         if not (isinstance(self.contamination, str) and self.contamination == "auto"):
             share = check_number("contamination", self.contamination, 'in (0, 0.5] or "auto"', lambda v: 0 < v <= 0.5)
         with unchanged_on_error(self), reporting(bool(self.verbose)):
+            if self._takes(X):
+                self._fit_mixed_outliers(X, sample_weight, condition, checkpoint, fraction, share)
+                return self
             going_on = self.warm_start and self.__sklearn_is_fitted__()
             given = read_table(self, X, sample_weight, condition, going_on)
             table, merged = merge_copies(given.weighing())
@@ -203,6 +212,28 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             self.offset_ = _threshold(scores, share, weight)
         return self
 
+    def _fit_mixed_outliers(
+        self,
+        X: Any,
+        sample_weight: Any,
+        condition: Any,
+        checkpoint: Checkpoint | None,
+        fraction: float,
+        share: float | None,
+    ) -> None:
+        """The same for a table with columns that are no numbers, or with gaps."""
+        rows, weight, which = self._learn_mixed(X, sample_weight, condition)
+        seed, fields = draw_seed(self.random_state), self.columns_
+        kept = mixed.concentrated_rows(mixed.layout_of(fields), rows.x, fraction, weight)
+        support = np.flatnonzero(kept)
+        train, held_out = split_rows(np.zeros((len(support), 1)), self.validation_fraction, seed)
+        split = support[train], support[held_out]
+        fit, filler = mixed.fit_rows(self, fields, rows.x, weight, split, seed, checkpoint, MIXED_PRECISION)
+        self._keep_mixed(dataclasses.replace(fit, unfinished=False), filler)
+        self.support_ = np.zeros(len(which), dtype=bool)
+        self.support_[np.flatnonzero(which)[kept]] = True
+        self.offset_ = _threshold(mixed.log_density(fields, self._flow, filler, rows), share, weight)
+
     def describe(self) -> dict[str, Any]:
         """As of every estimator, with the threshold."""
         return super().describe() | {"kind": "outliers", "threshold": float(self.offset_)}
@@ -223,7 +254,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         Returns:
             Shape (n,), float64; -inf outside declared bounds.
         """
-        check_is_fitted(self)
+        if self._is_mixed:
+            return self._log_density_mixed(X)
         return self._scores(*fitted_rows(self, X, condition))
 
     def fit_predict(self, X: Any, y: Any = None, **given: Any) -> np.ndarray:

@@ -74,7 +74,7 @@ class _Shown:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.model.columns_.names
+        return tuple(self.model.columns_.names)
 
     @property
     def images(self) -> Sequence[int] | None:

@@ -1,0 +1,152 @@
+"""What columns are taken to be, and that values come back as they went in."""
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pushforward.data import DataError, Fields, learn_fields
+from pushforward.data.fields import values_of
+
+N = 400
+RNG = np.random.default_rng(0)
+
+
+def table(**columns: Any) -> pa.Table:
+    return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
+
+
+def kind(values: Any, said: str | None = None) -> str:
+    return learn_fields(table(a=values), None if said is None else {"a": said}).all[0].kind
+
+
+def test_kinds_are_what_people_would_call_them() -> None:
+    assert kind(RNG.normal(size=N)) == "real"
+    assert kind(np.exp(RNG.normal(size=N))) == "positive"
+    assert kind(RNG.poisson(5, N)) == "whole"
+    assert kind(RNG.choice(["a", "b"], N)) == "category"
+    assert kind(RNG.uniform(size=N) < 0.5) == "boolean"
+    assert kind([datetime.date(2020, 1, 1 + i % 28) for i in range(N)]) == "date"
+    assert kind(pa.array(RNG.choice(["a", "b"], N)).dictionary_encode()) == "category"
+    assert kind(["1", " 2.5", "?", ""] * 50) == "positive"
+    assert kind(RNG.poisson(5, N), "category") == "category"
+
+
+def test_what_cannot_be_modelled_is_left_out_with_a_reason() -> None:
+    fields = learn_fields(
+        table(
+            key=[f"k{i:05}" for i in range(N)],
+            empty=pa.nulls(N, pa.string()),
+            note=["a text that is long enough to be no category, number " + str(i // 2) for i in range(N)],
+            parts=[[1, 2]] * N,
+            x=RNG.normal(size=N),
+        )
+    )
+    left = {field.name: field.why for field in fields.all if field.kind == "left out"}
+    assert set(left) == {"key", "empty", "note", "parts"}
+    assert all(left.values())
+    assert fields.names == ("x",)
+
+
+def mixed_table() -> pa.Table:
+    stamps = np.datetime64("2021-03-01T00:00:00") + RNG.integers(0, 10**7, N).astype("timedelta64[s]")
+    zoned = pa.array(stamps.astype("datetime64[us]")).cast(pa.timestamp("us", tz="Europe/Lisbon"))
+    gaps = RNG.uniform(size=N) < 0.1
+    return pa.table(
+        {
+            "price": np.round(np.exp(RNG.normal(3, 1, N)), 2),
+            "share": np.where(RNG.uniform(size=N) < 0.3, 0.0, RNG.uniform(size=N)),
+            "visits": pa.array(RNG.poisson(2, N), mask=gaps),
+            "delta": RNG.normal(size=N).astype(np.float32),
+            "city": pa.array(RNG.choice(["Porto", "Lisboa", "Faro"], N), mask=gaps),
+            "size": pa.DictionaryArray.from_arrays(pa.array(RNG.integers(0, 3, N)), ["S", "M", "L"], ordered=True),
+            "member": pa.array(RNG.uniform(size=N) < 0.5, mask=gaps),
+            "day": pa.array((np.datetime64("2020-01-01") + RNG.integers(0, 900, N)).astype("datetime64[D]")),
+            "old": pa.array([datetime.date(1500 + int(i), 1, 1) for i in RNG.integers(0, 400, N)]),
+            "at": stamps.astype("datetime64[s]"),
+            "zoned": zoned,
+        }
+    )
+
+
+def test_values_come_back_as_they_went_in() -> None:
+    given = mixed_table()
+    fields = learn_fields(given)
+    rows = fields.encode(given)
+    low, high = rows.x[:, :, 1], rows.x[:, :, 2]
+    middle = np.where(low < -1e3, high, np.where(high > 1e3, low, (low + high) / 2))
+    back = fields.decode(rows.x[:, :, 0], middle, seed=0)
+    assert back.schema.names == given.schema.names
+    for name in given.schema.names:
+        was, now = given.column(name), back.column(name)
+        assert now.type == was.type or (name == "size" and now.type.ordered), name
+        if pa.types.is_floating(was.type):
+            np.testing.assert_allclose(now.to_numpy(), was.to_numpy(), rtol=1e-6)
+        else:
+            assert now.to_pylist() == was.to_pylist(), name
+    again = Fields.from_state(fields.to_state())
+    np.testing.assert_array_equal(again.encode(given).x, rows.x)
+
+
+def test_a_value_that_repeats_among_others_is_a_mass() -> None:
+    share = np.where(np.arange(N) % 4 == 0, 0.0, RNG.uniform(size=N))
+    (field,) = learn_fields(table(share=share)).all
+    assert field.levels == (0.0,)
+    assert field.step == 0
+    rows = field.encode(share)
+    assert (rows.x[share == 0, 0] == 1).all()
+    assert (rows.x[share > 0, 0] == 0).all()
+    # a point has the density of its units, a mass none
+    np.testing.assert_allclose(rows.log_extra[share == 0], 0)
+    assert np.isfinite(rows.log_extra).all()
+
+
+def test_whole_numbers_fill_cells_that_leave_nothing_out() -> None:
+    counts = RNG.poisson(3, N).astype(float)
+    (field,) = learn_fields(table(counts=counts)).all
+    rows = field.encode(np.arange(0.0, 30.0)).x
+    np.testing.assert_allclose(rows[1:, 1], rows[:-1, 2], rtol=1e-9)
+    assert rows[0, 1] < -1e3  # what is below is no number that there could be
+    assert field.encode(np.array([-1.0])).log_extra[0] == -np.inf
+
+
+def test_levels_not_seen_have_what_is_left_for_them() -> None:
+    levels = [*RNG.choice(["a", "b", "c"], N), "once"]
+    (field,) = learn_fields(table(a=levels)).all
+    rows = field.encode(["new", "a", None])
+    assert rows.x[0, 0] == -1
+    assert np.isnan(rows.x[2, 0])
+    np.testing.assert_allclose(np.exp(rows.log_extra[:2]).sum(), 1)
+
+
+def test_rare_levels_share_a_code_by_their_frequencies() -> None:
+    levels = [f"l{i}" for i in range(1000) for _ in range(1 + (i < 10))]
+    (field,) = learn_fields(table(a=levels), {"a": "category"}).all
+    assert field.n_codes == 256
+    rare = field.encode([level for level in field.levels if level not in field.levels[:255]])
+    assert (rare.x[:, 0] == 255).all()
+    np.testing.assert_allclose(np.exp(rare.log_extra - np.log1p(-field.unseen)).sum(), 1)
+    back = field.decode(np.full(50, 255.0), np.zeros(50), np.random.default_rng(0))
+    assert set(back) <= set(field.levels[255:])
+
+
+@pytest.mark.parametrize(
+    ("columns", "kinds", "says"),
+    [
+        ({"a": [1.0, np.inf, 2.0]}, None, "infinite"),
+        ({"a": ["x", "y", "x"]}, {"a": "number"}, "no numbers"),
+        ({"a": [1.0, 2.0]}, {"b": "category"}, "no column 'b'"),
+        ({"a": [1.0, 2.0]}, {"a": "colour"}, "no kind 'colour'"),
+    ],
+)
+def test_bad_columns_are_named(columns: dict[str, Any], kinds: dict[str, str] | None, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        learn_fields(table(**columns), kinds)
+
+
+def test_another_type_than_before_is_refused() -> None:
+    (field,) = learn_fields(table(a=RNG.normal(size=N))).all
+    with pytest.raises(DataError, match="numbers are expected"):
+        values_of(table(a=["x", "y"]).column("a"), field)

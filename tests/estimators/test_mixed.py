@@ -1,0 +1,266 @@
+"""Estimators on tables as people have them: categories, dates and gaps among numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+import pytest
+from jaxtyping import Array, PRNGKeyArray
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+import pushforward as pf
+from pushforward.data import DataError
+from pushforward.distributions.base import AbstractDistribution
+from pushforward.estimators.any_kind import AnyKindEstimator
+
+N = 300
+QUICK: dict[str, Any] = {"max_epochs": 3, "hidden_sizes": (16,), "random_state": 0}
+pd = pytest.importorskip("pandas")
+
+
+def customers(n: int = N, gaps: bool = True, seed: int = 0) -> Any:
+    """Two kinds of customers, who differ in all columns."""
+    rng = np.random.default_rng(seed)
+    kind = rng.uniform(size=n) < 0.4
+    table = pd.DataFrame(
+        {
+            "age": rng.normal(np.where(kind, 30, 60), 4),
+            "city": np.where(rng.uniform(size=n) < np.where(kind, 0.9, 0.1), "Porto", "Faro"),
+            "visits": rng.poisson(np.where(kind, 8, 2)),
+            "tip": np.where(rng.uniform(size=n) < 0.4, 0.0, rng.gamma(2, 1, n)),
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, n), unit="D"),
+            "member": rng.uniform(size=n) < np.where(kind, 0.8, 0.3),
+        }
+    )
+    if gaps:
+        for name in ("age", "city"):
+            table.loc[rng.uniform(size=n) < 0.1, name] = None
+    return table
+
+
+@pytest.fixture(scope="module")
+def density() -> pf.FlowDensity:
+    return pf.FlowDensity(**QUICK).fit(customers())
+
+
+def test_a_table_is_taken_as_it_is(density: pf.FlowDensity) -> None:
+    table = customers()
+    scores = density.score_samples(table)
+    assert scores.shape == (N,)
+    assert np.isfinite(scores).all()
+    assert [field.kind for field in density.columns_.all] == [
+        "positive",
+        "category",
+        "whole",
+        "real",
+        "date",
+        "boolean",
+    ]
+    assert density.exactness_.startswith("exact; of rows with gaps")
+    drawn = density.sample(20)
+    assert list(drawn.columns) == list(table.columns)
+    assert drawn.dtypes.tolist() == table.dtypes.tolist()
+    assert set(drawn["city"]) <= {"Porto", "Faro"}
+    assert (drawn["visits"] >= 0).all()
+    assert (drawn["tip"] == 0).any()
+
+
+def test_without_gaps_all_is_exact() -> None:
+    whole = pf.FlowDensity(**QUICK).fit(customers(gaps=False))
+    assert whole.exactness_ == "exact"
+    with pytest.raises(ValueError, match="had none"):
+        whole.score_samples(customers())
+
+
+@pytest.mark.parametrize("form", ["polars", "arrow"])
+def test_every_kind_of_table_is_given_back(form: str, density: pf.FlowDensity) -> None:
+    arrow = pa.Table.from_pandas(customers(), preserve_index=False)
+    table: Any = arrow
+    if form == "polars":
+        table = pytest.importorskip("polars").from_arrow(arrow)
+    fitted = pf.FlowDensity(**QUICK).fit(table)
+    np.testing.assert_allclose(fitted.score_samples(table), density.score_samples(customers()), atol=1e-3)
+    drawn = fitted.sample(5)
+    assert type(drawn) is type(table)
+    assert (drawn.schema.names if form == "arrow" else drawn.columns) == list(customers().columns)
+
+
+def test_objects_and_gaps_in_arrays(density: pf.FlowDensity) -> None:
+    rng = np.random.default_rng(0)
+    objects = np.array(
+        [[float(v), c] for v, c in zip(rng.normal(size=60), rng.choice(["a", "b"], 60), strict=True)], dtype=object
+    )
+    fitted = pf.FlowDensity(**QUICK).fit(objects)
+    assert fitted.sample(3).shape == (3, 2)
+    numbers = rng.normal(size=(60, 2))
+    numbers[:5, 0] = np.nan
+    assert np.isfinite(pf.FlowDensity(**QUICK).fit(numbers).score_samples(numbers)).all()
+
+
+def test_saved_and_loaded_it_is_the_same(density: pf.FlowDensity, tmp_path: Path) -> None:
+    density.save(tmp_path / "model")
+    again = pf.load(tmp_path / "model")
+    np.testing.assert_allclose(again.score_samples(customers()), density.score_samples(customers()), rtol=1e-5)
+    pd.testing.assert_frame_equal(again.sample(5, random_state=1), density.sample(5, random_state=1))
+
+
+def test_gaps_are_filled_and_nothing_else_changes(density: pf.FlowDensity) -> None:
+    table = customers()
+    filled = density.impute(table)
+    assert not filled.isna().any().any()
+    known = table.notna()
+    assert ((filled == table) | ~known).all().all()
+    several = density.impute(table, n_samples=3, random_state=1)
+    assert len(several) == 3
+    gap = table["age"].isna()
+    assert not np.allclose(several[0].loc[gap, "age"], several[1].loc[gap, "age"])
+
+
+class Normals(AbstractDistribution):
+    """Two Gaussians of rows whose columns are all points."""
+
+    shape: tuple[int, ...]
+    cond_shape: None
+    means: Array
+    covariances: Array
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        each = jax.vmap(lambda m, c: jax.scipy.stats.multivariate_normal.logpdf(x[:, 1], m, c))(
+            self.means, self.covariances
+        )
+        return jax.nn.logsumexp(each) - jnp.log(2.0)
+
+    def _sample(self, key: PRNGKeyArray, condition: Array | None = None) -> Array:
+        raise NotImplementedError
+
+
+def test_estimates_of_rows_with_gaps_agree_with_the_closed_form() -> None:
+    rng = np.random.default_rng(0)
+    means = np.array([[-1.0, 0.0, 1.0], [1.0, 0.5, -1.0]])
+    roots = 0.6 * rng.normal(size=(2, 3, 3)) + np.eye(3)
+    covariances = roots @ roots.transpose(0, 2, 1)
+    z = rng.integers(0, 2, 1000)
+    x = means[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(1000, 3)))
+    x[rng.uniform(size=x.shape) < 0.2] = np.nan
+    x = x[~np.isnan(x).all(axis=1)]
+    fitted = pf.FlowDensity(random_state=0, max_epochs=60).fit(x)
+    shift, scale = (np.array([getattr(field, name) for field in fitted.columns_.all]) for name in ("shift", "scale"))
+    true = Normals(
+        (3, 4), None, jnp.asarray((means - shift) / scale), jnp.asarray(covariances / np.outer(scale, scale))
+    )
+    fitted._flow = true
+    some = x[:200]
+    expected = np.array(
+        [
+            logsumexp(
+                [
+                    multivariate_normal.logpdf(row[k], m[k], c[np.ix_(k, k)])
+                    for m, c in zip(means, covariances, strict=True)
+                ]
+            )
+            - np.log(2)
+            for row in some
+            for k in [~np.isnan(row)]
+        ]
+    )
+    errors = fitted.score_samples(some) - expected
+    whole = ~np.isnan(some).any(axis=1)
+    np.testing.assert_allclose(errors[whole], 0, atol=1e-3)
+    assert np.abs(errors).mean() < 0.1
+    assert abs(errors[~whole].mean()) < 0.05  # a bound, near what it bounds
+    drawn = np.array(fitted.impute(np.repeat(some[~whole][:1], 400, axis=0)), dtype=float)
+    (row,) = some[~whole][:1]
+    gap = np.isnan(row)
+    weights = np.array(
+        [
+            multivariate_normal.pdf(row[~gap], m[~gap], c[np.ix_(~gap, ~gap)])
+            for m, c in zip(means, covariances, strict=True)
+        ]
+    )
+    centres = np.array(
+        [
+            m[gap] + c[np.ix_(gap, ~gap)] @ np.linalg.solve(c[np.ix_(~gap, ~gap)], row[~gap] - m[~gap])
+            for m, c in zip(means, covariances, strict=True)
+        ]
+    )
+    np.testing.assert_allclose(drawn[:, gap].mean(axis=0), weights @ centres / weights.sum(), atol=0.3)
+
+
+def test_mixtures_find_the_two_kinds() -> None:
+    table = customers(600)
+    mixture = pf.FlowMixture(2, random_state=0, max_epochs=10, hidden_sizes=(16,)).fit(table)
+    kind = customers(600, gaps=False)["age"] < 45
+    agree = ((mixture.labels_ == 1) == kind).mean()
+    assert max(agree, 1 - agree) > 0.95
+    assert np.abs(mixture.responsibilities(table).sum(axis=1) - 1).max() < 1e-4
+    assert mixture.posterior_gap(table).mean() < 0.5
+    drawn, component = mixture.sample(10, component=1)
+    assert (component == 1).all()
+    assert list(drawn.columns) == list(table.columns)
+
+
+def test_labels_of_some_rows_name_components() -> None:
+    table = customers(600)
+    young = (customers(600, gaps=False)["age"] < 45).to_numpy().astype(int)
+    y = np.full(600, -1)
+    y[:20] = young[:20]
+    mixture = pf.FlowMixture(2, random_state=0, max_epochs=10, hidden_sizes=(16,)).fit(table, y)
+    assert (mixture.predict(table) == young).mean() > 0.95
+
+
+def test_rows_unlike_the_others_are_found() -> None:
+    table = customers(400)
+    table.loc[:3, ["age", "visits"]] = [150.0, 60]
+    detector = pf.FlowOutlierDetector(0.01, random_state=0, max_epochs=10).fit(table)
+    assert set(np.flatnonzero(detector.predict(table) == -1)) == {0, 1, 2, 3}
+
+
+def test_gaps_as_a_level_and_refused() -> None:
+    table = customers()[["city", "visits"]]
+    level = pf.FlowDensity(missing="level", **QUICK).fit(table)
+    assert level.exactness_ == "exact"
+    assert level.sample(200)["city"].isna().any()
+    with pytest.raises(DataError, match=r"\d+ rows have gaps, in city"):
+        pf.FlowDensity(missing="refuse", **QUICK).fit(table)
+    with pytest.raises(ValueError, match="missing"):
+        pf.FlowDensity(missing="drop", **QUICK).fit(table)
+
+
+def test_a_category_not_seen_is_rare_and_no_error(density: pf.FlowDensity) -> None:
+    table = customers(gaps=False)
+    strange = table.assign(city="Braga")
+    assert np.isfinite(density.score_samples(strange)).all()
+    assert density.score(strange) < density.score(table)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.assign(age=[1, "x"] * (len(t) // 2)), "several types"),
+        (lambda t: t.assign(age=np.inf), "infinite"),
+        (lambda t: pd.concat([t, t[["age"]]], axis=1), "named 'age'"),
+        (lambda t: t.iloc[:1], "expected at least 2"),
+    ],
+)
+def test_bad_tables_are_refused_by_name(change: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        pf.FlowDensity(**QUICK).fit(change(customers()))
+
+
+def test_what_is_of_numbers_alone_is_refused() -> None:
+    for options in ({"flow": "maf"}, {"bounds": {"age": (0, None)}}, {"discrete": ["visits"]}):
+        with pytest.raises(ValueError, match="numbers"):
+            pf.FlowDensity(**{**QUICK, **options}).fit(customers())
+
+
+def test_columns_left_out_are_named() -> None:
+    table = customers().assign(key=[f"k{i}" for i in range(N)])
+    with pytest.warns(UserWarning, match="'key'"):
+        fitted = pf.FlowDensity(**QUICK).fit(table)
+    assert "key" not in fitted.columns_.names
+    assert isinstance(fitted, AnyKindEstimator)
+    assert fitted.score_samples(table.drop(columns="key")).shape == (N,)
