@@ -72,8 +72,33 @@ def test_a_table_is_taken_as_it_is(density: pf.FlowDensity) -> None:
 def test_without_gaps_all_is_exact() -> None:
     whole = pf.FlowDensity(**QUICK).fit(customers(gaps=False))
     assert whole.exactness_ == "exact"
-    with pytest.raises(ValueError, match="had none"):
-        whole.score_samples(customers())
+    assert np.isfinite(whole.score_samples(customers())).all()  # other rows may have gaps for all that
+
+
+def test_rows_are_completed(density: pf.FlowDensity) -> None:
+    drawn = density.sample(50, given=pd.DataFrame({"city": ["Porto", "Faro"]}), random_state=0)
+    assert drawn["city"].tolist() == ["Porto"] * 50 + ["Faro"] * 50
+    assert list(drawn.columns) == list(customers().columns)
+    assert not drawn.isna().any().any()
+    with pytest.raises(DataError, match="some of the columns"):
+        density.sample(1, given=pd.DataFrame({"town": ["Porto"]}))
+    numbers = pf.FlowDensity(**QUICK).fit(np.random.default_rng(0).normal(size=(60, 2)))
+    with pytest.raises(ValueError, match="numbers alone"):
+        numbers.sample(1, given=np.zeros((1, 2)))
+
+
+def test_the_density_of_one_column_given_others() -> None:
+    fitted = pf.FlowDensity(random_state=0, max_epochs=40).fit(customers(1000))
+    given = pd.DataFrame({"city": ["Porto", "Faro"], "visits": [9, 1]})
+    age = fitted.conditional_density("age", given)
+    np.testing.assert_allclose(np.trapezoid(age.density, age.values, axis=1), 1, atol=0.02)
+    assert age.mean[0] < 40 < 50 < age.mean[1]
+    assert (age.quantile(0.05) < age.mean).all()
+    assert (age.mean < age.quantile(0.95)).all()
+    visits = fitted.conditional_density("visits", given[["city"]])
+    np.testing.assert_allclose(visits.density.sum(axis=1), 1, rtol=1e-6)
+    city = fitted.conditional_density("city", pd.DataFrame({"age": [30.0, 62.0]}))
+    assert city.values[city.density.argmax(axis=1)].tolist() == ["Porto", "Faro"]
 
 
 @pytest.mark.parametrize("form", ["polars", "arrow"])

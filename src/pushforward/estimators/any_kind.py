@@ -16,6 +16,7 @@ from pushforward.distributions import GapFiller
 from pushforward.distributions.mixed import CODE
 from pushforward.estimators import mixed
 from pushforward.estimators.build import FlowSpec
+from pushforward.estimators.conditional import ConditionalDensity, conditional_density
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.draws import draw_key
 from pushforward.estimators.frames import container_of, in_kind
@@ -41,7 +42,7 @@ class AnyKindEstimator(FlowEstimator):
     columns_: Any
     missing: str
     validation_fraction: float
-    filler_: GapFiller | None = None
+    filler_: Any = None  # a `GapFiller`, of tables of more than numbers
 
     @property
     def _is_mixed(self) -> bool:
@@ -53,7 +54,8 @@ class AnyKindEstimator(FlowEstimator):
     def exactness_(self) -> str:
         check_is_fitted(self)
         said = super().exactness_
-        return said if self.filler_ is None else f"{said}; of rows with gaps, importance-weighted estimates"
+        gaps = self._is_mixed and any(field.missing for field in self.columns_.modelled)
+        return f"{said}; of rows with gaps, importance-weighted estimates" if gaps else said
 
     def _takes(self, X: Any) -> bool:
         """Whether a table to fit on is to be taken as mixed."""
@@ -128,7 +130,7 @@ class AnyKindEstimator(FlowEstimator):
         self._keep_mixed(fit, filler)
         return self
 
-    def _keep_mixed(self, fit: Fit[Any], filler: GapFiller | None) -> None:
+    def _keep_mixed(self, fit: Fit[Any], filler: GapFiller) -> None:
         self.filler_ = filler
         self.spec_ = FlowSpec("mixed_rows", len(self.columns_.names), None, 1, None)
         self._keep(fit, fit.model)
@@ -170,16 +172,55 @@ class AnyKindEstimator(FlowEstimator):
             A table of as many rows, or a list of `n_samples` of them where that is more than one.
 
         Raises:
-            ValueError: the table fitted on had no gaps, so that nothing was learned that fills them.
+            ValueError: the table fitted on held numbers alone, without a gap, so that nothing was learned to fill them.
         """
-        check_is_fitted(self)
-        if not self._is_mixed:
-            raise ValueError("the table fitted on had no gaps, so that nothing was learned that fills them")
+        self._require_mixed("impute")
         seed, rows = draw_seed(self.random_state if random_state is None else random_state), self._encoded(X)
         tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n_samples), seed)
-        known = mixed.as_table(X)
-        made = []
-        for x in tables:
-            filled = self.columns_.decode(x[:, :, CODE], mixed.middle(x), seed)
-            made.append(in_kind(mixed.over_gaps(known, filled), self.container_, self._output))
+        made = [self._over_gaps(mixed.as_table(X), x, seed) for x in tables]
         return made[0] if len(made) == 1 else made
+
+    def _over_gaps(self, known: pa.Table, x: FloatArray, seed: int) -> Any:
+        """A table with its gaps filled from encoded rows, as the kind of table that was fitted on."""
+        filled = self.columns_.decode(x[:, :, CODE], mixed.middle(x), seed)
+        return in_kind(mixed.over_gaps(known, filled), self.container_, self._output)
+
+    def _complete_rows(self, n: int, given: Any, random_state: Any) -> Any:
+        """Draws of what a table of known columns leaves open, n for each of its rows, one row's after the other."""
+        self._require_mixed("sample(given=...)")
+        seed, known = draw_seed(self.random_state if random_state is None else random_state), mixed.as_table(given)
+        wide = mixed.widened(known, self.columns_)
+        rows = self._encoded(wide)
+        tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n), seed)
+        x = tables.swapaxes(0, 1).reshape(-1, *rows.x.shape[1:])
+        return self._over_gaps(wide.take(np.repeat(np.arange(len(wide)), n)), x, seed)
+
+    def conditional_density(
+        self, column: str, given: Any, values: Any = None, n_values: int = 201
+    ) -> ConditionalDensity:
+        """The density of one column given others, row by row, on a grid of its values.
+
+        Parameters:
+            column: whose density it is, by name.
+            given: rows of the other columns, or of some of them; what else is open is averaged over.
+            values: where to evaluate, in the units of the column; levels, of a category. None for all levels, or for
+                `n_values` numbers over the range of the table.
+            n_values: of a grid of numbers.
+
+        Returns:
+            A `ConditionalDensity`.
+
+        Raises:
+            ValueError: the table fitted on held numbers alone, or there is no such column.
+        """
+        self._require_mixed("conditional_density")
+        return conditional_density(
+            self.columns_, self._flow, self.filler_, column, mixed.as_table(given), values, n_values
+        )
+
+    def _require_mixed(self, asked: str) -> None:
+        if not self._is_mixed:
+            raise ValueError(
+                f"{asked} needs a model that knows how to fill gaps, and the table fitted on held numbers alone and "
+                "had none; fit with columns={} to have it learn that"
+            )

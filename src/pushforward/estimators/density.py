@@ -263,17 +263,21 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """The mean log-density of the rows; y is ignored."""
         return float(np.mean(self.score_samples(X, condition)))
 
-    def sample(self, n: int = 1, condition: Any = None, random_state: Any = None) -> Any:
+    def sample(self, n: int = 1, condition: Any = None, random_state: Any = None, given: Any = None) -> Any:
         """New rows, in the kind of table that `fit` was given, names and types of columns and all; see `set_output`.
 
         Parameters:
             n: how many (for each row of `condition`, if there is one).
             condition: shape (m, C), if the model was fitted with one.
             random_state: seed; the estimator's own if None.
+            given: of a table of more than numbers, rows with gaps, or of some of the columns, to complete: n draws for
+                each, one row's after the other.
 
         Returns:
             Shape (n, D); or an array of shape (n, m, D) with a condition.
         """
+        if given is not None:
+            return self._complete_rows(n, given, random_state)
         if self._is_mixed:
             return self._sample_mixed(n, random_state)
         n = check_draws(n)

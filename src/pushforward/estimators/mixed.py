@@ -175,8 +175,8 @@ def fit_rows(
     seed: int,
     checkpoint: Checkpoint | None,
     precision: float = PRECISION,
-) -> tuple[Fit[Any], GapFiller | None]:
-    """Fit rows, and first what fills their gaps, where there are any.
+) -> tuple[Fit[Any], GapFiller]:
+    """Fit rows, and first what fills gaps, of these rows or of others that come later.
 
     Arguments:
         estimator: whose parameters say how.
@@ -210,12 +210,11 @@ def fill_gaps(
     weight: FloatArray | None,
     split: tuple[NDArray[np.intp], NDArray[np.intp]],
     seed: int,
-) -> tuple[GapFiller | None, list[Complete]]:
-    """What fills the gaps of encoded rows, or None where there are none, and both parts of the rows, complete."""
-    weights, filler = np.ones(len(x)) if weight is None else weight, None
-    if np.isnan(x).any():
-        with named_phase("learning to fill gaps"):
-            filler = _fit_filler(estimator, layout_of(fields), x, weights, split, seed)
+) -> tuple[GapFiller, list[Complete]]:
+    """What fills gaps, and both parts of encoded rows, complete."""
+    weights = np.ones(len(x)) if weight is None else weight
+    with named_phase("learning to fill gaps"):
+        filler = _fit_filler(estimator, layout_of(fields), x, weights, split, seed)
     return filler, [complete(fields, filler, x[part], weights[part], seed) for part in split]
 
 
@@ -275,10 +274,10 @@ class Complete(NamedTuple):
         return Resident.of(rows, self.weight)
 
 
-def complete(fields: Fields, filler: GapFiller | None, x: FloatArray, weight: FloatArray, seed: int) -> Complete:
+def complete(fields: Fields, filler: GapFiller, x: FloatArray, weight: FloatArray, seed: int) -> Complete:
     """Rows as they are where they have no gaps, and several draws of those that do."""
     gaps, of = np.isnan(x[:, :, CODE]).any(axis=1), np.arange(len(x))
-    if filler is None or not gaps.any():
+    if not gaps.any():
         return Complete(x, weight, of)
     n_fills = int(np.clip(MOST_FILLED // gaps.sum(), 1, FILLS))
     drawn = fill(fields, filler, x[gaps], n_fills, seed).x
@@ -377,7 +376,7 @@ def _columnwise(model: MixedRows, x: Array) -> Array:
     return jax.vmap(lambda row: model.columnwise(row).log_probs(row))(x)
 
 
-def log_density(fields: Fields, model: Any, filler: GapFiller | None, rows: Encoded) -> FloatArray:
+def log_density(fields: Fields, model: Any, filler: GapFiller, rows: Encoded) -> FloatArray:
     """Log-density of every row, in nats per unit volume of its numbers that are points, shape (n,).
 
     Of rows with gaps it is the logarithm of the mean of importance weights of draws of what is missing.
@@ -387,7 +386,7 @@ def log_density(fields: Fields, model: Any, filler: GapFiller | None, rows: Enco
     if (~gaps).any():
         values[~gaps] += _batched(_log_p, model, rows.x[~gaps])
     if gaps.any():
-        drawn = draws_of_gaps(fields, filler, rows.x[gaps])
+        drawn = fill(fields, filler, rows.x[gaps], DRAWS, 0)
         values[gaps] += logsumexp(_log_weights(model, drawn), axis=1) - np.log(DRAWS)
     return values
 
@@ -398,28 +397,12 @@ def _log_weights(model: Any, drawn: Filled) -> FloatArray:
     return weights - drawn.log_q
 
 
-def draws_of_gaps(fields: Fields, filler: GapFiller | None, x: FloatArray, n_draws: int = DRAWS) -> Filled:
-    """Rows with gaps, filled in several times.
-
-    Raises:
-        ValueError: nothing was learned that fills gaps.
-    """
-    if filler is None:
-        raise ValueError(
-            "rows have gaps, and the table fitted on had none, so that the model knows nothing to fill them with; fill "
-            "them in, or leave these rows out"
-        )
-    return fill(fields, filler, x, n_draws, 0)
-
-
 def draw_rows(model: Any, n: int, key: Array) -> FloatArray:
     """New rows, encoded, shape (n, D, 4)."""
     return _batched(_draw, model, np.zeros((n, 1)), key=key)
 
 
-def impute_rows(
-    fields: Fields, model: Any, filler: GapFiller | None, x: FloatArray, n_samples: int, seed: int
-) -> FloatArray:
+def impute_rows(fields: Fields, model: Any, filler: GapFiller, x: FloatArray, n_samples: int, seed: int) -> FloatArray:
     """Rows with gaps filled in by draws from p(missing | observed), shape (n_samples, n, D, 4).
 
     Draws of what fills gaps are drawn again by their importance weights.
@@ -427,7 +410,7 @@ def impute_rows(
     gaps = np.isnan(x[:, :, CODE]).any(axis=1)
     out = np.repeat(x[None], n_samples, axis=0)
     if gaps.any():
-        drawn = draws_of_gaps(fields, filler, x[gaps], max(DRAWS, 2 * n_samples))
+        drawn = fill(fields, filler, x[gaps], max(DRAWS, 2 * n_samples), seed)
         filled, log_w = drawn.x, _log_weights(model, drawn)
         noisy = log_w[None] + np.random.default_rng(seed).gumbel(size=(n_samples, *log_w.shape))
         chosen = noisy.argmax(axis=2)
@@ -443,6 +426,26 @@ def over_gaps(known: pa.Table, filled: pa.Table) -> pa.Table:
         if name in filled.column_names:
             was, now = known.column(name), filled.column(name)
             gap = was.is_null(nan_is_null=True)
-            if gap.null_count < len(gap) and pc.any(gap).as_py():
+            if pc.all(gap).as_py():
+                known = known.set_column(i, name, now)
+            elif pc.any(gap).as_py():
                 known = known.set_column(i, name, pc.if_else(gap, now.cast(was.type, safe=False), was))
     return known
+
+
+def widened(known: pa.Table, fields: Fields) -> pa.Table:
+    """A table with all columns of a model, those that it lacks empty.
+
+    Raises:
+        DataError: it has none of them, or no row.
+    """
+    import pyarrow as pa
+
+    if not set(known.column_names) & set(fields.names) or not len(known):
+        raise DataError(
+            f"given= needs rows of some of the columns {listing(fields.names)}; got {listing(known.column_names)}"
+        )
+    for name in fields.names:
+        if name not in known.column_names:
+            known = known.append_column(name, pa.nulls(len(known)))
+    return known.select(list(fields.names))

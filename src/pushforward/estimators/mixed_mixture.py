@@ -19,9 +19,10 @@ from pushforward.data.fields import Fields
 from pushforward.distributions import GapFiller, Layout, MixedRows, MixtureOfFlows, RowNetwork
 from pushforward.distributions.mixed import CODE, started
 from pushforward.estimators.mixed import (
+    DRAWS,
     Complete,
     batched,
-    draws_of_gaps,
+    fill,
     fill_gaps,
     layout_of,
     middle,
@@ -63,8 +64,8 @@ def fit_mixture(
     k: int,
     seed: int,
     checkpoint: Checkpoint | None,
-) -> tuple[Fit[MixtureOfFlows], GapFiller | None]:
-    """Fit a mixture to rows, and first what fills their gaps, where there are any; arguments as of `fit_rows`.
+) -> tuple[Fit[MixtureOfFlows], GapFiller]:
+    """Fit a mixture to rows, and first what fills gaps; arguments as of `fit_rows`.
 
     Arguments:
         label: component of labelled rows, -1 elsewhere, shape (n,); or None.
@@ -127,7 +128,7 @@ def _placed(layout: Layout, rows: Complete, part: np.ndarray, k: int, estimator:
 
 
 def joint_and_posterior(
-    fields: Fields, mixture: MixtureOfFlows, filler: GapFiller | None, x: FloatArray
+    fields: Fields, mixture: MixtureOfFlows, filler: GapFiller, x: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """log p(x, k) and the posterior network's q(k|x) of encoded rows, both (n, K).
 
@@ -138,7 +139,7 @@ def joint_and_posterior(
     if (~gaps).any():
         joint[~gaps], q[~gaps] = _of_complete(mixture, x[~gaps])
     if gaps.any():
-        drawn = draws_of_gaps(fields, filler, x[gaps])
+        drawn = fill(fields, filler, x[gaps], DRAWS, 0)
         shape = (*drawn.log_q.shape, mixture.n_components)
         flat = _of_complete(mixture, drawn.x.reshape(-1, *x.shape[1:]))
         joints, each = flat[0].reshape(shape) - drawn.log_q[:, :, None], flat[1].reshape(shape)
