@@ -1,4 +1,4 @@
-"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `plot`, `info`, `demo`."""
+"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `impute`, `plot`, `info`, `demo`."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ def pushforward(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
-    """Density, clusters and new samples from a table of numbers, by mixtures of normalizing flows."""
+    """Density, clusters and new samples from a table, by mixtures of normalizing flows."""
 
 
 app.command("fit", epilog=fitting.EPILOG)(fitting.fit)
 app.command("cluster", epilog=applying.CLUSTER_EPILOG)(applying.cluster)
 app.command("score", epilog=applying.SCORE_EPILOG)(applying.score)
 app.command("sample", epilog=applying.SAMPLE_EPILOG)(applying.sample)
+app.command("impute", epilog=applying.IMPUTE_EPILOG)(applying.impute)
 app.command("plot", epilog=plotting.EPILOG)(plotting.plot)
 app.command("info", epilog=describing.EPILOG)(describing.info)
 app.command("demo", epilog=demo.EPILOG)(demo.demo)

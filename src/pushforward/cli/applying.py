@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,6 +47,14 @@ pushforward sample model -n 10 --out -    *(to the screen, or another program)*
 pushforward sample model -n 100 --out third.parquet --component 2 --seed 7
 
 pushforward sample model -n 100 --out monday.csv --given weekday=1    *(a model fitted with --given weekday)*
+"""
+
+IMPUTE_EPILOG = """
+**Examples**
+
+pushforward impute model customers.csv --out complete.csv
+
+pushforward impute model patients.parquet --out complete-2.parquet --seed 2    *(another draw of what is missing)*
 """
 
 PHASES = {"score": "scoring", "cluster": "clustering"}
@@ -123,7 +131,10 @@ def sample(
     given: Annotated[
         str | None,
         typer.Option(
-            metavar="C=1,D=2,…", help="Values of the columns the model is conditioned on.", show_default=False
+            metavar="C=1,D=2,…",
+            help="Values of the columns the model is conditioned on; or, of a table with categories, dates or gaps, of "
+            "any columns, to draw the others given.",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Same seed, same rows.")] = 0,
@@ -132,7 +143,7 @@ def sample(
 ) -> None:
     """Draw new rows from a model; a mixture's come with the component each is from."""
     from pushforward.data.writing import TableWriter
-    from pushforward.service import TooLargeError
+    from pushforward.service import TooLargeError, is_mixed_model
     from pushforward.service import sample as draw
     from pushforward.training import reporting, tell
 
@@ -141,7 +152,8 @@ def sample(
     as_floats: set[str] = set()
     while True:
         with about(model):
-            batches = draw(estimator, n, component=component, given=parse_given(given), seed=seed, as_floats=as_floats)
+            values = parse_given(given, texts=is_mixed_model(estimator))
+            batches = draw(estimator, n, component=component, given=values, seed=seed, as_floats=as_floats)
         drawn = 0
         try:
             with TableWriter(out, overwrite, form) as writer, reporting(True, "sampling"):
@@ -159,25 +171,60 @@ def sample(
     _tell(writer, n)
 
 
+def impute(
+    model: ModelFolder,
+    data: Data,
+    out: OutFile,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Same seed, same values.")] = 0,
+    form: Format = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fill the empty cells of a table by draws from what the model knows of them, given the row's other cells.
+
+    The model is one of a table that had categories, dates or gaps. All that is there stays as it is.
+    """
+    from pushforward.data.tables import open_source
+    from pushforward.data.writing import TableWriter
+    from pushforward.service import Imputation, batches
+    from pushforward.training import reporting, tell
+
+    writer = TableWriter(out, overwrite, form)
+    source = open_source(data)
+    estimator = load(model)
+    with about(model):
+        fill = Imputation.of(estimator, source, seed)
+    seen = 0
+    with writer, reporting(True, f"reading {source.name}"):
+        for batch in batches(source):
+            writer.write(fill(batch, seen))
+            seen += batch.num_rows
+            tell("filling in", seen, details="rows")
+    note(f"{fill.filled:,} cells were filled in")
+    _tell(writer, seen)
+
+
 def _tell(writer: TableWriter, rows: int) -> None:
     """Say where rows are; beside standard output, where they are in it."""
     there = "rows were written" if writer.standard else f"rows are in {writer.name}"
     typer.echo(f"{rows:,} {there}.", err=writer.standard)
 
 
-def parse_given(text: str | None) -> dict[str, float]:
-    """`C=1,D=2` as values of columns.
+def parse_given(text: str | None, texts: bool = False) -> dict[str, Any]:
+    """`C=1,D=2` as values of columns, numbers, or text as it is.
 
     Raises:
         ValueError: it does not parse, or names a column twice.
     """
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     for part in (text or "").split(","):
         name, equals, value = part.rpartition("=")
         if not part:
             continue
         if not equals or name.strip() in values:
             raise ValueError(f"--given {text}: expected one value for each column; write --given {name or part}=VALUE")
+        if texts:
+            values[name.strip()] = value.strip()
+            continue
         try:
             values[name.strip()] = float(value)
         except ValueError:

@@ -115,9 +115,15 @@ def without_gaps(table: pa.Table) -> NDArray[np.bool_]:
     """Which rows have a value in every column."""
     whole = np.ones(len(table), dtype=bool)
     for column in table.columns:
-        values = plain(column) if is_text(column) else column.is_null(nan_is_null=True).to_pylist()
-        whole &= ~np.array([v is None if is_text(column) else bool(v) for v in values], dtype=bool)
+        whole &= ~gaps_of(column)
     return whole
+
+
+def gaps_of(column: Any) -> NDArray[np.bool_]:
+    """Which cells of an Arrow column are gaps, those with a mark for one among texts too."""
+    if is_text(column):
+        return np.array([value is None for value in plain(column)], dtype=bool)
+    return np.asarray(column.is_null(nan_is_null=True).to_numpy(), dtype=bool)
 
 
 def _is_mixed(table: pa.Table) -> bool:
@@ -419,17 +425,18 @@ def impute_rows(fields: Fields, model: Any, filler: GapFiller, x: FloatArray, n_
 
 
 def over_gaps(known: pa.Table, filled: pa.Table) -> pa.Table:
-    """A table with its gaps filled from another one of some of its columns."""
+    """A table with its gaps filled from another one of some of its columns, types and all else as they were."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     for i, name in enumerate(known.column_names):
         if name in filled.column_names:
             was, now = known.column(name), filled.column(name)
-            gap = was.is_null(nan_is_null=True)
-            if pc.all(gap).as_py():
+            gap = gaps_of(was)
+            if gap.all():
                 known = known.set_column(i, name, now)
-            elif pc.any(gap).as_py():
-                known = known.set_column(i, name, pc.if_else(gap, now.cast(was.type, safe=False), was))
+            elif gap.any():
+                known = known.set_column(i, name, pc.if_else(pa.array(gap), now.cast(was.type, safe=False), was))
     return known
 
 

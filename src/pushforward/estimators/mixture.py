@@ -552,7 +552,12 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         return float(-2 * self.score_samples(X, condition).sum() + 2 * self.n_parameters())
 
     def sample(
-        self, n: int = 1, component: int | None = None, random_state: Any = None, condition: Any = None
+        self,
+        n: int = 1,
+        component: int | None = None,
+        random_state: Any = None,
+        condition: Any = None,
+        given: Any = None,
     ) -> tuple[Any, np.ndarray]:
         """New rows and the components they come from.
 
@@ -563,6 +568,8 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             component: draw from this one alone; from all by their weights if None.
             random_state: seed; the estimator's own if None.
             condition: shape (m, C), if the model was fitted with one.
+            given: of a table of more than numbers, rows with gaps, or of some of the columns, to complete: n draws for
+                each, one row's after the other, their components drawn from p(k|x).
 
         Returns:
             Rows in the data's units, shape (n, D), and components, shape (n,); or arrays of shapes (n, m, D) and
@@ -570,6 +577,13 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         """
         check_is_fitted(self)
         n, component = check_draws(n), check_component(component, self._flow.n_components)
+        if given is not None:
+            if component is not None:
+                raise ValueError("component= and given= do not go together; draw, and choose among the draws")
+            rows = self._complete_rows(n, given, random_state)
+            shares = self.responsibilities(rows).cumsum(axis=1)
+            noise = np.random.default_rng(draw_seed(self.random_state if random_state is None else random_state))
+            return rows, (shares < noise.uniform(size=(len(shares), 1))).sum(axis=1).clip(max=shares.shape[1] - 1)
         if self._is_mixed:
             key_k, key_x = jax.random.split(draw_key(random_state, self.random_state))
             chosen = draw_components(self._flow, key_k, n, component)

@@ -9,10 +9,10 @@ from pushforward.lazy import loader
 
 if TYPE_CHECKING:
     from pushforward.service.aligning import AlignedBatch, Alignment, SomeRows, align, as_frame, some_rows
-    from pushforward.service.applying import TASKS, Application, batches
+    from pushforward.service.applying import TASKS, Application, Imputation, batches
     from pushforward.service.describing import ColumnFacts, ComponentFacts, Description, describe, describe_saved
     from pushforward.service.fitting import Inputs, fit, read_inputs
-    from pushforward.service.kinds import ESTIMATORS, Model, RequestError, kind_of, load_model
+    from pushforward.service.kinds import ESTIMATORS, Model, RequestError, is_mixed_model, kind_of, load_model
     from pushforward.service.sampling import TooLargeError, sample
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "ColumnFacts",
     "ComponentFacts",
     "Description",
+    "Imputation",
     "Inputs",
     "Model",
     "RequestError",
@@ -35,6 +36,7 @@ __all__ = [
     "describe",
     "describe_saved",
     "fit",
+    "is_mixed_model",
     "kind_of",
     "load_model",
     "read_inputs",
@@ -52,6 +54,7 @@ __getattr__ = loader(
         "ComponentFacts": "describing",
         "Description": "describing",
         "ESTIMATORS": "kinds",
+        "Imputation": "applying",
         "Inputs": "fitting",
         "Model": "kinds",
         "RequestError": "kinds",
@@ -64,6 +67,7 @@ __getattr__ = loader(
         "describe": "describing",
         "describe_saved": "describing",
         "fit": "fitting",
+        "is_mixed_model": "kinds",
         "kind_of": "kinds",
         "load_model": "kinds",
         "read_inputs": "fitting",

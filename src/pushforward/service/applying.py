@@ -13,6 +13,7 @@ from pushforward.checks import check_choice
 from pushforward.data.fields import Fields
 from pushforward.data.sources import DataError, Source
 from pushforward.data.writing import append_columns
+from pushforward.estimators.mixed import as_table, gaps_of
 from pushforward.service import kinds
 from pushforward.service.aligning import Alignment, align, as_frame
 from pushforward.service.kinds import Model
@@ -90,6 +91,56 @@ class Application:
             return TASKS[self.task](self.model, columns.decode(zeros, zeros, 0), None)
         row = as_frame(columns.restore(np.zeros((1, columns.n))), self.alignment.names)
         return TASKS[self.task](self.model, row, None if given is None else given.restore(np.zeros((1, given.n))))
+
+
+@dataclass
+class Imputation:
+    """A model that fills the gaps of a table, batch by batch: from Arrow record batches to ones without gaps.
+
+    Arguments:
+        model: a fitted estimator, of a table of more than numbers.
+        alignment: which columns it reads.
+        seed: of the draws.
+        filled: how many cells were filled in so far.
+    """
+
+    model: Model
+    alignment: Alignment
+    seed: int = 0
+    filled: int = 0
+
+    @classmethod
+    def of(cls, model: Model, source: Source, seed: int = 0) -> Imputation:
+        """For an opened table.
+
+        Raises:
+            RequestError: the model was fitted to numbers alone, without a gap, and knows nothing that fills them.
+            DataError: as of `align`.
+        """
+        if not kinds.is_mixed_model(model):
+            raise kinds.RequestError(
+                "the model was fitted to numbers alone, without a gap, so that it knows nothing to fill gaps with; fit "
+                "one to the table with its gaps"
+            )
+        return cls(model, align(model, source), seed)
+
+    def __call__(self, batch: pa.RecordBatch, start: int = 0) -> pa.RecordBatch:
+        """The batch with the gaps of the model's columns filled.
+
+        Arguments:
+            batch: some rows of the table.
+            start: the batch's first row in the table, which other draws follow from.
+        """
+        import pyarrow as pa
+
+        rows = self.alignment.read(batch, start=start).rows
+        full = as_table(self.model.impute(rows, random_state=(self.seed + start) % 2**32))
+        self.filled += sum(int(gaps_of(rows.column(name)).sum()) for name in rows.column_names)
+        columns = {name: batch.column(name) for name in batch.schema.names}
+        for name in full.column_names:
+            values = full.column(name).combine_chunks()
+            columns[name] = values if values.type == columns[name].type else values.cast(columns[name].type, safe=False)
+        return pa.RecordBatch.from_pydict(columns)
 
 
 def batch_rows(width: int) -> int:

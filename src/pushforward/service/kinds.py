@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pushforward.data.fields import Fields
 from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
+from pushforward.estimators.mixed import as_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +61,11 @@ def kind_of(model: Model) -> str:
     return "mixture" if isinstance(model, FlowMixture) else "density"
 
 
+def is_mixed_model(model: Model) -> bool:
+    """Whether a fitted model is of a table with categories, dates or gaps among its numbers."""
+    return isinstance(model.columns_, Fields)
+
+
 def require_mixture(model: Model, instead: str) -> FlowMixture:
     """A model that has to have components.
 
@@ -103,14 +110,14 @@ def draw(
     return _as_array(model.sample(n, condition=condition, random_state=seed), n), None
 
 
-def draw_table(model: Model, n: int, component: int | None, seed: int) -> tuple[pa.Table, NDArray[np.integer] | None]:
+def draw_table(
+    model: Model, n: int, component: int | None, given: pa.Table | None, seed: int
+) -> tuple[pa.Table, NDArray[np.integer] | None]:
     """New rows of a model of more than numbers, as an Arrow table; and of a mixture their components, shape (n,)."""
-    from pushforward.estimators.mixed import as_table
-
     if isinstance(model, FlowMixture):
-        rows, components = model.sample(n, component=component, random_state=seed)
+        rows, components = model.sample(n, component=component, given=given, random_state=seed)
         return as_table(rows), components
-    return as_table(model.sample(n, random_state=seed)), None
+    return as_table(model.sample(n, given=given, random_state=seed)), None
 
 
 def _as_array(rows: Any, n: int) -> NDArray[np.float64]:

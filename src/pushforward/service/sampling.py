@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.checks import check_whole
-from pushforward.data.fields import Fields
+from pushforward.data.fields import Field, Fields
+from pushforward.data.sources import listing
 from pushforward.data.writing import append_columns
 from pushforward.service import kinds
 from pushforward.service.kinds import Model, RequestError
@@ -34,7 +35,7 @@ def sample(
     n: int,
     *,
     component: int | None = None,
-    given: Mapping[str, int | float] | None = None,
+    given: Mapping[str, Any] | None = None,
     seed: int = 0,
     as_floats: Collection[str] = (),
 ) -> Iterator[pa.RecordBatch]:
@@ -47,7 +48,8 @@ def sample(
         model: a fitted estimator.
         n: how many rows.
         component: draw from this one alone; from all by their weights if None.
-        given: a value for each column that the model is conditioned on.
+        given: a value for each column that the model is conditioned on; of a model of more than numbers, values of
+            any of its columns, which the others are drawn given.
         seed: same seed, same rows.
         as_floats: whole-number columns to give as floats nevertheless.
 
@@ -70,9 +72,9 @@ def sample(
         if not 0 <= check_whole("component", component, 0) < k:
             raise RequestError(f"the model has no component={component}; its components are 0 to {k - 1}")
     _refuse_clash(model)
-    condition = _condition(model, given or {})
     if isinstance(model.columns_, Fields):
-        return _mixed_batches(model, n, component, seed)
+        return _mixed_batches(model, n, component, _given_row(model.columns_, given or {}), seed)
+    condition = _condition(model, given or {})
     integers = {name for name, integer in zip(model.columns_.names, model.columns_.integer, strict=True) if integer}
     return _batches(model, n, component, condition, seed, integers - set(as_floats))
 
@@ -98,11 +100,51 @@ def _batches(
         yield pa.RecordBatch.from_pydict(drawn)
 
 
-def _mixed_batches(model: Model, n: int, component: int | None, seed: int) -> Iterator[pa.RecordBatch]:
+def _given_row(fields: Fields, given: Mapping[str, Any]) -> pa.Table | None:
+    """Given values as a table of one row; None where there are none.
+
+    Raises:
+        RequestError: there is no such column, or a value is none of its kind.
+    """
+    import pyarrow as pa
+
+    if not given:
+        return None
+    known = {field.name: field for field in fields.modelled}
+    row: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise RequestError(f"the model has no column {name!r} to be given; its columns are {', '.join(known)}")
+        row[name] = pa.array([_as_kind(known[name], value)])
+    return pa.table(row)
+
+
+def _as_kind(field: Field, value: Any) -> Any:
+    """A value, perhaps as text, as one of a column.
+
+    Raises:
+        RequestError: it is none.
+    """
+    if not field.is_number:
+        level = next((level for level in field.levels if level == value or str(level) == str(value)), None)
+        if level is None:
+            listed = listing([str(level) for level in field.levels])
+            raise RequestError(f"the model knows no {field.name}={value!r}; it knows {listed}")
+        return level
+    try:
+        return np.datetime64(value, "us") if field.kind == "date" else float(value)
+    except ValueError:
+        kind = "date, such as 2024-01-31" if field.kind == "date" else "number"
+        raise RequestError(f"the model takes no {field.name}={value!r}; expected a {kind}") from None
+
+
+def _mixed_batches(
+    model: Model, n: int, component: int | None, given: pa.Table | None, seed: int
+) -> Iterator[pa.RecordBatch]:
     counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
     seeds = np.random.SeedSequence(seed).generate_state(len(counts))
     for count, part_seed in zip(counts, seeds, strict=True):
-        table, components = kinds.draw_table(model, count, component, int(part_seed))
+        table, components = kinds.draw_table(model, count, component, given, int(part_seed))
         for batch in table.combine_chunks().to_batches():
             yield append_columns(batch, _components(model, components), "the model")
 
