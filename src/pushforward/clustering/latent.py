@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import logsumexp
 
+from pushforward.clustering.neighbours import subsample
 from pushforward.clustering.partition import partition_rows
 from pushforward.data.columns import FloatArray
 
 ROUNDS = 100  # of EM, at most
 ENOUGH = 1e-4  # nats a row that a round has to gain
 RIDGE = 1e-2  # variance, of columns that have one each, that is added
+MOST_ROWS = 5_000  # that are looked at; the others follow
 PSEUDO = 1.0  # rows, spread over the levels of a category in their shares, that each component is given
 
 
@@ -47,6 +49,13 @@ def latent_classes(
     w = np.ones(n) if weight is None else weight
     if k == 1:
         return np.zeros(n, dtype=int)
+    looked = np.sort(subsample(n, MOST_ROWS, np.random.default_rng(seed)))
+    if len(looked) < n:
+        part = latent_classes(numbers[looked], [code[looked] for code in codes], k, w[looked], seed)
+        r = np.eye(k)[part]
+        known, seen_codes = _moments(numbers[looked], [code[looked] for code in codes], w[looked], r)
+        follow: np.ndarray = _joint(numbers, codes, known, seen_codes).argmax(axis=1)
+        return follow
     both = np.concatenate([numbers, *codes], axis=1)
     seen = [a for a in (numbers, np.concatenate([np.zeros((n, 0)), *codes], axis=1), both) if a.shape[1]]
     rng = np.random.default_rng(seed)
@@ -60,7 +69,7 @@ def _climb(numbers: FloatArray, codes: Sequence[FloatArray], w: FloatArray, r: F
     """The log-likelihood, a row, and the responsibilities that EM ends with."""
     best = -np.inf
     for _ in range(ROUNDS):
-        joint = _joint(numbers, codes, w, r)
+        joint = _joint(numbers, codes, *_moments(numbers, codes, w, r))
         total = logsumexp(joint, axis=1)
         r, now = np.exp(joint - total[:, None]), float((w * total).sum() / w.sum())
         if now < best + ENOUGH:
@@ -69,19 +78,36 @@ def _climb(numbers: FloatArray, codes: Sequence[FloatArray], w: FloatArray, r: F
     return max(best, now), r
 
 
-def _joint(numbers: FloatArray, codes: Sequence[FloatArray], w: FloatArray, r: FloatArray) -> FloatArray:
-    """log p(x, k) of every row, by the components that rows are given to, shape (n, K)."""
+def _moments(
+    numbers: FloatArray, codes: Sequence[FloatArray], w: FloatArray, r: FloatArray
+) -> tuple[list[tuple[float, FloatArray, FloatArray]], list[FloatArray]]:
+    """Of each component its share, mean and covariance factor; and of each category log-shares of levels, (K, L)."""
     mass = (w[:, None] * r).sum(axis=0) + 1e-9
-    out = np.tile(np.log(mass / mass.sum()), (len(r), 1))
+    gaussians = []
+    for j in range(r.shape[1]):
+        weight = w * r[:, j] / mass[j]
+        mean = weight @ numbers
+        spread = ((numbers - mean).T * weight) @ (numbers - mean) + RIDGE * np.eye(numbers.shape[1])
+        gaussians.append((float(mass[j] / mass.sum()), mean, np.linalg.cholesky(spread)))
+    levels = []
     for code in codes:
         share = (w @ code + 0.5) / (w.sum() + 0.5 * code.shape[1])
         counts = (w[:, None] * r).T @ code + PSEUDO * share
-        out += code @ np.log(counts / counts.sum(axis=1, keepdims=True)).T
-    for j in range(r.shape[1] if numbers.shape[1] else 0):
-        weight = w * r[:, j] / mass[j]
-        centred = numbers - weight @ numbers
-        spread = (centred.T * weight) @ centred + RIDGE * np.eye(numbers.shape[1])
-        factor = np.linalg.cholesky(spread)
-        z = np.linalg.solve(factor, centred.T)
-        out[:, j] -= 0.5 * (z**2).sum(axis=0) + np.log(np.diag(factor)).sum()
+        levels.append(np.log(counts / counts.sum(axis=1, keepdims=True)))
+    return gaussians, levels
+
+
+def _joint(
+    numbers: FloatArray,
+    codes: Sequence[FloatArray],
+    gaussians: list[tuple[float, FloatArray, FloatArray]],
+    levels: list[FloatArray],
+) -> FloatArray:
+    """log p(x, k) of every row but for a constant, shape (n, K)."""
+    out = np.empty((len(numbers), len(gaussians)))
+    for j, (share, mean, factor) in enumerate(gaussians):
+        z = np.linalg.solve(factor, (numbers - mean).T)
+        out[:, j] = np.log(share) - 0.5 * (z**2).sum(axis=0) - np.log(np.diag(factor)).sum()
+    for code, logs in zip(codes, levels, strict=True):
+        out += code @ logs.T
     return out

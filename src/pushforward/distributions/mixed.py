@@ -24,6 +24,7 @@ INFINITE = 1e3  # standard units beyond which an edge of a cell is infinite
 SEEN = 8.0  # standard units beyond which networks see no difference
 LARGEST_LOGIT = 30.0
 LEAST_SCALE = 1e-3
+MOST_WIDER = 12.0  # in logarithms, than without a network
 BENDS = (-1.0, 0.0, 1.0)  # where what networks see of a number bends
 
 
@@ -71,7 +72,7 @@ class Layout(NamedTuple):
     @property
     def outputs(self) -> tuple[int, ...]:
         """The column that each output of a network is of."""
-        numbers = np.repeat(self.number_columns, 3 * N_MODES)
+        numbers = np.repeat(self.number_columns, 3 * N_MODES + 2)
         return tuple(int(c) for c in np.concatenate([self.code_columns, numbers]))
 
     @property
@@ -240,7 +241,7 @@ class MixedRows(AbstractDistribution):
         layout = self.layout
         out = self.network(layout.features(x), condition)
         place = jnp.tril(self.linear, -1) @ _linear_positions(layout, x)
-        return Columnwise(*_split(layout, out, self.bias), place, self.log_scale, layout)
+        return _said(layout, out, self.bias, place, self.log_scale)
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
         return self.columnwise(x, condition).log_probs(x).sum()
@@ -290,7 +291,7 @@ class GapFiller(eqx.Module):
         out = self.network(jnp.concatenate([layout.features(x), known]))
         off_diagonal = self.linear * (1 - jnp.eye(len(self.linear), dtype=x.dtype))
         place = off_diagonal @ _linear_positions(layout, x)
-        return Columnwise(*_split(layout, out, self.bias), place, self.log_scale, layout)
+        return _said(layout, out, self.bias, place, self.log_scale)
 
     def fill(self, key: PRNGKeyArray, x: Array, columns: Array, n: Array | int) -> Array:
         """The row with its gaps filled by a draw, numbers as points, shape (D, 4).
@@ -383,6 +384,10 @@ def _linear_positions(layout: Layout, x: Array) -> Array:
     return jnp.where(low < -INFINITE, high, jnp.where(high > INFINITE, low, (low + high) / 2))
 
 
-def _split(layout: Layout, out: Array, bias: Array) -> tuple[Array, Array]:
+def _said(layout: Layout, out: Array, bias: Array, place: Array, log_scale: Array) -> Columnwise:
+    """What the outputs of a network say of columns, beside what is known without one."""
     n_codes = len(layout.code_columns)
-    return out[:n_codes] + bias, out[n_codes:].reshape(len(layout.number_columns), 3, N_MODES)
+    of_numbers = out[n_codes:].reshape(len(layout.number_columns), 3 * N_MODES + 2)
+    shift, wider = of_numbers[:, 0], MOST_WIDER * jnp.tanh(of_numbers[:, 1] / MOST_WIDER)
+    modes = of_numbers[:, 2:].reshape(-1, 3, N_MODES)
+    return Columnwise(out[:n_codes] + bias, modes, place + jnp.exp(log_scale) * shift, log_scale + wider, layout)
