@@ -61,8 +61,8 @@ def latent_classes(
     rng = np.random.default_rng(seed)
     starts = [partition_rows(a + 1e-3 * rng.normal(size=a.shape), k, None, seed) for a in seen]
     found = [_climb(numbers, codes, w, np.eye(k)[start]) for start in starts]
-    part: np.ndarray = max(found, key=lambda pair: pair[0])[1].argmax(axis=1)
-    return part
+    likeliest: np.ndarray = max(found, key=lambda pair: pair[0])[1].argmax(axis=1)
+    return likeliest
 
 
 def _climb(numbers: FloatArray, codes: Sequence[FloatArray], w: FloatArray, r: FloatArray) -> tuple[float, FloatArray]:

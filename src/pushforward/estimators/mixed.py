@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SIZES = (128, 128)  # hidden layers
 RATE = 3e-3
+STEPS = 2500  # of training, about
 PATIENCE, LEAST_PATIENCE = 30, 8  # epochs, fewer where rows are filled in several times
 PRECISION = 4.0  # of the prior on every parameter
 FILLS, MOST_FILLED = 20, 20_000  # draws of a row with gaps in training, at most, and of all such rows together
@@ -233,7 +234,7 @@ def mixed_settings(n: int, n_filled: int | None = None, precision: float = PRECI
         precision: of the prior on every parameter.
     """
     n_filled = n if n_filled is None else n_filled
-    chosen = default_settings(n_filled, learning_rate=RATE, precision=precision, longest=2)
+    chosen = default_settings(n_filled, learning_rate=RATE, precision=precision, steps=STEPS, longest=2)
     patience = max(LEAST_PATIENCE, round(PATIENCE * n / n_filled))
     return chosen | {"weight_decay": precision / n, "patience": patience}
 
