@@ -332,7 +332,7 @@ def _text(name: str, column: Any, said: str | None) -> Field:
         raise DataError(f"column {name!r} holds texts, which are no numbers; leave its kind out, or mend the cells")
     n = len(column) - column.null_count
     distinct = pc.count_distinct(column).as_py()
-    if distinct > IDENTIFIERS * n and n > MOST_LEVELS:
+    if distinct > IDENTIFIERS * n and n > FEW_VALUES:
         return _left_out(name, column, f"nearly every row has a text of its own ({distinct:,} in {n:,} rows)")
     if (pc.mean(pc.utf8_length(column)).as_py() or 0) > FREE_TEXT and distinct >= n / 2:
         return _left_out(name, column, "it holds free text")

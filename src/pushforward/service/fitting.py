@@ -91,8 +91,9 @@ def read_inputs(
     names = source.choose(columns, beside)
     _check_names(names, conditions, beside, source)
     table = source.read([*names, *conditions, *label_columns])
-    if not conditions and is_mixed(table.select(names)):
-        return _mixed_inputs(table, names, label_column, source, drop_missing)
+    kept = table.filter(without_gaps(table.select(names))) if drop_missing else table
+    if not conditions and is_mixed(kept.select(names)):
+        return _mixed_inputs(kept, names, label_column, source, len(table) - len(kept))
     numbers = to_numbers(table, [*names, *conditions], source.name, conditions)
     check_filled(numbers, [*names, *conditions], source.name, conditions)
     keep = finite_rows(numbers, [*names, *conditions], source.name, drop_missing)
@@ -109,18 +110,15 @@ def read_inputs(
 
 
 def _mixed_inputs(
-    table: pa.Table, names: tuple[str, ...], label_column: str | None, source: Source, drop_missing: bool
+    table: pa.Table, names: tuple[str, ...], label_column: str | None, source: Source, dropped: int
 ) -> Inputs:
     """A table whose columns are not all numbers, or have gaps, made ready to fit."""
-    n = len(table)
-    if drop_missing:
-        table = table.filter(without_gaps(table.select(names)))
-        if not len(table):
-            raise DataError(f"{source.name}: every row has a missing value; use fewer columns, or keep rows with gaps")
+    if not len(table):
+        raise DataError(f"{source.name}: every row has a missing value; use fewer columns, or keep rows with gaps")
     label, label_names = (
         (None, ()) if label_column is None else _labels(table.column(label_column), label_column, source)
     )
-    return Inputs(source.name, names, table.select(names), (), None, label_column, label, label_names, n - len(table))
+    return Inputs(source.name, names, table.select(names), (), None, label_column, label, label_names, dropped)
 
 
 def fit(inputs: Inputs, kind: str = "mixture", *, checkpoint: Checkpoint | None = None, **parameters: Any) -> Model:
