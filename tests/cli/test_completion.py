@@ -17,7 +17,7 @@ def test_the_script_for_each_shell_is_printed(shell, monkeypatch):
     ("typed", "offered"),
     [
         ("pushforward f", ["fit"]),
-        ("pushforward fit t.csv --ki", ["--kind"]),
+        ("pushforward fit t.csv --ki", ["--kind", "--kind-of"]),
         ("pushforward fit t.csv --kind ", ["mixture", "density", "outliers"]),
         ("pushforward score model t.csv --format j", ["jsonl"]),
         ("pushforward info m", []),  # nothing: the shell then offers files and folders

@@ -14,8 +14,8 @@ import pushforward as pf
 from tests.cli.helpers import QUICK, refused, run, write
 
 TABLES = {
-    "text": ("city,a\nParis,1.5\nRome,2.5\n", "'city' holds text (such as 'Paris'); leave out with --columns a"),
-    "missing": ("a,b\n1,2\nnan,3\n,4\n5,inf\n", "a (2 rows), b (1 row), 3 of 4 rows in all; leave these rows out"),
+    "infinite": ("a,b\n1,2\nnan,3\n,4\n5,inf\n", "column 'b' has 1 infinite values; leave these rows out"),
+    "empty cells": ("a,b\n,\n,\n", "no column can be modelled: 'a' (no row has a value)"),
     "constant": ("a,b\n0.5,1.5\n0.5,2.5\n0.5,3.5\n0.5,4.5\n0.5,5.5\n", "constant have no density: 'a'"),
     "duplicates": ("a,b\n" + "0.5,2\n" * 20, "all 20 rows are the same"),
     "whole duplicates": ("a,b\n" + "1,2\n" * 20, "all 20 rows are the same"),
@@ -35,9 +35,9 @@ def test_fit_refuses_unusable_tables(name, work):
     assert says in said
 
 
-def test_fit_refuses_categories_with_advice(work):
+def test_fit_refuses_categories_beside_conditions_with_advice(work):
     pq.write_table(pa.table({"a": [0.5, 1.5], "kind": pa.array(["u", "v"]).dictionary_encode()}), "t.parquet")
-    said = refused("fit", "t.parquet", "--out", "t")
+    said = refused("fit", "t.parquet", "--out", "t", "--given", "a")
     assert "'kind' holds" in said
     assert "SQL query" in said
 

@@ -52,8 +52,11 @@ def test_inputs_are_numbers_names_and_labels():
     assert (frame.column_names, condition.column_names, frame.num_rows) == (["x"], ["n"], 7)
     gaps = open_source(pa.table({"a": [1.5, None, 3.5], "b": [1.0, 2.0, 4.0]}))
     assert service.read_inputs(gaps, drop_missing=True).dropped == 1
+    with_gaps = service.read_inputs(gaps)
+    assert with_gaps.dropped == 0 and with_gaps.x.column("a").null_count == 1
+    given = {"columns": ["a"], "given": ["b"]}
     with pytest.raises(DataError, match="leave these rows out with drop_missing=True"):
-        service.read_inputs(gaps)
+        service.read_inputs(gaps, **given)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_inputs_are_numbers_names_and_labels():
         ({"columns": ["x"], "given": ["x"]}, "'x' is both modelled and conditioned on"),
         ({"columns": []}, "no column is left to model"),
         ({"columns": ["x", "Y"]}, "no column 'Y'; did you mean 'y'"),
-        ({}, r"not numbers: 'id' .*leave out with columns=\['y', 'x', 'n'\]"),
+        ({"given": ["n"]}, r"not numbers: 'id' .*leave out with columns=\['y', 'x'\]"),
     ],
 )
 def test_inputs_that_cannot_be_read_say_why(asked, says):

@@ -60,7 +60,9 @@ class AnyKindEstimator(FlowEstimator):
     def _takes(self, X: Any) -> bool:
         """Whether a table to fit on is to be taken as mixed."""
         check_choice("missing", self.missing, MISSING)
-        return self.columns is not None or mixed.is_mixed(X)
+        if self.columns is not None:
+            return True
+        return isinstance(self.flow, str) and self.flow == "auto" and mixed.is_mixed(X)
 
     def _learn_mixed(
         self, X: Any, sample_weight: Any, condition: Any

@@ -104,8 +104,12 @@ def _is_date(value: object) -> bool:
     return isinstance(value, (*DATES, np.datetime64, np.timedelta64))
 
 
-def refuse_text(table: Any) -> None:
+def refuse_text(table: Any, instead: str = "") -> None:
     """Refuse text, categories and dates in a table whose columns have types, or in one column.
+
+    Arguments:
+        table: of any kind.
+        instead: what else to do with them, for the message.
 
     Raises:
         ValueError: there are some; the message says in which columns, and what to do with them.
@@ -128,7 +132,7 @@ def refuse_text(table: Any) -> None:
     if refused:
         raise ValueError(
             f"columns that are not numbers: {', '.join(refused)}; leave them out, encode them as numbers, "
-            "or pass them encoded through condition="
+            f"or {instead or 'pass them encoded through condition='}"
         )
 
 

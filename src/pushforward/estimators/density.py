@@ -236,8 +236,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     @property
     def model_(self) -> Any:
         """The fitted distribution, in the data's units (conditions in standard ones); encoded, of more than numbers."""
-        flow: Any = self._flow
-        return flow if self._is_mixed else flow.then(self.columns_.units_map())
+        mixed, flow = self._is_mixed, self._flow
+        return flow if mixed else flow.then(self.columns_.units_map())
 
     def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
         """Log-density of every row, in nats per unit volume of the data's units.
