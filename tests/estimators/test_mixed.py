@@ -289,3 +289,67 @@ def test_columns_left_out_are_named() -> None:
     assert "key" not in fitted.columns_.names
     assert isinstance(fitted, AnyKindEstimator)
     assert fitted.score_samples(table.drop(columns="key")).shape == (N,)
+
+
+def test_a_number_with_a_mass_given_others_has_the_mean_of_draws() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"v": np.where(rng.random(N) < 0.3, 0, rng.integers(100, 2000, N)), "g": rng.choice(["a", "b"], N)}
+    )
+    fitted = pf.FlowDensity(random_state=0, max_epochs=30).fit(table)
+    given = pd.DataFrame({"g": ["a"]})
+    of_v, drawn = fitted.conditional_density("v", given), fitted.sample(4000, given=given)["v"]
+    assert of_v.shares[0, of_v.values == 0].sum() == pytest.approx((drawn == 0).mean(), abs=0.04)
+    assert of_v.mean[0] == pytest.approx(drawn.mean(), rel=0.1)
+
+
+def test_what_a_row_scores_hangs_on_no_other(density: pf.FlowDensity) -> None:
+    table = customers()
+    scores = density.score_samples(table)
+    np.testing.assert_allclose(density.score_samples(table[::-1])[::-1], scores, atol=1e-4)
+
+
+def test_only_ratios_of_weights_count() -> None:
+    weight = np.random.default_rng(0).uniform(size=N)
+    scores = [
+        pf.FlowDensity(**QUICK).fit(customers(), sample_weight=w).score(customers()) for w in (weight, 1e4 * weight)
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+def test_categories_keep_their_levels_and_gaps_their_types() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "c": pd.Categorical(rng.choice(["b", "a", None], N, p=[0.5, 0.4, 0.1]), categories=["z", "b", "a"]),
+            "o": pd.array(rng.choice([True, False, None], N), dtype="boolean"),
+            "t": pd.to_timedelta(rng.integers(0, 900, N), unit="min"),
+            "small": rng.integers(0, 256, N).astype("uint8"),
+        },
+        index=np.arange(1000, 1000 + N),
+    )
+    fitted = pf.FlowDensity(missing="level", **QUICK).fit(table)
+    drawn = fitted.sample(500)
+    assert drawn.dtypes.tolist() == table.dtypes.tolist()
+    assert drawn["c"].isna().any() and drawn["o"].isna().any()
+    assert (drawn["t"].dt.total_seconds() % 60 == 0).all()
+    filled = pf.FlowDensity(**QUICK).fit(table).impute(table)
+    assert filled.dtypes.tolist() == table.dtypes.tolist()
+    assert filled.index.equals(table.index)
+    assert not filled.isna().any().any()
+
+
+def test_a_file_read_as_other_types_means_the_same() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"g": rng.choice(["1", "2", "A"], N), "ok": rng.choice(["true", "false", "maybe"], N)})
+    fitted = pf.FlowDensity(**QUICK).fit(table)
+    as_text = fitted.score_samples(pd.DataFrame({"g": ["1", "2"], "ok": ["true", "false"]}))
+    np.testing.assert_array_equal(fitted.score_samples(pd.DataFrame({"g": [1, 2], "ok": [True, False]})), as_text)
+
+
+def test_what_is_left_open_is_no_gap_that_tells_something() -> None:
+    table = customers()[["city", "visits"]]
+    level = pf.FlowDensity(missing="level", **QUICK).fit(table)
+    assert level.sample(300, given=pd.DataFrame({"visits": [2]}))["city"].isna().mean() < 0.5
+    refusing = pf.FlowDensity(missing="refuse", **QUICK).fit(table.dropna())
+    assert len(refusing.sample(3, given=pd.DataFrame({"visits": [2]}))) == 3

@@ -57,6 +57,8 @@ def latent_classes(
         follow: np.ndarray = _joint(numbers, codes, known, seen_codes).argmax(axis=1)
         return follow
     both = np.concatenate([numbers, *codes], axis=1)
+    if not both.shape[1]:  # there is nothing to tell rows apart by
+        return np.arange(n) % k
     seen = [a for a in (numbers, np.concatenate([np.zeros((n, 0)), *codes], axis=1), both) if a.shape[1]]
     rng = np.random.default_rng(seed)
     starts = [partition_rows(a + 1e-3 * rng.normal(size=a.shape), k, None, seed) for a in seen]

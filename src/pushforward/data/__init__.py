@@ -1,6 +1,7 @@
 """Tables, toy sets, and how columns become preprocessing."""
 
-from pushforward.data.fields import Field, Fields, learn_fields
+from pushforward.data.fields import Field, Fields
+from pushforward.data.looking import learn_fields
 from pushforward.data.shapes import SHAPES, Shape, shape
 from pushforward.data.sources import DataError, Source
 from pushforward.data.tables import Table, content_hash, iter_batches, open_source, read_table

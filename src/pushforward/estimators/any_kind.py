@@ -35,6 +35,16 @@ PLAIN: dict[str, Any] = {"bounds": None, "discrete": "auto", "warm_start": False
 PLAIN |= {"flow_options": None, "image_shape": None, "shared_layers": 0, "n_likely": None, "init": "auto"}
 
 
+def check_width(n: int, known: int) -> None:
+    """Refuse arrays of another number of columns than before.
+
+    Raises:
+        ValueError: n is not the known number.
+    """
+    if n != known:
+        raise ValueError(f"X has {n} columns; the model was fitted on {known}")
+
+
 class AnyKindEstimator(FlowEstimator):
     """An estimator that takes categories, dates and gaps as well; its `columns_` are `Fields` where there were any."""
 
@@ -43,6 +53,11 @@ class AnyKindEstimator(FlowEstimator):
     missing: str
     validation_fraction: float
     filler_: Any = None  # a `GapFiller`, of tables of more than numbers
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        return tags
 
     @property
     def _is_mixed(self) -> bool:
@@ -54,7 +69,7 @@ class AnyKindEstimator(FlowEstimator):
     def exactness_(self) -> str:
         check_is_fitted(self)
         said = super().exactness_
-        gaps = self._is_mixed and any(field.missing for field in self.columns_.modelled)
+        gaps = self._is_mixed and any(f.missing and None not in f.levels for f in self.columns_.modelled)
         return f"{said}; of rows with gaps, importance-weighted estimates" if gaps else said
 
     def _takes(self, X: Any) -> bool:
@@ -92,15 +107,21 @@ class AnyKindEstimator(FlowEstimator):
         self.condition_columns_, self.settings_ = None, shaping(self)
         self.container_ = container_of(X)
         self.n_features_in_ = table.num_columns
+        self.filler_ = None
+        self.__dict__.pop("feature_names_in_", None)
         if self.container_ is not None:
             self.feature_names_in_ = np.array(table.column_names, dtype=object)
         rows = self._encoded(table)
         known: NDArray[np.bool_] = np.asarray(~np.isnan(rows.x[:, :, CODE]).all(axis=1))
         weight = None if sample_weight is None else np.asarray(as_missing(sample_weight), dtype=np.float64)
+        weight = np.full(known.shape, weight) if weight is not None and weight.ndim == 0 else weight
         if weight is not None and (weight.shape != known.shape or not (weight >= 0).all() or not weight.any()):
             raise DataError("sample_weight must be a number of at least 0 for each row, and not all of them zero")
         kept: NDArray[np.bool_] = known if weight is None else known & (weight > 0)
-        return Encoded(rows.x[kept], rows.log_extra[kept]), None if weight is None else weight[kept], kept
+        if not kept.any():
+            raise DataError("no row has a value in any column that is modelled; there is nothing to learn from")
+        weight = None if weight is None else weight[kept] / weight[kept].mean()  # of which only ratios count
+        return Encoded(rows.x[kept], rows.log_extra[kept]), weight, kept
 
     def _encoded(self, X: Any) -> Encoded:
         """Rows of a table, encoded.
@@ -109,6 +130,10 @@ class AnyKindEstimator(FlowEstimator):
             DataError: a column is missing, or holds something else; there are gaps, and they are refused.
         """
         table: pa.Table = mixed.as_table(X)
+        if not len(table):
+            raise DataError("the table has no rows; give one at least")
+        if self.container_ is None and table.column_names[-1:] == [f"x{table.num_columns - 1}"]:
+            check_width(table.num_columns, self.n_features_in_)
         absent = [name for name in self.columns_.names if name not in table.column_names]
         if absent:
             raise DataError(
@@ -179,20 +204,19 @@ class AnyKindEstimator(FlowEstimator):
         self._require_mixed("impute")
         seed, rows = draw_seed(self.random_state if random_state is None else random_state), self._encoded(X)
         tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n_samples), seed)
-        made = [self._over_gaps(mixed.as_table(X), x, seed) for x in tables]
+        made = [self._over_gaps(mixed.as_table(X), x, seed, X) for x in tables]
         return made[0] if len(made) == 1 else made
 
-    def _over_gaps(self, known: pa.Table, x: FloatArray, seed: int) -> Any:
+    def _over_gaps(self, known: pa.Table, x: FloatArray, seed: int, like: Any = None) -> Any:
         """A table with its gaps filled from encoded rows, as the kind of table that was fitted on."""
         filled = self.columns_.decode(x[:, :, CODE], mixed.middle(x), seed)
-        return in_kind(mixed.over_gaps(known, filled), self.container_, self._output)
+        return in_kind(mixed.over_gaps(known, filled), self.container_, self._output, like)
 
     def _complete_rows(self, n: int, given: Any, random_state: Any) -> Any:
         """Draws of what a table of known columns leaves open, n for each of its rows, one row's after the other."""
         self._require_mixed("sample(given=...)")
         seed, known = draw_seed(self.random_state if random_state is None else random_state), mixed.as_table(given)
-        wide = mixed.widened(known, self.columns_)
-        rows = self._encoded(wide)
+        wide, rows = mixed.widened(known, self.columns_), mixed.encode_given(self.columns_, known)
         tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n), seed)
         x = tables.swapaxes(0, 1).reshape(-1, *rows.x.shape[1:])
         return self._over_gaps(wide.take(np.repeat(np.arange(len(wide)), n)), x, seed)

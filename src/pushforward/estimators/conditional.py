@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
+from pushforward.data.cells import DAY
 from pushforward.data.columns import FloatArray
-from pushforward.data.fields import Field, Fields, to_arrow
+from pushforward.data.fields import Field, Fields
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller
 from pushforward.estimators import mixed
@@ -21,31 +22,33 @@ class ConditionalDensity(NamedTuple):
     """What is known of a column, of each of some rows.
 
     Arguments:
-        values: of the column, (G,): numbers, dates in seconds since 1970, or levels.
-        density: in each row, shape (n, G): of numbers per unit of the column, and integrating to one over the grid; of
-            whole numbers and levels probabilities.
+        values: of the column, ascending, (G,): numbers, dates in seconds since 1970, or levels.
+        shares: the probability that each of them stands for, in each row, shape (n, G).
+        widths: of what each stands for, in the units of the column (of dates, seconds), (G,): 1 for a level, a whole
+            number, and a mass among points.
     """
 
     values: np.ndarray
-    density: FloatArray
+    shares: FloatArray
+    widths: FloatArray
+
+    @property
+    def density(self) -> FloatArray:
+        """Per unit of the column, shape (n, G): of levels, whole numbers and masses among points, probabilities."""
+        density: FloatArray = self.shares / self.widths
+        return density
 
     @property
     def mean(self) -> FloatArray:
         """Of numbers, shape (n,)."""
-        mean: FloatArray = self._shares @ np.asarray(self.values, dtype=np.float64)
+        mean: FloatArray = self.shares @ np.asarray(self.values, dtype=np.float64)
         return mean
 
     def quantile(self, q: float) -> FloatArray:
-        """Of numbers, the value of the grid that a share q lies at or below, shape (n,)."""
-        at: FloatArray = np.asarray(self.values)[
-            (np.cumsum(self._shares, axis=1) < q).sum(axis=1).clip(max=len(self.values) - 1)
-        ]
-        return at
-
-    @property
-    def _shares(self) -> FloatArray:
-        shares: FloatArray = self.density / self.density.sum(axis=1, keepdims=True)
-        return shares
+        """Of numbers, the first of the values that a share q lies at or below, shape (n,)."""
+        places = (np.cumsum(self.shares, axis=1) < q).sum(axis=1).clip(max=len(self.values) - 1)
+        quantile: FloatArray = np.asarray(self.values, dtype=np.float64)[places]
+        return quantile
 
 
 def conditional_density(
@@ -55,26 +58,53 @@ def conditional_density(
     if column not in fields.names:
         raise DataError(f"no column {column!r}; the model has {listing(fields.names)}")
     field = next(field for field in fields.modelled if field.name == column)
-    at = grid(field, n_values) if values is None else np.asarray(values)
-    rest = mixed.widened(given.drop_columns([column]) if column in given.column_names else given, fields)
-    n, g = len(rest), len(at)
-    rows = rest.take(np.repeat(np.arange(n), g))
-    place = rows.column_names.index(column)
-    cells = np.tile(np.asarray(at, dtype=np.float64 if field.is_number else object), n)
-    encoded = fields.encode(rows.set_column(place, column, to_arrow(cells, field)))
-    logs = mixed.log_density(fields, model, filler, encoded).reshape(n, g)
-    shares = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
-    if field.is_number and field.step != 1.0:
-        shares = shares / np.gradient(np.asarray(at, dtype=np.float64))
-    return ConditionalDensity(at, shares)
+    at = grid(field, n_values) if values is None else _asked(field, values)
+    widths = _widths(field, at)
+    rest = given.drop_columns([column]) if column in given.column_names else given
+    rows = mixed.encode_given(fields, rest.take(np.repeat(np.arange(len(rest)), len(at))))
+    place = [field.name for field in fields.modelled].index(column)
+    of_column = field.encode(np.tile(at, len(rest)))
+    rows.x[:, place], rows.log_extra[:, place] = of_column.x, of_column.log_extra
+    logs = mixed.log_density(fields, model, filler, rows).reshape(len(rest), len(at)) + np.log(widths)
+    per = DAY if field.kind == "date" else 1.0  # log-densities of dates are per day
+    return ConditionalDensity(at, np.exp(logs - logsumexp(logs, axis=1, keepdims=True)), widths * per)
 
 
 def grid(field: Field, n_values: int) -> np.ndarray:
-    """Values of a column from end to end: all levels, or numbers on its grid, `n_values` of them at most."""
+    """Values of a column from end to end: all levels; or masses, and numbers on its grid, about `n_values` of them."""
     if not field.is_number:
         return np.array([level for level in field.levels if level is not None], dtype=object)
     low, high = max(field.reach[0], field.lowest), field.reach[1]
-    if field.step and (high - low) / field.step < n_values:
-        return np.round(np.arange(np.ceil(low / field.step), np.floor(high / field.step) + 1) * field.step, 6)
-    at: np.ndarray = np.linspace(low, high, n_values)
-    return at
+    if field.step:
+        every = max(1, round((high - low) / field.step / n_values)) * field.step
+        at = np.round(np.arange(np.ceil(low / every), np.floor(high / every) + 1) * every, 6)
+    elif field.logarithmic:
+        bottom = np.exp(field.shift - 5 * field.scale)
+        at = np.geomspace(max(bottom, 1e-300), max(high, 2 * bottom), n_values)
+    else:
+        at = np.linspace(low, high, n_values)
+    return np.union1d(at, np.asarray(field.levels, dtype=np.float64))
+
+
+def _asked(field: Field, values: Any) -> np.ndarray:
+    """Values that a user gives, ascending."""
+    if not field.is_number:
+        return np.array(list(values), dtype=object)
+    given = np.asarray(values)
+    if given.dtype.kind == "M":
+        given = given.astype("datetime64[us]").astype(np.int64) / 1e6
+    return np.unique(given.astype(np.float64))
+
+
+def _widths(field: Field, at: np.ndarray) -> FloatArray:
+    """How much of the column each value stands for: the middles between its neighbours; of dates, in days."""
+    if not field.is_number:
+        return np.ones(len(at))
+    unit = DAY if field.kind == "date" else 1.0
+    mass = np.isin(at, field.levels)
+    others = at[~mass]
+    widths = np.full(len(at), field.step or unit)
+    if len(others) > 1:
+        between = np.diff(others)
+        widths[~mass] = np.concatenate([between[:1], (between[1:] + between[:-1]) / 2, between[-1:]])
+    return widths / unit

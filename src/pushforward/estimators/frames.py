@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -123,13 +124,13 @@ def _arrow(columns: dict[str, np.ndarray]) -> Any:
     return pa.table(columns)
 
 
-def in_kind(table: Any, container: Container | None, asked: str | None) -> Any:
+def in_kind(table: Any, container: Container | None, asked: str | None, like: Any = None) -> Any:
     """A table of Arrow as the kind of table fitted on, or asked for; an array of objects where that was an array.
 
     Arguments:
         table: of columns that may be text, categories or dates.
         container: what the table fitted on was; None for an array.
-        asked: as of `in_container`.
+        asked, like: as of `in_container`.
     """
     everywhere = sklearn.get_config()["transform_output"]
     asked = everywhere if asked is None and everywhere != "default" else asked
@@ -142,12 +143,17 @@ def in_kind(table: Any, container: Container | None, asked: str | None) -> Any:
         return pl.from_arrow(table)
     if kind != "pandas":
         return np.array([column.to_pylist() for column in table.columns], dtype=object).T
+    import pandas as pd
+
     made = table.to_pandas()
+    if isinstance(like, pd.DataFrame) and len(like) == len(made):
+        made.index = like.index
     if container is None or container.kind != "pandas":
         return made
-    labels = {str(label): label for label in container.labels}
     for label, dtype in zip(container.labels, container.dtypes, strict=True):
-        name = str(label)
-        if name in made.columns and str(made[name].dtype) != dtype and not made[name].isna().any():
-            made[name] = made[name].astype(dtype)
-    return made.rename(columns=labels)
+        name, plain = str(label), numpy_dtype(dtype)
+        own = plain is None or str(plain) != dtype  # one of pandas, which may hold gaps
+        if name in made.columns and str(made[name].dtype) != dtype and (own or not made[name].isna().any()):
+            with contextlib.suppress(TypeError, ValueError):  # what a type cannot hold stays as it is
+                made[name] = made[name].astype(dtype)
+    return made.rename(columns={str(label): label for label in container.labels})

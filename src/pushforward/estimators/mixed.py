@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 import equinox as eqx
 import jax
@@ -13,13 +14,15 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from pushforward.data.cells import categories, gaps_of, is_text, text_numbers
 from pushforward.data.columns import FloatArray, as_float
-from pushforward.data.fields import Encoded, Fields, is_text, learn_fields, plain, text_numbers
+from pushforward.data.fields import Encoded, Fields
+from pushforward.data.looking import learn_fields
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller, Layout, MixedRows
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.distributions.mixed import CODE, HIGH, INFINITE, LOW, started
-from pushforward.estimators.containers import ArrowTable, Frame
+from pushforward.estimators.containers import ArrowTable, Frame, PandasFrame
 from pushforward.estimators.defaults import default_settings
 from pushforward.estimators.preparing import host_float, training_settings
 from pushforward.objectives import HiddenCells, NegativeLogLikelihood, Rows
@@ -37,6 +40,7 @@ PRECISION = 4.0  # of the prior on every parameter
 FILLS, MOST_FILLED = 20, 20_000  # draws of a row with gaps in training, at most, and of all such rows together
 DRAWS = 64  # of a row with gaps, in scoring
 AT_ONCE = 4096  # rows of one call
+GAPS_AT_ONCE = 1024  # rows with gaps, of each of which many draws are held
 CONCENTRATIONS = 10
 
 
@@ -90,13 +94,16 @@ def as_table(X: Any) -> pa.Table:
 def _of_frame(X: Any) -> pa.Table:
     import pyarrow as pa
 
-    if hasattr(X, "to_arrow"):  # polars
+    if not isinstance(X, PandasFrame):  # polars
         return X.to_arrow()
-    names = [str(name) for name in X.columns]
+    frame: Any = X
+    names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"the table: two columns are named {twice[0]!r}; give every column its own name")
-    return pa.table({name: _array(X.iloc[:, i], name) for i, name in enumerate(names)})
+    columns = [frame.iloc[:, i] for i in range(len(names))]
+    dense = [c.sparse.to_dense() if str(c.dtype).startswith("Sparse") else c for c in columns]
+    return pa.table({name: _array(column, name) for name, column in zip(names, dense, strict=True)})
 
 
 def _array(values: Any, name: str) -> pa.Array:
@@ -106,25 +113,20 @@ def _array(values: Any, name: str) -> pa.Array:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         found = sorted({type(v).__name__ for v in values if v is not None and v == v})
-        raise DataError(
-            f"column {name!r} holds values of several types ({listing(found)}); make them one, text for example, or "
-            "leave the column out"
-        ) from error
+        several = f"values of several types ({listing(found)}); make them one, text for example"
+        what = (
+            several if len(found) > 1 else f"values of type {found[0]}, which are not supported; turn them into numbers"
+        )
+        raise DataError(f"column {name!r} holds {what}, or leave the column out") from error
 
 
 def without_gaps(table: pa.Table) -> NDArray[np.bool_]:
-    """Which rows have a value in every column."""
+    """Which rows have a value in every column, but for columns without any value, which nothing is learned of."""
     whole = np.ones(len(table), dtype=bool)
     for column in table.columns:
-        whole &= ~gaps_of(column)
+        gaps = gaps_of(column)
+        whole &= ~gaps | gaps.all()
     return whole
-
-
-def gaps_of(column: Any) -> NDArray[np.bool_]:
-    """Which cells of an Arrow column are gaps, those with a mark for one among texts too."""
-    if is_text(column):
-        return np.array([value is None for value in plain(column)], dtype=bool)
-    return np.asarray(column.is_null(nan_is_null=True).to_numpy(), dtype=bool)
 
 
 def _is_mixed(table: pa.Table) -> bool:
@@ -146,7 +148,7 @@ def _is_mixed(table: pa.Table) -> bool:
     return False
 
 
-def learn_mixed(table: pa.Table, kinds: Mapping[str, str] | None, missing: str) -> Fields:
+def learn_mixed(table: pa.Table, kinds: Mapping[Any, str] | None, missing: str) -> Fields:
     """What the columns are, with a warning that names those that are left out.
 
     Raises:
@@ -298,12 +300,13 @@ def complete(fields: Fields, filler: GapFiller, x: FloatArray, weight: FloatArra
 def fill(fields: Fields, filler: GapFiller, x: FloatArray, n_fills: int, seed: int) -> Filled:
     """Draws of what is missing of rows, shape (n, D, 4), given what is known, and their log-probabilities."""
     keys = jax.random.split(jax.random.key(seed), n_fills)
+    own = np.array([crc32(row.tobytes()) for row in np.ascontiguousarray(x)], dtype=np.uint32)  # alike in any company
     gaps = np.isnan(x[:, :, CODE])
     some = gaps.any(axis=0)
     where = jax.numpy.asarray(np.argsort(~some, kind="stable"), jax.numpy.int32), jax.numpy.asarray(some.sum())
     filled, log_q = np.empty((len(x), n_fills, *x.shape[1:])), np.empty((len(x), n_fills))
     for s, key in enumerate(keys):
-        drawn = _batched(_fill, (filler, where), x, key=key)
+        drawn = _batched(_fill, (filler, where, key), x, own)
         again = fields.encode_again(drawn[:, :, CODE], middle(drawn), seed + s)
         rows = np.where(gaps[:, :, None], again, x)
         filled[:, s], log_q[:, s] = rows, _batched(_log_q, (filler, where), x, rows)
@@ -316,29 +319,32 @@ def middle(x: FloatArray) -> FloatArray:
     return np.where(low < -INFINITE, high, np.where(high > INFINITE, low, (low + high) / 2))
 
 
-def batched(function: Any, model: Any, *rows: FloatArray, key: Array | None = None) -> list[FloatArray]:
+def batched(function: Any, model: Any, *rows: NDArray[Any]) -> list[FloatArray]:
     """Run a compiled function on rows of padded sizes, and give its outputs back in float64."""
     parts = []
     for start in range(0, len(rows[0]), AT_ONCE):
         some = [r[start : start + AT_ONCE] for r in rows]
         n = len(some[0])
         size = bucket(n)
-        padded = [as_float(np.concatenate([r, np.repeat(r[:1], size - n, axis=0)])) for r in some]
-        given = () if key is None else (jax.random.split(jax.random.fold_in(key, start), size),)
-        outputs = jax.tree.leaves(function(model, *padded, *given))
+        padded = [_on_device(np.concatenate([r, np.repeat(r[:1], size - n, axis=0)])) for r in some]
+        outputs = jax.tree.leaves(function(model, *padded))
         parts.append([np.asarray(out, dtype=np.float64)[:n] for out in outputs])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
 
-def _batched(function: Any, model: Any, *rows: FloatArray, key: Array | None = None) -> FloatArray:
-    (output,) = batched(function, model, *rows, key=key)
+def _on_device(a: np.ndarray) -> Array:
+    return jax.device_put(a) if a.dtype.kind == "u" else as_float(a)
+
+
+def _batched(function: Any, model: Any, *rows: NDArray[Any]) -> FloatArray:
+    (output,) = batched(function, model, *rows)
     return output
 
 
 @eqx.filter_jit
-def _fill(given: tuple[GapFiller, tuple[Array, Array]], x: Array, keys: Array) -> Array:
-    filler, where = given
-    return jax.vmap(lambda key, row: filler.fill(key, row, *where))(keys, x)
+def _fill(given: tuple[GapFiller, tuple[Array, Array], Array], x: Array, own: Array) -> Array:
+    filler, where, key = given
+    return jax.vmap(lambda row, number: filler.fill(jax.random.fold_in(key, number), row, *where))(x, own)
 
 
 @eqx.filter_jit
@@ -349,12 +355,7 @@ def _log_q(given: tuple[GapFiller, tuple[Array, Array]], x: Array, filled: Array
 
 @eqx.filter_jit
 def _log_p(model: AbstractDistribution, x: Array) -> Array:
-    return jax.vmap(model._log_prob)(x)
-
-
-@eqx.filter_jit
-def _draw(model: AbstractDistribution, x: Array, keys: Array) -> Array:
-    return jax.vmap(model._sample)(keys)
+    return jax.vmap(lambda row: model.log_weight(row, None))(x)
 
 
 def concentrated_rows(layout: Layout, x: FloatArray, fraction: float, weight: FloatArray | None) -> NDArray[np.bool_]:
@@ -392,10 +393,15 @@ def log_density(fields: Fields, model: Any, filler: GapFiller, rows: Encoded) ->
     values: FloatArray = rows.log_extra.sum(axis=1)
     if (~gaps).any():
         values[~gaps] += _batched(_log_p, model, rows.x[~gaps])
-    if gaps.any():
-        drawn = fill(fields, filler, rows.x[gaps], DRAWS, 0)
-        values[gaps] += logsumexp(_log_weights(model, drawn), axis=1) - np.log(DRAWS)
+    for some in chunks(np.flatnonzero(gaps)):
+        drawn = fill(fields, filler, rows.x[some], DRAWS, 0)
+        values[some] += logsumexp(_log_weights(model, drawn), axis=1) - np.log(DRAWS)
     return values
+
+
+def chunks(places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Places of rows with gaps, a few at a time, as many draws are held of each."""
+    return [places[start : start + GAPS_AT_ONCE] for start in range(0, len(places), GAPS_AT_ONCE)]
 
 
 def _log_weights(model: Any, drawn: Filled) -> FloatArray:
@@ -404,9 +410,9 @@ def _log_weights(model: Any, drawn: Filled) -> FloatArray:
     return weights - drawn.log_q
 
 
-def draw_rows(model: Any, n: int, key: Array) -> FloatArray:
+def draw_rows(model: AbstractDistribution, n: int, key: Array) -> FloatArray:
     """New rows, encoded, shape (n, D, 4)."""
-    return _batched(_draw, model, np.zeros((n, 1)), key=key)
+    return np.asarray(model.sample(key, (bucket(n),)), dtype=np.float64)[:n]
 
 
 def impute_rows(fields: Fields, model: Any, filler: GapFiller, x: FloatArray, n_samples: int, seed: int) -> FloatArray:
@@ -416,12 +422,13 @@ def impute_rows(fields: Fields, model: Any, filler: GapFiller, x: FloatArray, n_
     """
     gaps = np.isnan(x[:, :, CODE]).any(axis=1)
     out = np.repeat(x[None], n_samples, axis=0)
-    if gaps.any():
-        drawn = fill(fields, filler, x[gaps], max(DRAWS, 2 * n_samples), seed)
-        filled, log_w = drawn.x, _log_weights(model, drawn)
-        noisy = log_w[None] + np.random.default_rng(seed).gumbel(size=(n_samples, *log_w.shape))
-        chosen = noisy.argmax(axis=2)
-        out[:, gaps] = filled[np.arange(gaps.sum())[None], chosen]
+    rng = np.random.default_rng(seed)
+    for some in chunks(np.flatnonzero(gaps)):
+        drawn = fill(fields, filler, x[some], max(DRAWS, 2 * n_samples), seed)
+        log_w = _log_weights(model, drawn)
+        for i in range(n_samples):
+            chosen = (log_w + rng.gumbel(size=log_w.shape)).argmax(axis=1)
+            out[i, some] = drawn.x[np.arange(len(some)), chosen]
     return out
 
 
@@ -436,9 +443,23 @@ def over_gaps(known: pa.Table, filled: pa.Table) -> pa.Table:
             gap = gaps_of(was)
             if gap.all():
                 known = known.set_column(i, name, now)
+            elif gap.any() and pa.types.is_dictionary(was.type):
+                cells = np.where(gap, np.array(now.to_pylist(), dtype=object), np.array(was.to_pylist(), dtype=object))
+                levels = now.unify_dictionaries().chunk(0).dictionary.to_pylist()
+                merged = categories(cells, "dictionary", levels, now.type.ordered)
+                known = known.set_column(i, name, merged)
             elif gap.any():
                 known = known.set_column(i, name, pc.if_else(pa.array(gap), now.cast(was.type, safe=False), was))
     return known
+
+
+def encode_given(fields: Fields, known: pa.Table) -> Encoded:
+    """Rows of some of the columns, encoded; the others are gaps, whatever gaps are taken for."""
+    rows = fields.encode(widened(known, fields))
+    for j, field in enumerate(fields.modelled):
+        if field.name not in known.column_names:
+            rows.x[:, j], rows.log_extra[:, j] = np.nan, 0.0
+    return rows
 
 
 def widened(known: pa.Table, fields: Fields) -> pa.Table:

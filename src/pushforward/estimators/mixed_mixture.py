@@ -22,6 +22,7 @@ from pushforward.estimators.mixed import (
     DRAWS,
     Complete,
     batched,
+    chunks,
     fill,
     fill_gaps,
     layout_of,
@@ -40,10 +41,15 @@ START = 10  # one in so many epochs is of the start
 def codes_and_numbers(fields: Fields, x: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
     """What parts of complete rows are found by: numbers in standard units, and zeros and ones of every category.
 
-    Of numbers on a grid a mass is but a value; others are told as well.
+    Of numbers on a grid a mass is but a value. Among points it is told as well, and what stands for its number are
+    those of other rows, which tell nothing.
     """
-    used = fields.modelled
+    used, rng = fields.modelled, np.random.default_rng(0)
     numbers = np.clip(middle(x[:, [f.is_number for f in used]]), -4, 4)
+    for i, j in enumerate(j for j, f in enumerate(used) if f.is_number):
+        mass = (x[:, j, CODE] > 0) & (used[j].step == 0)
+        if mass.any() and not mass.all():
+            numbers[mass, i] = rng.choice(numbers[~mass, i], mass.sum())
     coded = [(j, f.n_codes) for j, f in enumerate(used) if f.n_codes > 1 and not (f.is_number and f.step)]
     return numbers, [np.eye(n)[x[:, j, CODE].astype(int)] * (x[:, j, CODE] >= 0)[:, None] for j, n in coded]
 
@@ -87,7 +93,7 @@ def fit_mixture(
         else:
             part = partition_rows(near, k, known[first], seed)[row]
         model = _placed(layout, rows, part, k, estimator, seed)
-        agrees = k > 1 and len(near) >= FEWEST_ROWS and estimator.consistency != 0
+        agrees = k > 1 and len(near) >= FEWEST_ROWS and near.shape[1] > 0 and estimator.consistency != 0
         neighbours = first[nearest_neighbours(near, seed, MOST_ROWS)][row] if agrees else None
     consistency = 0.1 if estimator.consistency is None else estimator.consistency
     loss = MixtureBound(
@@ -138,14 +144,14 @@ def joint_and_posterior(
     joint, q = (np.empty((len(x), mixture.n_components)) for _ in range(2))
     if (~gaps).any():
         joint[~gaps], q[~gaps] = _of_complete(mixture, x[~gaps])
-    if gaps.any():
-        drawn = fill(fields, filler, x[gaps], DRAWS, 0)
+    for some in chunks(np.flatnonzero(gaps)):
+        drawn = fill(fields, filler, x[some], DRAWS, 0)
         shape = (*drawn.log_q.shape, mixture.n_components)
         flat = _of_complete(mixture, drawn.x.reshape(-1, *x.shape[1:]))
         joints, each = flat[0].reshape(shape) - drawn.log_q[:, :, None], flat[1].reshape(shape)
-        joint[gaps] = logsumexp(joints, axis=1) - np.log(shape[1])
+        joint[some] = logsumexp(joints, axis=1) - np.log(shape[1])
         share = softmax(logsumexp(joints, axis=2), axis=1)
-        q[gaps] = (share[:, :, None] * each).sum(axis=1)
+        q[some] = (share[:, :, None] * each).sum(axis=1)
     return joint, q
 
 

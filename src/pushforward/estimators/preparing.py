@@ -75,6 +75,7 @@ def read_table(estimator: Any, X: Any, sample_weight: Any, condition: Any, going
         ValueError: one of them is not what it should be.
     """
     x = check_rows(estimator, X, fitting=not going_on)
+    vars(estimator).pop("filler_", None)  # of a table of more than numbers, before this one
     estimator.container_ = container_of(X)
     if going_on:
         table = check_known_condition(condition, estimator.condition_columns_, len(x))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pushforward.checks import check_choice
+from pushforward.data.cells import gaps_of
 from pushforward.data.fields import Fields
 from pushforward.data.sources import DataError, Source
 from pushforward.data.writing import append_columns
-from pushforward.estimators.mixed import as_table, gaps_of
+from pushforward.estimators.mixed import as_table
 from pushforward.service import kinds
 from pushforward.service.aligning import Alignment, align, as_frame
 from pushforward.service.kinds import Model

@@ -16,7 +16,7 @@ from pushforward.data.sources import DataError, Source, listing
 from pushforward.data.tables import check_filled, finite_rows, to_numbers
 from pushforward.estimators.mixed import is_mixed, without_gaps
 from pushforward.service.aligning import as_frame
-from pushforward.service.kinds import ESTIMATORS, Model
+from pushforward.service.kinds import ESTIMATORS, Model, is_mixed_model
 from pushforward.training import Checkpoint
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def fit(inputs: Inputs, kind: str = "mixture", *, checkpoint: Checkpoint | None 
         estimator.fit(x, inputs.label, condition=condition, checkpoint=checkpoint)
     except ValueError as error:
         raise DataError(f"{inputs.source}: {error}") from error
-    if isinstance(inputs.x, np.ndarray):
+    if not is_mixed_model(estimator):
         estimator.container_ = None  # the rows came from a file, in no table of the user's
     if inputs.label_column is not None:
         estimator.label_column_, estimator.label_names_ = inputs.label_column, inputs.label_names

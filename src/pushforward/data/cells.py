@@ -1,0 +1,164 @@
+"""Cells of Arrow columns as numbers, seconds or plain values, with gaps told from values; and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pushforward.data.sources import DataError
+from pushforward.data.tables import NUMBER
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FloatArray = NDArray[np.float64]
+MARKS = ("", "?", "NA", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan")  # of gaps, among texts
+DAY = 86_400.0  # seconds
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def is_text(column: Any) -> bool:
+    """Whether an Arrow column holds texts."""
+    import pyarrow as pa
+
+    kind = column.type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def is_numeric(column: Any) -> bool:
+    """Whether an Arrow column holds numbers, truth values among them, or nothing."""
+    import pyarrow as pa
+
+    types, kind = pa.types, column.type
+    tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_duration, types.is_boolean, types.is_null)
+    return any(test(kind) for test in tests)
+
+
+def gaps_of(column: Any) -> NDArray[np.bool_]:
+    """Which cells of an Arrow column are gaps: null, NaN, and the marks for one among texts."""
+    if is_text(column):
+        return np.array([value is None for value in plain(column)], dtype=bool)
+    return np.asarray(column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def numbers_of(column: Any) -> FloatArray:
+    """An Arrow column of numbers as float64, NaN for gaps; durations in seconds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_duration(column.type):
+        return numbers_of(column.cast(pa.int64())) / PER_SECOND[column.type.unit]
+    values = pc.cast(column, pa.float64(), safe=False)
+    numbers: FloatArray = np.array(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return numbers
+
+
+def text_numbers(column: Any) -> FloatArray | None:
+    """An Arrow column of texts as float64, NaN for gaps; None where one of them is no number."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = pa.chunked_array([pa.array(plain(column), pa.string())])
+    if not pc.all(pc.match_substring_regex(column, NUMBER), min_count=0).as_py():
+        return None
+    return numbers_of(pc.cast(pc.utf8_ltrim(column, "+"), pa.float64()))
+
+
+def seconds_of(column: Any, name: str) -> FloatArray:
+    """An Arrow column of dates, as such or as texts such as 2024-01-31, in seconds since 1970, NaN for gaps.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan)
+    if pa.types.is_date(kind):
+        return numbers_of(column.cast(pa.date32()).cast(pa.int32())) * DAY
+    if pa.types.is_timestamp(kind):
+        return numbers_of(column.cast(pa.int64())) / PER_SECOND[kind.unit]
+    if is_text(column):
+        try:
+            days = [np.datetime64("NaT") if v is None else np.datetime64(v) for v in plain(column)]
+        except ValueError:
+            days = None
+        if days is not None:
+            ticks = np.array(days, dtype="datetime64[us]")
+            return np.where(np.isnat(ticks), np.nan, ticks.astype(np.int64) / 1e6)
+    raise DataError(f"column {name!r} holds {kind}, where dates are expected")
+
+
+def plain(column: Any) -> list[Any]:
+    """The values of an Arrow column, text without blanks at its ends, None for gaps."""
+    return [_plain(value) for value in column.to_pylist()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        text = value.strip()
+        return None if text in MARKS else text
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def as_levels(values: Any, levels: Sequence[Any]) -> list[Any]:
+    """Plain values as those of the levels that they are of: a file may be read as another type than the one before."""
+    known = set(levels)
+    if all(value is None or value in known for value in values):
+        return list(values)
+    kinds = {type(level) for level in levels if level is not None}
+    return [value if value is None or value in known else _as_kind(value, kinds, known) for value in values]
+
+
+def _as_kind(value: Any, kinds: set[type], known: set[Any]) -> Any:
+    if kinds == {str} and not isinstance(value, str):
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        return next((form for form in (text, text.lower(), text.upper()) if form in known), text)
+    if kinds == {bool}:
+        return WORDS.get(str(value).lower(), value)
+    if kinds <= {int, float} and isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def categories(values: NDArray[Any], dtype: str, declared: Sequence[Any], ordered: bool) -> pa.Array:
+    """Levels as an Arrow array, dictionaries with the levels that were declared, in their order."""
+    import pyarrow as pa
+
+    if not dtype.startswith("dictionary"):
+        return pa.array(list(values))
+    places = {level: i for i, level in enumerate(declared)}
+    indices = pa.array([None if v is None else places[v] for v in values], pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(declared)), ordered=ordered)
+
+
+def numbers_as(values: FloatArray, dtype: str) -> pa.Array:
+    """Numbers, or seconds, as an Arrow array of a type by its name, NaN as gaps; the nearest that the type can hold."""
+    import pyarrow as pa
+
+    gap = np.isnan(values)
+    filled = np.where(gap, 0, values)
+    if dtype.startswith("date"):
+        days = np.floor(filled / DAY).astype(np.int32)
+        return pa.array(days, pa.int32(), mask=gap).cast(pa.date32())
+    if dtype.startswith(("timestamp[", "duration[")):
+        unit, zone = dtype.partition("[")[2][:-1].partition(", tz=")[::2]
+        ticks = pa.array(np.round(filled * PER_SECOND[unit]).astype(np.int64), pa.int64(), mask=gap)
+        return ticks.cast(pa.timestamp(unit, tz=zone or None) if dtype[0] == "t" else pa.duration(unit))
+    if dtype.startswith(("int", "uint")):
+        ends = np.iinfo(dtype)
+        top = ends.max if ends.bits < 64 else np.nextafter(float(ends.max), 0)
+        return pa.array(np.clip(np.round(filled), ends.min, top).astype(dtype), mask=gap)
+    array = pa.array(values, pa.float64(), mask=gap)
+    return array.cast(pa.float32(), safe=False) if dtype == "float" else array
