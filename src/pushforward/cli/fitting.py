@@ -394,7 +394,7 @@ def _report(
     """What was fitted, where it is, and what to type next: nothing that a pipe would have to be read anew for."""
     from pushforward.cli.describing import print_summary
     from pushforward.data.pipes import is_pipe
-    from pushforward.service import describe
+    from pushforward.service import describe, is_mixed_model
     from pushforward.training import Checkpoint
 
     facts = {
@@ -410,7 +410,11 @@ def _report(
         typer.echo(f"  {command(verb, out, data, '--out', free_name(f'{suffix}.csv'), *dropping)}")
     if not description.given:
         typer.echo(f"  {command('sample', out, '-n', 1000, '--out', free_name('new-rows.csv'))}")
-    typer.echo(f"  {command('plot', out, *table, '--out', free_name('pictures'), *dropping)}")
+    if is_mixed_model(model):
+        if table and description.exactness != "exact":
+            typer.echo(f"  {command('impute', out, data, '--out', free_name('complete.csv'))}")
+    else:
+        typer.echo(f"  {command('plot', out, *table, '--out', free_name('pictures'), *dropping)}")
     typer.echo(f"  {command('info', out)}")
     if description.interrupted:
         resumable = kept and Checkpoint(checkpoint_folder(out)).file.exists()  # on a full disk there may be none

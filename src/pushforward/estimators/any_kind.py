@@ -72,6 +72,13 @@ class AnyKindEstimator(FlowEstimator):
         gaps = self._is_mixed and any(f.missing and None not in f.levels for f in self.columns_.modelled)
         return f"{said}; of rows with gaps, importance-weighted estimates" if gaps else said
 
+    def describe(self) -> dict[str, Any]:
+        """As of every estimator; of more than numbers, what stands in the place of a flow."""
+        told = super().describe()
+        if not self._is_mixed:
+            return told
+        return told | {"flow": "none: each column given those before it, by one masked network", "flow_chosen": False}
+
     def _takes(self, X: Any) -> bool:
         """Whether a table to fit on is to be taken as mixed."""
         check_choice("missing", self.missing, MISSING)

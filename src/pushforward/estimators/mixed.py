@@ -14,9 +14,9 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pushforward.data.cells import categories, gaps_of, is_text, text_numbers
+from pushforward.data.cells import categories, gaps_of, is_text, numbers_as, text_numbers
 from pushforward.data.columns import FloatArray, as_float
-from pushforward.data.fields import Encoded, Fields
+from pushforward.data.fields import Encoded, Fields, values_of
 from pushforward.data.looking import learn_fields
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller, Layout, MixedRows
@@ -463,7 +463,7 @@ def encode_given(fields: Fields, known: pa.Table) -> Encoded:
 
 
 def widened(known: pa.Table, fields: Fields) -> pa.Table:
-    """A table with all columns of a model, those that it lacks empty.
+    """A table with all columns of a model, those that it lacks empty, numbers and dates of their types.
 
     Raises:
         DataError: it has none of them, or no row.
@@ -474,7 +474,12 @@ def widened(known: pa.Table, fields: Fields) -> pa.Table:
         raise DataError(
             f"given= needs rows of some of the columns {listing(fields.names)}; got {listing(known.column_names)}"
         )
-    for name in fields.names:
-        if name not in known.column_names:
-            known = known.append_column(name, pa.nulls(len(known)))
-    return known.select(list(fields.names))
+    columns = {}
+    for field in fields.modelled:
+        if field.name not in known.column_names:
+            columns[field.name] = pa.nulls(len(known))
+        elif field.is_number:
+            columns[field.name] = numbers_as(values_of(known.column(field.name), field), field.dtype)
+        else:
+            columns[field.name] = known.column(field.name)
+    return pa.table({name: columns[name] for name in fields.names})

@@ -1,0 +1,77 @@
+"""Tables as people have them, in a shell: fitted, scored, clustered, sampled, filled in."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.helpers import columns, refused, run
+
+QUICK = ["--epochs", "2"]
+NAMES = ["city", "visits", "spent", "since", "member"]
+
+
+def rows(path: str) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of customers with gaps, and a density and a mixture of it."""
+    home, rng = tmp_path_factory.mktemp("mixed"), np.random.default_rng(0)
+    lines = [",".join(NAMES)]
+    for i in range(200):
+        city = ["Porto", "Faro", "?", ""][rng.choice(4, p=[0.5, 0.4, 0.05, 0.05])]
+        spent = "" if i % 17 == 0 else f"{rng.lognormal(2, 1):.2f}"
+        day = np.datetime64("2021-01-01") + rng.integers(0, 300)
+        lines.append(f" {city},{rng.poisson(3)},{spent},{day},{'true' if rng.uniform() < 0.5 else 'false'}")
+    (home / "customers.csv").write_text("\n".join(lines) + "\n")
+    for kind in ("density", "mixture"):
+        out = str(home / kind)
+        run("fit", home / "customers.csv", "--out", out, "--kind", kind, "--kind-of", "visits=whole", *QUICK)
+    return home
+
+
+def test_a_table_is_scored_clustered_and_told_of(folder: Path, tmp_path: Path) -> None:
+    run("score", folder / "density", folder / "customers.csv", "--out", tmp_path / "scored.csv")
+    scored = rows(str(tmp_path / "scored.csv"))
+    assert len(scored) == 200 and all(np.isfinite(float(row["log_density"])) for row in scored)
+    run("cluster", folder / "mixture", folder / "customers.csv", "--out", tmp_path / "clustered.csv")
+    assert columns(tmp_path / "clustered.csv")[:6] == [*NAMES, "component"]
+    said = run("info", folder / "density")
+    for word in ("category", "whole", "positive", "date", "boolean", "one masked network"):
+        assert word in said
+
+
+def test_gaps_are_filled_and_all_else_stays(folder: Path, tmp_path: Path) -> None:
+    run("impute", folder / "density", folder / "customers.csv", "--out", tmp_path / "complete.csv")
+    before, after = rows(str(folder / "customers.csv")), rows(str(tmp_path / "complete.csv"))
+    for old, new in zip(before, after, strict=True):
+        assert new["city"].strip() in ("Porto", "Faro") and float(new["spent"]) >= 0
+        assert all(new[name].strip() == old[name].strip() for name in ("visits", "since", "member"))
+        assert old["spent"] == "" or float(new["spent"]) == float(old["spent"])
+
+
+def test_rows_are_drawn_given_others(folder: Path, tmp_path: Path) -> None:
+    given = "city=Porto,since=2021-03-04"
+    run("sample", folder / "density", "-n", 5, "--given", given, "--out", tmp_path / "drawn.csv")
+    drawn = rows(str(tmp_path / "drawn.csv"))
+    assert [*drawn[0]] == NAMES
+    assert all(row["city"] == "Porto" and row["since"] == "2021-03-04" for row in drawn)
+    run("sample", folder / "mixture", "-n", 5, "--component", 1, "--out", tmp_path / "second.csv")
+    assert {row["component"] for row in rows(str(tmp_path / "second.csv"))} == {"1"}
+
+
+def test_what_is_not_there_is_refused_by_name(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, table = folder / "density", folder / "customers.csv"
+    assert "knows no city='Rome'; it knows Porto, Faro" in refused(
+        "sample", model, "-n", 1, "--given", "city=Rome", "--out", "a.csv"
+    )
+    assert "expected a date" in refused("sample", model, "-n", 1, "--given", "since=May", "--out", "a.csv")
+    assert "no column 'town'" in refused("sample", model, "-n", 1, "--given", "town=Porto", "--out", "a.csv")
+    assert "there are no pictures yet" in refused("plot", model, table, "--out", "pictures")
+    assert "write NAME=KIND" in refused("fit", table, "--out", "m", "--kind-of", "town=category")
+    assert "missing" in refused("fit", table, "--out", "m", "--missing", "drop", *QUICK)
