@@ -124,3 +124,13 @@ def test_a_start_knows_shares_and_regressions() -> None:
     np.testing.assert_allclose(said, [0.5, 0.3, 0.2], atol=0.03)
     assert model.linear[1, 0] == pytest.approx(0.8, abs=0.02)
     assert np.exp(model.log_scale[1]) == pytest.approx(0.1, abs=0.02)
+
+
+def test_draws_of_masses_on_a_grid_lie_where_those_are() -> None:
+    layout = Layout((3, 1), (True, True))
+    rows = shaken(MixedRows.init(jax.random.key(0), layout, (8,), masses=[0.0, -1.5, 2.5, 0.0]))
+    assert isinstance(rows, MixedRows)
+    drawn = np.asarray(rows.sample(jax.random.key(1), (500,)))
+    for code, at in ((1, -1.5), (2, 2.5)):
+        assert (drawn[drawn[:, 0, 0] == code, 0, 1] == at).all()
+    assert set(np.unique(drawn[:, 0, 0])) == {0, 1, 2}

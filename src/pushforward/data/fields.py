@@ -98,6 +98,15 @@ class Field:
             return 1 + len(self.levels)
         return len(self.levels) - len(self.rare) + bool(self.rare)
 
+    @property
+    def masses(self) -> FloatArray:
+        """Where its masses are, in standard units, if it is on a grid, zero for its other codes."""
+        at = np.zeros(self.n_codes)
+        if self.is_number and self.step and self.levels:
+            low, high = self._edges(np.asarray(self.levels))
+            at[1:] = np.where(low <= -FAR, high, np.where(high >= FAR, low, (low + high) / 2))
+        return at
+
     def encode(self, values: Any) -> Encoded:
         """Values of this column, numbers in float64 with NaN for gaps, others as objects with None for gaps.
 
@@ -221,6 +230,11 @@ class Fields:
     def names(self) -> tuple[str, ...]:
         """Of the modelled columns, in the order of the table."""
         return tuple(field.name for field in self.all if field.kind != "left out")
+
+    @property
+    def masses(self) -> FloatArray:
+        """Where masses of numbers on a grid are, in standard units, zero for all other codes, shape (S,)."""
+        return np.concatenate([field.masses for field in self.modelled])
 
     def facts(self) -> tuple[tuple[Any, ...], ...]:
         """Of each column its name, kind, bounds, mean and unit; None for what is not there."""

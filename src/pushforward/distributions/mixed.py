@@ -17,6 +17,7 @@ from pushforward.checks import check_sizes, limits
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.networks import MLP
 from pushforward.networks.grouped import GroupedMADE
+from pushforward.trees import Frozen
 
 CODE, LOW, HIGH, WIDTH = range(4)
 N_MODES = 8
@@ -158,10 +159,11 @@ class Columnwise(eqx.Module):
         cell = -jax.nn.softplus(-b) - jax.nn.softplus(a) + jnp.log(-jnp.expm1(-positive))
         return jax.nn.logsumexp(log_weights + jnp.where(width > 0, cell, point), axis=-1)
 
-    def draw(self, noise: Array) -> Array:
+    def draw(self, noise: Array, masses: Array) -> Array:
         """A draw of every column by itself, numbers as points, shape (D, 4).
 
         Arguments:
+            masses: where the masses of numbers are, in standard units, for each code, shape (S,).
             noise: uniform on (0, 1), for each column one for its code, its mode and its place, shape (D, 3).
         """
         layout = self.layout
@@ -178,7 +180,9 @@ class Columnwise(eqx.Module):
         place, scale = (jnp.take_along_axis(a, mode, axis=1)[:, 0] for a in (places, scales))
         z = jnp.log(of_place) - jnp.log1p(-of_place)
         at = self.place + jnp.exp(self.log_scale) * (place + scale * z)
-        at = jnp.where(code[layout.number_columns] > 0, 0, at)
+        first = np.searchsorted(layout.code_columns, layout.number_columns)
+        coded = code[layout.number_columns]
+        at = jnp.where(coded > 0, masses[first + coded.astype(jnp.int32)], at)
         return x.at[layout.number_columns, LOW].set(at).at[layout.number_columns, HIGH].set(at)
 
 
@@ -198,6 +202,7 @@ class MixedRows(AbstractDistribution):
         bias: of the logits of codes, shape (S,).
         linear: what places of numbers are of the numbers before them, shape (N, N), of which the lower triangle counts.
         log_scale: of numbers, shape (N,).
+        masses: where the masses of numbers that are on a grid are, in standard units, zero for other codes, shape (S,).
         n_codes, numbers: the `Layout` of the row.
         cond_shape: of a condition that every column is given, or None.
 
@@ -213,19 +218,25 @@ class MixedRows(AbstractDistribution):
     bias: Array
     linear: Array
     log_scale: Array
+    masses: Frozen[Array]
     n_codes: tuple[int, ...] = eqx.field(static=True)
     numbers: tuple[bool, ...] = eqx.field(static=True)
     cond_shape: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
     @classmethod
     def init(
-        cls, key: PRNGKeyArray, layout: Layout, hidden_sizes: Sequence[int], cond_dim: int | None = None
+        cls,
+        key: PRNGKeyArray,
+        layout: Layout,
+        hidden_sizes: Sequence[int],
+        masses: Any = None,
+        cond_dim: int | None = None,
     ) -> MixedRows:
-        """Draw a model to train, of which no column hangs on others as yet."""
+        """Draw a model to train, of which no column hangs on others as yet; without `masses` none is on a grid."""
         sizes, n = check_sizes("hidden_sizes", hidden_sizes), len(layout.number_columns)
         network = GroupedMADE.init(key, layout.inputs, layout.outputs, layout.n_columns, sizes, cond_dim)
         start = (jnp.zeros(len(layout.code_columns)), jnp.zeros((n, n)), jnp.zeros(n))
-        return cls(network, *start, *layout, None if cond_dim is None else (cond_dim,))
+        return cls(network, *start, _masses(layout, masses), *layout, None if cond_dim is None else (cond_dim,))
 
     @property
     def layout(self) -> Layout:
@@ -250,7 +261,7 @@ class MixedRows(AbstractDistribution):
         noise = _noise(key, self.layout, self.bias.dtype)
 
         def step(j: Array, x: Array) -> Array:
-            return x.at[j].set(self.columnwise(x, condition).draw(noise)[j])
+            return x.at[j].set(self.columnwise(x, condition).draw(noise, self.masses.value)[j])
 
         row: Array = lax.fori_loop(0, self.layout.n_columns, step, jnp.zeros(self.shape, self.bias.dtype))
         return row
@@ -261,7 +272,7 @@ class GapFiller(eqx.Module):
 
     Arguments:
         network: from features of the row and flags of what is known to what is said of every column.
-        bias, linear, log_scale: as of `MixedRows`; of `linear` all but the diagonal counts.
+        bias, linear, log_scale, masses: as of `MixedRows`; of `linear` all but the diagonal counts.
         n_codes, numbers: the `Layout` of the row.
     """
 
@@ -269,15 +280,17 @@ class GapFiller(eqx.Module):
     bias: Array
     linear: Array
     log_scale: Array
+    masses: Frozen[Array]
     n_codes: tuple[int, ...] = eqx.field(static=True)
     numbers: tuple[bool, ...] = eqx.field(static=True)
 
     @classmethod
-    def init(cls, key: PRNGKeyArray, layout: Layout, hidden_sizes: Sequence[int]) -> GapFiller:
-        """Draw a network to train."""
+    def init(cls, key: PRNGKeyArray, layout: Layout, hidden_sizes: Sequence[int], masses: Any = None) -> GapFiller:
+        """Draw a network to train; `masses` as of `MixedRows`."""
         n_in, n = len(layout.inputs) + layout.n_columns, len(layout.number_columns)
         network = MLP.init(key, n_in, len(layout.outputs), hidden_sizes, "silu", 0.01)
-        return cls(network, jnp.zeros(len(layout.code_columns)), jnp.zeros((n, n)), jnp.zeros(n), *layout)
+        start = (jnp.zeros(len(layout.code_columns)), jnp.zeros((n, n)), jnp.zeros(n))
+        return cls(network, *start, _masses(layout, masses), *layout)
 
     @property
     def layout(self) -> Layout:
@@ -306,7 +319,7 @@ class GapFiller(eqx.Module):
 
         def step(i: Array, row: Array) -> Array:
             j = columns[i]
-            drawn = self.columnwise(row).draw(noise)[j]
+            drawn = self.columnwise(row).draw(noise, self.masses.value)[j]
             return row.at[j].set(jnp.where(jnp.isnan(row[j]), drawn, row[j]))
 
         filled: Array = lax.fori_loop(0, n, step, x)
@@ -375,6 +388,11 @@ def started(model: Any, x: np.ndarray, weight: np.ndarray | None = None) -> Any:
         log_scale[i] = 0.5 * math.log(max(rest.sum() / max(known[:, i].sum(), 1.0), 1e-10))
     made = tuple(jnp.asarray(a, model.bias.dtype) for a in (bias, linear, log_scale))
     return eqx.tree_at(lambda m: (m.bias, m.linear, m.log_scale), model, made)
+
+
+def _masses(layout: Layout, masses: Any) -> Frozen[Array]:
+    at = np.zeros(len(layout.code_columns)) if masses is None else np.asarray(masses)
+    return Frozen(jnp.asarray(at, jnp.result_type(float)))
 
 
 def _linear_positions(layout: Layout, x: Array) -> Array:

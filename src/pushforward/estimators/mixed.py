@@ -198,7 +198,8 @@ def fit_rows(
         precision: of the prior on every parameter, where the user says nothing.
     """
     filler, parts = fill_gaps(estimator, fields, x, weight, split, seed)
-    model = started(MixedRows.init(jax.random.key(seed), layout_of(fields), _sizes(estimator)), *parts[0][:2])
+    blank = MixedRows.init(jax.random.key(seed), layout_of(fields), _sizes(estimator), fields.masses)
+    model = started(blank, *parts[0][:2])
     fit = train(
         model,
         NegativeLogLikelihood(),
@@ -223,7 +224,7 @@ def fill_gaps(
     """What fills gaps, and both parts of encoded rows, complete."""
     weights = np.ones(len(x)) if weight is None else weight
     with named_phase("learning to fill gaps"):
-        filler = _fit_filler(estimator, layout_of(fields), x, weights, split, seed)
+        filler = _fit_filler(estimator, fields, x, weights, split, seed)
     return filler, [complete(fields, filler, x[part], weights[part], seed) for part in split]
 
 
@@ -245,9 +246,10 @@ def _sizes(estimator: Any) -> tuple[int, ...]:
     return SIZES if estimator.hidden_sizes is None else tuple(estimator.hidden_sizes)
 
 
-def _fit_filler(estimator: Any, layout: Layout, x: FloatArray, weight: FloatArray, split: Any, seed: int) -> GapFiller:
+def _fit_filler(estimator: Any, fields: Fields, x: FloatArray, weight: FloatArray, split: Any, seed: int) -> GapFiller:
     parts = [Complete(x[part], weight[part], part) for part in split]  # but for their gaps
-    model = started(GapFiller.init(jax.random.key(seed + 1), layout, SIZES), *parts[0][:2])
+    blank = GapFiller.init(jax.random.key(seed + 1), layout_of(fields), SIZES, fields.masses)
+    model = started(blank, *parts[0][:2])
     fit: Fit[GapFiller] = train(
         model,
         HiddenCells(),

@@ -16,7 +16,7 @@ from pushforward.clustering.neighbours import MOST_ROWS
 from pushforward.clustering.spectral import FEWEST_ROWS
 from pushforward.data.columns import FloatArray, as_float
 from pushforward.data.fields import Fields
-from pushforward.distributions import GapFiller, Layout, MixedRows, MixtureOfFlows, RowNetwork
+from pushforward.distributions import GapFiller, MixedRows, MixtureOfFlows, RowNetwork
 from pushforward.distributions.mixed import CODE, started
 from pushforward.estimators.mixed import (
     DRAWS,
@@ -92,7 +92,7 @@ def fit_mixture(
             part = latent_classes(numbers, codes, k, whole[split[0]][rows.of[first]], seed)[row]
         else:
             part = partition_rows(near, k, known[first], seed)[row]
-        model = _placed(layout, rows, part, k, estimator, seed)
+        model = _placed(fields, rows, part, k, estimator, seed)
         agrees = k > 1 and len(near) >= FEWEST_ROWS and near.shape[1] > 0 and estimator.consistency != 0
         neighbours = first[nearest_neighbours(near, seed, MOST_ROWS)][row] if agrees else None
     consistency = 0.1 if estimator.consistency is None else estimator.consistency
@@ -118,17 +118,17 @@ def fit_mixture(
     return fit, filler
 
 
-def _placed(layout: Layout, rows: Complete, part: np.ndarray, k: int, estimator: Any, seed: int) -> MixtureOfFlows:
+def _placed(fields: Fields, rows: Complete, part: np.ndarray, k: int, estimator: Any, seed: int) -> MixtureOfFlows:
     """A mixture whose components say what can be said of their parts without a network."""
     keys = jax.random.split(jax.random.key(seed), k + 1)
     sizes = SIZES if estimator.hidden_sizes is None else tuple(estimator.hidden_sizes)
     shares = np.array([rows.weight[part == j].sum() for j in range(k)]) + 1e-3 * rows.weight.sum()
     some = [part == j if (part == j).any() else np.ones(len(part), dtype=bool) for j in range(k)]
     components = [
-        started(MixedRows.init(key, layout, sizes), rows.x[here], rows.weight[here])
+        started(MixedRows.init(key, layout_of(fields), sizes, fields.masses), rows.x[here], rows.weight[here])
         for key, here in zip(keys[:k], some, strict=True)
     ]
-    posterior = RowNetwork.init(keys[k], layout, k, tuple(estimator.posterior_hidden_sizes))
+    posterior = RowNetwork.init(keys[k], layout_of(fields), k, tuple(estimator.posterior_hidden_sizes))
     log_shares = as_float(np.log(shares / shares.sum()))
     return MixtureOfFlows(trees.stack(components), posterior, log_shares, learn_weights=bool(estimator.learn_weights))
 
