@@ -128,8 +128,7 @@ def test_a_start_knows_shares_and_regressions() -> None:
 
 def test_draws_of_masses_on_a_grid_lie_where_those_are() -> None:
     layout = Layout((3, 1), (True, True))
-    rows = shaken(MixedRows.init(jax.random.key(0), layout, (8,), masses=[0.0, -1.5, 2.5, 0.0]))
-    assert isinstance(rows, MixedRows)
+    rows = MixedRows.init(jax.random.key(0), layout, (8,), masses=[0.0, -1.5, 2.5, 0.0])
     drawn = np.asarray(rows.sample(jax.random.key(1), (500,)))
     for code, at in ((1, -1.5), (2, 2.5)):
         assert (drawn[drawn[:, 0, 0] == code, 0, 1] == at).all()
