@@ -56,7 +56,8 @@ class AnyKindEstimator(FlowEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        takes = isinstance(self.flow, str) and self.flow == "auto"  # flows by name take numbers alone
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = takes
         return tags
 
     @property

@@ -320,7 +320,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         self._keep_mixed(self._refined(fit, len(rows.x), None), filler)
         self.labels_ = self.predict(X)
 
-    def _refined(self, fit: Fit[MixtureOfFlows], n_rows: int, given: FloatArray | None) -> Fit[MixtureOfFlows]:
+    def _refined(self, fit: Fit[MixtureOfFlows], n_rows: int, given: np.ndarray | None) -> Fit[MixtureOfFlows]:
         """The fit with its posterior network refined, where it is to be."""
         refines = self._refines_by_itself() if self.refine_posterior is None else self.refine_posterior
         if not refines or fit.interrupted or self.n_components_ == 1:
