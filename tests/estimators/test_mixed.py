@@ -228,6 +228,7 @@ def test_mixtures_find_the_two_kinds() -> None:
     assert list(drawn.columns) == list(table.columns)
 
 
+@pytest.mark.long
 def test_labels_of_some_rows_name_components() -> None:
     table = customers(600)
     young = (customers(600, gaps=False)["age"] < 45).to_numpy().astype(int)
@@ -291,6 +292,7 @@ def test_columns_left_out_are_named() -> None:
     assert fitted.score_samples(table.drop(columns="key")).shape == (N,)
 
 
+@pytest.mark.long
 def test_a_number_with_a_mass_given_others_has_the_mean_of_draws() -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
@@ -347,6 +349,7 @@ def test_a_file_read_as_other_types_means_the_same() -> None:
     np.testing.assert_array_equal(fitted.score_samples(pd.DataFrame({"g": [1, 2], "ok": [True, False]})), as_text)
 
 
+@pytest.mark.long
 def test_what_is_left_open_is_no_gap_that_tells_something() -> None:
     table = customers()[["city", "visits"]]
     level = pf.FlowDensity(missing="level", **QUICK).fit(table)
