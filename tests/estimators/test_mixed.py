@@ -356,3 +356,18 @@ def test_what_is_left_open_is_no_gap_that_tells_something() -> None:
     assert level.sample(300, given=pd.DataFrame({"visits": [2]}))["city"].isna().mean() < 0.5
     refusing = pf.FlowDensity(missing="refuse", **QUICK).fit(table.dropna())
     assert len(refusing.sample(3, given=pd.DataFrame({"visits": [2]}))) == 3
+
+
+def test_texts_that_are_numbers_are_taken_as_such() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": [f"{v:.3f}" for v in rng.normal(size=60)], "b": rng.normal(size=60)})
+    fitted = pf.FlowDensity(**QUICK).fit(table)
+    assert [field.kind for field in fitted.columns_.all] == ["real", "real"]
+
+
+def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
+    checkpoint = pf.training.Checkpoint(tmp_path / "state", epochs=1)
+    pf.FlowDensity(**QUICK).fit(customers(), checkpoint=checkpoint)
+    again = pf.training.Checkpoint(tmp_path / "state", resume=True)
+    with pytest.raises(pf.training.CheckpointError, match="the data"):
+        pf.FlowDensity(**QUICK).fit(customers(seed=1), checkpoint=again)

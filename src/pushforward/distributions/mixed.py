@@ -91,12 +91,11 @@ class Layout(NamedTuple):
         """Where the numbers are, in standard units, shape (N,); zero where there is none."""
         x = jnp.nan_to_num(x[self.number_columns])
         low, high = x[:, LOW], x[:, HIGH]
-        middle = jnp.where(low < -INFINITE, high, jnp.where(high > INFINITE, low, (low + high) / 2))
-        return jnp.clip(middle, -SEEN, SEEN)
+        return jnp.where(low < -INFINITE, high, jnp.where(high > INFINITE, low, (low + high) / 2))
 
     def features(self, x: Array) -> Array:
         """What networks see of a row, shape (E,)."""
-        at = self.positions(x)
+        at = jnp.clip(self.positions(x), -SEEN, SEEN)
         seen = jnp.concatenate([at[:, None], jnp.tanh(2 * (at[:, None] - jnp.asarray(BENDS, x.dtype)))], axis=1)
         return jnp.concatenate([self.codes(x), seen.reshape(-1)])
 
@@ -251,7 +250,7 @@ class MixedRows(AbstractDistribution):
         """What is said of every column of a row, given those before it."""
         layout = self.layout
         out = self.network(layout.features(x), condition)
-        place = jnp.tril(self.linear, -1) @ _linear_positions(layout, x)
+        place = jnp.tril(self.linear, -1) @ layout.positions(x)
         return _said(layout, out, self.bias, place, self.log_scale)
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
@@ -303,7 +302,7 @@ class GapFiller(eqx.Module):
         known = (~jnp.isnan(x[:, CODE])).astype(x.dtype)
         out = self.network(jnp.concatenate([layout.features(x), known]))
         off_diagonal = self.linear * (1 - jnp.eye(len(self.linear), dtype=x.dtype))
-        place = off_diagonal @ _linear_positions(layout, x)
+        place = off_diagonal @ layout.positions(x)
         return _said(layout, out, self.bias, place, self.log_scale)
 
     def fill(self, key: PRNGKeyArray, x: Array, columns: Array, n: Array | int) -> Array:
@@ -375,7 +374,7 @@ def started(model: Any, x: np.ndarray, weight: np.ndarray | None = None) -> Any:
     counts = ((code[:, layout.code_columns] == layout.code_levels) * w[:, None]).sum(axis=0)
     bias = np.log((counts + 0.5) / w.sum())
     numbers = layout.number_columns
-    here = np.asarray(jax.vmap(lambda row: _linear_positions(layout, row))(jnp.asarray(x, jnp.float32)), np.float64)
+    here = np.asarray(jax.vmap(layout.positions)(jnp.asarray(x, jnp.float32)), np.float64)
     known = (code[:, numbers] == 0) * w[:, None]
     linear, log_scale = np.zeros((len(numbers), len(numbers))), np.zeros(len(numbers))
     for i in range(len(numbers)):
@@ -393,13 +392,6 @@ def started(model: Any, x: np.ndarray, weight: np.ndarray | None = None) -> Any:
 def _masses(layout: Layout, masses: Any) -> Frozen[Array]:
     at = np.zeros(len(layout.code_columns)) if masses is None else np.asarray(masses)
     return Frozen(jnp.asarray(at, jnp.result_type(float)))
-
-
-def _linear_positions(layout: Layout, x: Array) -> Array:
-    """Where the numbers are, without a limit, shape (N,)."""
-    x = jnp.nan_to_num(x[layout.number_columns])
-    low, high = x[:, LOW], x[:, HIGH]
-    return jnp.where(low < -INFINITE, high, jnp.where(high > INFINITE, low, (low + high) / 2))
 
 
 def _said(layout: Layout, out: Array, bias: Array, place: Array, log_scale: Array) -> Columnwise:

@@ -20,7 +20,7 @@ from pushforward.estimators.conditional import ConditionalDensity, conditional_d
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.draws import draw_key
 from pushforward.estimators.frames import container_of, in_kind
-from pushforward.estimators.preparing import draw_seed, shaping, split_rows
+from pushforward.estimators.preparing import Table, bind, draw_seed, shaping, split_rows
 from pushforward.estimators.state import FlowEstimator
 from pushforward.estimators.validation import check_draws
 from pushforward.processes import before_computing
@@ -159,7 +159,7 @@ class AnyKindEstimator(FlowEstimator):
     def _fit_mixed(self, X: Any, sample_weight: Any, condition: Any, checkpoint: Checkpoint | None) -> Self:
         """Fit one distribution of rows."""
         rows, weight, _ = self._learn_mixed(X, sample_weight, condition)
-        seed = draw_seed(self.random_state)
+        seed, checkpoint = draw_seed(self.random_state), bind(checkpoint, self, Table(rows.x, weight=weight))
         split = split_rows(np.zeros((len(rows.x), 1)), self.validation_fraction, seed)
         fit, filler = mixed.fit_rows(self, self.columns_, rows.x, weight, split, seed, checkpoint)
         self._keep_mixed(fit, filler)

@@ -62,7 +62,7 @@ FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
 
 class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, AnyKindEstimator):
-    """Density estimation of a table of numbers with one normalizing flow.
+    """Density estimation of a table with one normalizing flow.
 
     Parameters:
         flow: "auto" chooses by the number of columns; or a recipe's name, such as "spline_coupling", "maf" or
@@ -86,6 +86,12 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         bounds: column (name or number) -> (low, high) that its values keep to, None for an open side;
             or one such pair for all columns.
         discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
+        columns: what columns are, by name, where looking would be wrong: "number", "real", "positive", "whole", "date",
+            "boolean", "category", "ordered" or "left out". A table with any other column than of numbers, or with gaps,
+            is modelled column by column where flow="auto", and so is one that `columns` is given for, as
+            docs/tables.md tells; `columns_` then holds `data.Fields`.
+        missing: what a gap is: "marginal", a value unknown, which is averaged over; "level", in categories, a level of
+            its own; or "refuse".
         n_init: restarts trained side by side; the best on held-out rows wins.
         warm_start: whether `fit` goes on from the last fit's weights; Gaussians alone are fitted anew.
         random_state: seed of everything random.
@@ -177,7 +183,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """Fit the density of the rows of a table.
 
         Parameters:
-            X: numbers, shape (n, D); NumPy, pandas or polars.
+            X: a table of n rows; NumPy, pandas, polars or Arrow.
             y: ignored.
             sample_weight: non-negative, shape (n,).
             condition: numbers that the density is conditioned on, shape (n, C).

@@ -56,12 +56,17 @@ class Filled(NamedTuple):
     log_q: FloatArray
 
 
-def is_mixed(X: Any) -> bool:
-    """Whether a table has columns that are no numbers, or gaps."""
+def is_mixed(X: Any, texts: bool = False) -> bool:
+    """Whether a table has columns that are no numbers, or gaps.
+
+    Arguments:
+        X: of any kind.
+        texts: whether texts that are all numbers are numbers, as they are in files.
+    """
     import pyarrow as pa
 
     if isinstance(X, pa.RecordBatch | ArrowTable | Frame):
-        return _is_mixed(as_table(X))
+        return _is_mixed(as_table(X), texts)
     array = X if isinstance(X, np.ndarray) else np.asarray(X)
     if array.ndim != 2 or not array.size:
         return False
@@ -129,7 +134,7 @@ def without_gaps(table: pa.Table) -> NDArray[np.bool_]:
     return whole
 
 
-def _is_mixed(table: pa.Table) -> bool:
+def _is_mixed(table: pa.Table, texts: bool) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -139,7 +144,7 @@ def _is_mixed(table: pa.Table) -> bool:
             if column.null_count or pc.any(pc.is_nan(column)).as_py():
                 return True
         elif is_text(column):
-            if column.null_count or text_numbers(column) is None:
+            if not texts or column.null_count or text_numbers(column) is None:
                 return True
         elif column.null_count or not (
             pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)

@@ -144,6 +144,12 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         bounds: column (name or number) -> (low, high) that its values keep to, None for an open side;
             or one such pair for all columns.
         discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
+        columns: what columns are, by name, where looking would be wrong: "number", "real", "positive", "whole", "date",
+            "boolean", "category", "ordered" or "left out". A table with any other column than of numbers, or with gaps,
+            is modelled column by column where flow="auto", and so is one that `columns` is given for, as
+            docs/tables.md tells; `columns_` then holds `data.Fields`.
+        missing: what a gap is: "marginal", a value unknown, which is averaged over; "level", in categories, a level of
+            its own; or "refuse".
         n_init: restarts trained side by side; the best bound on held-out rows wins.
         warm_start: whether `fit` goes on from the last fit's weights.
         random_state: seed of everything random.
@@ -261,7 +267,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         """Fit the mixture to the rows of a table.
 
         Parameters:
-            X: numbers, shape (n, D); NumPy, pandas or polars.
+            X: a table of n rows; NumPy, pandas, polars or Arrow.
             y: labels of some rows, shape (n,): whole numbers, -1 where unlabelled; None for none at all.
             sample_weight: non-negative, shape (n,).
             condition: numbers that densities and posterior are conditioned on, shape (n, C).
@@ -316,6 +322,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             k, self.confusion_ = count_clusters(features_of(self.columns_, rows.x), seed)
             k = k if self.classes_ is None else max(k, int(self.classes_.max()) + 1)
         self.n_components_ = k
+        checkpoint = bind(checkpoint, self, Table(rows.x, label=label, weight=weight))
         fit, filler = fit_mixture(self, self.columns_, rows.x, weight, label, split, k, seed, checkpoint)
         self._keep_mixed(self._refined(fit, len(rows.x), None), filler)
         self.labels_ = self.predict(X)

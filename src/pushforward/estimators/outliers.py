@@ -20,6 +20,8 @@ from pushforward.estimators.copies import merge_copies
 from pushforward.estimators.defaults import default_settings, starts_dense
 from pushforward.estimators.density import FlowDensity, cond_dim, fit_flow, log_density
 from pushforward.estimators.preparing import (
+    Table,
+    bind,
     draw_seed,
     learn_table,
     read_table,
@@ -66,6 +68,12 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         bounds: column (name or number) -> (low, high) that its values keep to, None for an open side;
             or one such pair for all columns.
         discrete: which columns hold whole numbers: "auto", "none" or a list of columns.
+        columns: what columns are, by name, where looking would be wrong: "number", "real", "positive", "whole", "date",
+            "boolean", "category", "ordered" or "left out". A table with any other column than of numbers, or with gaps,
+            is modelled column by column where flow="auto", and so is one that `columns` is given for, as
+            docs/tables.md tells; `columns_` then holds `data.Fields`.
+        missing: what a gap is: "marginal", a value unknown, which is averaged over; "level", in categories, a level of
+            its own; or "refuse".
         n_init: restarts trained side by side; the best on held-out rows wins.
         warm_start: whether `fit` goes on from the last fit's weights.
         random_state: seed of everything random.
@@ -157,7 +165,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         """Find the rows most alike, and fit the density of these.
 
         Parameters:
-            X: numbers, shape (n, D); NumPy, pandas or polars.
+            X: a table of n rows; NumPy, pandas, polars or Arrow.
             y: ignored.
             sample_weight: non-negative, shape (n,).
             condition: numbers that the density is conditioned on, shape (n, C).
@@ -228,6 +236,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         support = np.flatnonzero(kept)
         train, held_out = split_rows(np.zeros((len(support), 1)), self.validation_fraction, seed)
         split = support[train], support[held_out]
+        checkpoint = bind(checkpoint, self, Table(rows.x, weight=weight))
         fit, filler = mixed.fit_rows(self, fields, rows.x, weight, split, seed, checkpoint, MIXED_PRECISION)
         self._keep_mixed(dataclasses.replace(fit, unfinished=False), filler)
         self.support_ = np.zeros(len(which), dtype=bool)

@@ -92,7 +92,7 @@ def read_inputs(
     _check_names(names, conditions, beside, source)
     table = source.read([*names, *conditions, *label_columns])
     kept = table.filter(without_gaps(table.select(names))) if drop_missing else table
-    if not conditions and is_mixed(kept.select(names)):
+    if not conditions and is_mixed(kept.select(names), texts=True):
         return _mixed_inputs(kept, names, label_column, source, len(table) - len(kept))
     numbers = to_numbers(table, [*names, *conditions], source.name, conditions)
     check_filled(numbers, [*names, *conditions], source.name, conditions)
