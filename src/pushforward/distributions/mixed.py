@@ -72,14 +72,33 @@ class Layout(NamedTuple):
 
     @property
     def outputs(self) -> tuple[int, ...]:
-        """The column that each output of a network is of."""
-        numbers = np.repeat(self.number_columns, 3 * N_MODES + 2)
-        return tuple(int(c) for c in np.concatenate([self.code_columns, numbers]))
+        """The column that each output of a network is of: codes, shifts, spreads, and three numbers of each mode."""
+        numbers, modes = self.number_columns, np.repeat(self.number_columns, N_MODES)
+        return tuple(int(c) for c in np.concatenate([self.code_columns, numbers, numbers, modes, modes, modes]))
 
     @property
     def by_column(self) -> np.ndarray:
         """Which codes are of each column, zeros and ones, shape (S, D)."""
         ours: np.ndarray = (self.code_columns[:, None] == np.arange(self.n_columns)).astype(np.float32)
+        return ours
+
+    @property
+    def first_codes(self) -> np.ndarray:
+        """The code of each number that is no mass, zeros and ones, shape (S, N)."""
+        none = (self.code_levels == 0)[:, None] & (self.code_columns[:, None] == self.number_columns)
+        first: np.ndarray = none.astype(np.float32)
+        return first
+
+    @property
+    def by_number(self) -> np.ndarray:
+        """Which columns are the numbers, zeros and ones, shape (D, N)."""
+        ours: np.ndarray = (np.arange(self.n_columns)[:, None] == self.number_columns).astype(np.float32)
+        return ours
+
+    @property
+    def by_mode(self) -> np.ndarray:
+        """Which modes are of each number, zeros and ones, shape (N, N M)."""
+        ours: np.ndarray = np.repeat(np.eye(len(self.number_columns), dtype=np.float32), N_MODES, axis=1)
         return ours
 
     def codes(self, x: Array) -> Array:
@@ -103,15 +122,21 @@ class Layout(NamedTuple):
 class Columnwise(eqx.Module):
     """What a network says of every column: logits of codes, and a mixture of logistics for numbers.
 
+    Sums over a column's codes and a number's modes are products with zeros and ones: reductions, gathers and scatters
+    of so few entries each take many times as long.
+
     Arguments:
         logits: shape (S,).
-        modes: raw weights, places and scales, shape (N, 3, M), in units of `scale` around `place`.
+        weights, places, scales: raw, of the modes, one number's after the other's, shape (N M,), in units of `scale`
+            around `place`.
         place, log_scale: of numbers, in standard units, shape (N,).
         layout: of the row.
     """
 
     logits: Array
-    modes: Array
+    weights: Array
+    places: Array
+    scales: Array
     place: Array
     log_scale: Array
     layout: Layout = eqx.field(static=True)
@@ -121,42 +146,47 @@ class Columnwise(eqx.Module):
         """Log-probabilities of codes, shape (S,)."""
         logits = LARGEST_LOGIT * jnp.tanh(self.logits / LARGEST_LOGIT)
         total = jnp.exp(logits) @ self.layout.by_column
-        return logits - jnp.log(total)[self.layout.code_columns]
+        return logits - _exactly(jnp.log(total), self.layout.by_column.T)
 
     @property
-    def _mixture(self) -> tuple[Array, Array, Array]:
-        """Log-weights, places and scales in units of `scale`, shape (N, M)."""
-        weights, places, scales = self.modes[:, 0], self.modes[:, 1], self.modes[:, 2]
-        start = jnp.linspace(-1.5, 1.5, N_MODES)
-        return jax.nn.log_softmax(weights), start + places, LEAST_SCALE + jax.nn.softplus(scales - 0.5)
+    def _modes(self) -> tuple[Array, Array]:
+        """Places and scales of the modes in units of `scale`, shape (N M,)."""
+        start = jnp.tile(jnp.linspace(-1.5, 1.5, N_MODES, dtype=self.places.dtype), len(self.layout.number_columns))
+        return start + self.places, LEAST_SCALE + _softplus(self.scales - 0.5)
 
     def log_probs(self, x: Array) -> Array:
         """Log-probability of every column of a row, shape (D,); zero where there is a gap or no code."""
-        layout, numbers = self.layout, self.layout.number_columns
-        codes = layout.codes(x)
-        of_code = (codes * self._log_codes) @ layout.by_column
-        if not len(numbers):
+        layout, log_codes = self.layout, self._log_codes
+        of_code = (layout.codes(x) * log_codes) @ layout.by_column
+        if not any(layout.numbers):
             return of_code
-        row = jnp.nan_to_num(x[numbers])
-        value = self._number(row)
-        none = self._log_codes[jnp.asarray(np.searchsorted(layout.code_columns, numbers))]
-        coded = row[:, CODE] > 0
-        both = jnp.logaddexp(of_code[numbers], none + jnp.where(row[:, WIDTH] > 0, value, -jnp.inf))
-        total = jnp.where(coded, jnp.where(row[:, WIDTH] > 0, both, of_code[numbers]), of_code[numbers] + value)
-        total = jnp.where(jnp.isnan(x[numbers, CODE]), 0, total)
-        return of_code.at[numbers].set(total)
+        row = jnp.nan_to_num(x[layout.number_columns])
+        value, none = self._number(row), _exactly(log_codes, layout.first_codes)
+        mass, cell = _exactly(of_code, layout.by_number), row[:, WIDTH] > 0
+        both = jnp.logaddexp(mass, none + jnp.where(cell, value, -jnp.inf))
+        total = jnp.where(row[:, CODE] > 0, jnp.where(cell, both, mass), mass + value)
+        total = jnp.where(jnp.isnan(x[layout.number_columns, CODE]), 0, total)
+        return jnp.where(jnp.asarray(layout.numbers), _exactly(total, layout.by_number.T), of_code)
 
     def _number(self, row: Array) -> Array:
         """Log-density of points and log-probability of cells, shape (N,)."""
-        log_weights, places, scales = self._mixture
-        unit = jnp.exp(self.log_scale)
-        low, high = ((row[:, i] - self.place) / unit for i in (LOW, HIGH))
-        width = (row[:, WIDTH] / unit)[:, None] / scales
-        a, b = (low[:, None] - places) / scales, (high[:, None] - places) / scales
-        point = -a - 2 * jax.nn.softplus(-a) - jnp.log(scales) - self.log_scale[:, None]
-        positive = jnp.where(width > 0, width, 1.0)
-        cell = -jax.nn.softplus(-b) - jax.nn.softplus(a) + jnp.log(-jnp.expm1(-positive))
-        return jax.nn.logsumexp(log_weights + jnp.where(width > 0, cell, point), axis=-1)
+        unit, by_mode = jnp.exp(self.log_scale), self.layout.by_mode
+        places, scales = self._modes
+        width = row[:, WIDTH] / unit
+        low, high, width, log_unit = (
+            _exactly(a, by_mode)
+            for a in ((row[:, LOW] - self.place) / unit, (row[:, HIGH] - self.place) / unit, width, self.log_scale)
+        )
+        a, b, cell = (low - places) / scales, (high - places) / scales, width > 0
+        half = jnp.tanh(jnp.where(cell, width / scales, 1.0) / 2)
+        share = jnp.where(cell, jnp.log(2 * half / (1 + half)), -jnp.log(scales) - log_unit)  # 1 − exp(−width), or ds
+        return self._summed(self.weights + b - _softplus(b) - _softplus(a) + share) - self._summed(self.weights)
+
+    def _summed(self, logs: Array) -> Array:
+        """The logarithm of the sum over the modes of each number, shape (N,)."""
+        by_mode = self.layout.by_mode
+        most = lax.stop_gradient(logs.reshape(-1, N_MODES).max(axis=1))
+        return most + jnp.log(jnp.exp(logs - _exactly(most, by_mode)) @ by_mode.T)
 
     def draw(self, noise: Array, masses: Array) -> Array:
         """A draw of every column by itself, numbers as points, shape (D, 4).
@@ -172,9 +202,10 @@ class Columnwise(eqx.Module):
         x = jnp.zeros((layout.n_columns, 4), noise.dtype).at[:, CODE].set(code)
         if not any(layout.numbers):
             return x
-        log_weights, places, scales = self._mixture
+        places, scales = (a.reshape(-1, N_MODES) for a in self._modes)
+        shares = jax.nn.softmax(self.weights.reshape(-1, N_MODES))
         of_mode, of_place = noise[layout.number_columns, 1], noise[layout.number_columns, 2]
-        mode = (jnp.cumsum(jnp.exp(log_weights), axis=1) < of_mode[:, None]).sum(axis=1, keepdims=True)
+        mode = (jnp.cumsum(shares, axis=1) < of_mode[:, None]).sum(axis=1, keepdims=True)
         mode = jnp.minimum(mode, N_MODES - 1)
         place, scale = (jnp.take_along_axis(a, mode, axis=1)[:, 0] for a in (places, scales))
         z = jnp.log(of_place) - jnp.log1p(-of_place)
@@ -183,6 +214,19 @@ class Columnwise(eqx.Module):
         coded = code[layout.number_columns]
         at = jnp.where(coded > 0, masses[first + coded.astype(jnp.int32)], at)
         return x.at[layout.number_columns, LOW].set(at).at[layout.number_columns, HIGH].set(at)
+
+
+@jax.custom_jvp
+def _softplus(a: Array) -> Array:
+    return jnp.maximum(a, 0) + jnp.log(1 + jnp.exp(-jnp.abs(a)))
+
+
+_softplus.defjvps(lambda tangent, _, a: tangent * jax.nn.sigmoid(a))
+
+
+def _exactly(a: Array, ones: np.ndarray) -> Array:
+    """A product with zeros and ones that only moves entries: in full precision wherever it runs."""
+    return jnp.matmul(a, ones.astype(a.dtype), precision=lax.Precision.HIGHEST)
 
 
 def _noise(key: PRNGKeyArray, layout: Layout, dtype: Any) -> Array:
@@ -396,8 +440,8 @@ def _masses(layout: Layout, masses: Any) -> Frozen[Array]:
 
 def _said(layout: Layout, out: Array, bias: Array, place: Array, log_scale: Array) -> Columnwise:
     """What the outputs of a network say of columns, beside what is known without one."""
-    n_codes = len(layout.code_columns)
-    of_numbers = out[n_codes:].reshape(len(layout.number_columns), 3 * N_MODES + 2)
-    shift, wider = of_numbers[:, 0], MOST_WIDER * jnp.tanh(of_numbers[:, 1] / MOST_WIDER)
-    modes = of_numbers[:, 2:].reshape(-1, 3, N_MODES)
-    return Columnwise(out[:n_codes] + bias, modes, place + jnp.exp(log_scale) * shift, log_scale + wider, layout)
+    n_codes, n, m = len(layout.code_columns), len(layout.number_columns), len(layout.number_columns) * N_MODES
+    logits, shift, wider, weights, places, scales = jnp.split(out, np.cumsum([n_codes, n, n, m, m]))
+    wider = MOST_WIDER * jnp.tanh(wider / MOST_WIDER)
+    here = place + jnp.exp(log_scale) * shift
+    return Columnwise(logits + bias, weights, places, scales, here, log_scale + wider, layout)
