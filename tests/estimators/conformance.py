@@ -88,6 +88,7 @@ if __name__ == "__main__":
     few = {**small, "refine_posterior": False, "init": "spectral", "consistency": 0.0, "posterior_hidden_sizes": (8,)}
     runs = {
         "density": lambda: [run(pf.FlowDensity(**small), {})],
+        "default": lambda: [run(pf.FlowDensity(max_epochs=2, hidden_sizes=(8,)), {})],  # takes gaps and texts too
         "outliers": lambda: [run(pf.FlowOutlierDetector(**small), {})],
         "mixture": lambda: [
             run(Unlabelled(2, **few), {}),

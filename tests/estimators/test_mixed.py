@@ -283,6 +283,14 @@ def test_what_is_of_numbers_alone_is_refused() -> None:
             pf.FlowDensity(**{**QUICK, **options}).fit(customers())
 
 
+def test_what_maps_to_noise_is_there_for_numbers(density: pf.FlowDensity) -> None:
+    assert callable(pf.FlowDensity().transform)
+    for name in ("transform", "inverse_transform"):
+        with pytest.raises(AttributeError, match="has no attribute") as raised:
+            getattr(density, name)
+        assert "no map takes these" in str(raised.value.__cause__)
+
+
 def test_columns_left_out_are_named() -> None:
     table = customers().assign(key=[f"k{i}" for i in range(N)])
     with pytest.warns(UserWarning, match="'key'"):

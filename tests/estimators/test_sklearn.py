@@ -32,6 +32,13 @@ def test_flow_density_conforms() -> None:
 
 
 @pytest.mark.long
+def test_the_default_conforms() -> None:
+    (results,) = conformance("default")
+    assert with_status(results, "failed") == {}
+    assert len(with_status(results, "passed")) > 45 and results["check_estimators_pickle"][0] == "passed"
+
+
+@pytest.mark.long
 def test_flow_outlier_detector_conforms() -> None:
     (results,) = conformance("outliers")
     assert with_status(results, "failed") == {}

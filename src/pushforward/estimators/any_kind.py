@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.checks import check_choice
@@ -29,6 +31,7 @@ from pushforward.training import Checkpoint, Fit
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 MISSING = ("marginal", "level", "refuse")
 # parameters of tables of numbers alone, and where they stand when nobody sets them
 PLAIN: dict[str, Any] = {"bounds": None, "discrete": "auto", "warm_start": False, "n_init": 1, "n_layers": None}
@@ -43,6 +46,23 @@ def check_width(n: int, known: int) -> None:
     """
     if n != known:
         raise ValueError(f"X has {n} columns; the model was fitted on {known}")
+
+
+def _of_numbers(estimator: Any) -> bool:
+    """Whether an estimator was fitted to numbers alone, or not yet at all.
+
+    Raises:
+        AttributeError: it was fitted to more than numbers.
+    """
+    if isinstance(vars(estimator).get("columns_"), Fields):
+        raise AttributeError(
+            "this model was fitted to categories, dates or gaps among numbers, and no map takes these to noise and "
+            "back; score_samples, sample and impute are what it has"
+        )
+    return True
+
+
+numbers_alone: Callable[[Method], Method] = available_if(_of_numbers)  # a method that other models have not
 
 
 class AnyKindEstimator(FlowEstimator):
@@ -169,18 +189,6 @@ class AnyKindEstimator(FlowEstimator):
         self.filler_ = filler
         self.spec_ = FlowSpec("mixed_rows", len(self.columns_.names), None, 1, None)
         self._keep(fit, fit.model)
-
-    def _require_numbers(self, asked: str) -> None:
-        """Refuse what models of more than numbers have not.
-
-        Raises:
-            ValueError: this is one.
-        """
-        if self._is_mixed:
-            raise ValueError(
-                f"{asked} is of models of numbers alone; this one was fitted to categories, dates or gaps among them, "
-                "which no map takes to noise"
-            )
 
     def _log_density_mixed(self, X: Any) -> FloatArray:
         return mixed.log_density(self.columns_, self._flow, self.filler_, self._encoded(X))

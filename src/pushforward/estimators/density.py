@@ -20,7 +20,7 @@ from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.estimates import each_row
-from pushforward.estimators.any_kind import AnyKindEstimator
+from pushforward.estimators.any_kind import AnyKindEstimator, numbers_alone
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.copies import few_repeated, merge_copies
@@ -312,7 +312,6 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns:
             Shape (n, D); standard normal (or the recipe's base) if the model fits.
         """
-        self._require_numbers("transform")
         x, c = fitted_rows(self, X, condition)
         check_inside(x, self.columns_)
         middle = np.where(self.columns_.integer, 0.5, 0) / self.columns_.scale
@@ -327,7 +326,6 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns:
             Shape (n, D), in the data's units.
         """
-        self._require_numbers("inverse_transform")
         z = check_array(as_missing(Z), dtype=np.float64, input_name="Z")
         if z.shape[1] != self.columns_.n:
             raise ValueError(f"Z has {z.shape[1]} columns; the model has {self.columns_.n}")
@@ -336,6 +334,10 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         (s,) = in_batches(partial(_from_noise, self._flow), z, c)
         require_solved(s)
         return self._in_container(self.columns_.restore(s), Z)
+
+
+for _name in ("transform", "inverse_transform"):  # here, as scikit-learn wraps what a class defines, and hides less
+    setattr(FlowDensity, _name, numbers_alone(getattr(FlowDensity, _name)))
 
 
 def cond_dim(table: Table) -> int | None:
