@@ -16,6 +16,7 @@ import pushforward as pf
 from pushforward.data import DataError
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.estimators.any_kind import AnyKindEstimator
+from pushforward.estimators.mixed import resampled
 
 N = 300
 QUICK: dict[str, Any] = {"max_epochs": 3, "hidden_sizes": (16,), "random_state": 0}
@@ -213,6 +214,16 @@ def test_estimates_of_rows_with_gaps_agree_with_the_closed_form() -> None:
         ]
     )
     np.testing.assert_allclose(drawn[:, gap].mean(axis=0), weights @ centres / weights.sum(), atol=0.3)
+
+
+def test_draws_are_taken_as_often_as_they_weigh() -> None:
+    shares = np.array([[0.7, 0.3, 0.0], [0.05, 0.05, 0.9]])
+    with np.errstate(divide="ignore"):
+        chosen = resampled(np.log(shares), 10, np.random.default_rng(0))
+    counts = np.stack([(chosen == i).sum(axis=0) for i in range(3)], axis=1)
+    assert (np.abs(counts - 10 * shares) < 1).all()
+    firsts = [resampled(np.log(shares[1:]), 2, np.random.default_rng(seed))[0, 0] for seed in range(500)]
+    assert abs(np.mean(np.array(firsts) == 2) - 0.9) < 0.05  # each sample alone is a draw by the weights
 
 
 def test_mixtures_find_the_two_kinds() -> None:
