@@ -131,8 +131,8 @@ class AnyKindEstimator(FlowEstimator):
         weight = None if weight is None else weight[kept] / weight[kept].mean()  # of which only ratios count
         return Encoded(rows.x[kept], rows.log_extra[kept]), weight, kept
 
-    def _encoded(self, X: Any) -> Encoded:
-        """Rows of a table, encoded.
+    def _encoded(self, X: Any, completing: bool = False) -> Encoded:
+        """Rows of a table, encoded, perhaps to be completed.
 
         Raises:
             DataError: a column is missing, or holds something else; there are gaps, and they are refused.
@@ -147,7 +147,7 @@ class AnyKindEstimator(FlowEstimator):
             raise DataError(
                 f"the table lacks the columns {listing(list(map(repr, absent)))}, which the model was fitted on"
             )
-        rows: Encoded = self.columns_.encode(table)
+        rows: Encoded = self.columns_.encode(table, completing)
         gaps = np.isnan(rows.x[:, :, CODE])
         if self.missing == "refuse" and gaps.any():
             named = [field.name for j, field in enumerate(self.columns_.modelled) if gaps[:, j].any()]
@@ -210,7 +210,8 @@ class AnyKindEstimator(FlowEstimator):
             ValueError: the table fitted on held numbers alone, without a gap, so that nothing was learned to fill them.
         """
         self._require_mixed("impute")
-        seed, rows = draw_seed(self.random_state if random_state is None else random_state), self._encoded(X)
+        seed = draw_seed(self.random_state if random_state is None else random_state)
+        rows = self._encoded(X, completing=True)
         tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n_samples), seed)
         made = [self._over_gaps(mixed.as_table(X), x, seed, X) for x in tables]
         return made[0] if len(made) == 1 else made

@@ -110,7 +110,7 @@ def _given_row(fields: Fields, given: Mapping[str, Any]) -> pa.Table | None:
 
     if not given:
         return None
-    known = {field.name: field for field in fields.modelled}
+    known = {field.name: field for field in fields.all if field.name in fields.drawn}
     row: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
@@ -178,7 +178,8 @@ def _refuse_clash(model: Model) -> None:
         return
     given = () if model.condition_columns_ is None else model.condition_columns_.names
     label = [] if model.label_column_ is None else [model.label_column_]
-    taken = [*model.columns_.names, *given]
+    columns = model.columns_
+    taken = [*(columns.drawn if isinstance(columns, Fields) else columns.names), *given]
     if clash := [name for name in ["component", *label] if name in taken] or ["component"] * ("component" in label):
         raise RequestError(
             f"the model has a column {clash[0]!r}, which draws need for their own; rename it and fit again, or draw "
