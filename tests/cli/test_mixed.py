@@ -75,3 +75,15 @@ def test_what_is_not_there_is_refused_by_name(folder: Path, tmp_path: Path, monk
     assert "there are no pictures yet" in refused("plot", model, table, "--out", "pictures")
     assert "write NAME=KIND" in refused("fit", table, "--out", "m", "--kind-of", "town=category")
     assert "missing" in refused("fit", table, "--out", "m", "--missing", "drop", *QUICK)
+
+
+def test_rows_are_drawn_that_keep_to_a_rule(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("sample", folder / "mixture", "-n", 20, "--where", "city = 'Porto' AND visits >= 2", "--out", "some.csv")
+    drawn = rows("some.csv")
+    assert len(drawn) == 20 and "component" in drawn[0]
+    assert all(row["city"] == "Porto" and int(row["visits"]) >= 2 for row in drawn)
+    assert "town" in refused("sample", folder / "density", "-n", 1, "--where", "town = 'Porto'", "--out", "a.csv")
+    both = ("--where", "visits > 1", "--given", "city=Porto")
+    assert "do not go together" in refused("sample", folder / "density", "-n", 1, *both, "--out", "a.csv")
+    assert not (tmp_path / "a.csv").exists()

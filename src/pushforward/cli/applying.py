@@ -47,6 +47,8 @@ pushforward sample model -n 10 --out -    *(to the screen, or another program)*
 pushforward sample model -n 100 --out third.parquet --component 2 --seed 7
 
 pushforward sample model -n 100 --out monday.csv --given weekday=1    *(a model fitted with --given weekday)*
+
+pushforward sample model -n 100 --out adults.csv --where "age >= 18 AND premium > 0"
 """
 
 IMPUTE_EPILOG = """
@@ -137,6 +139,14 @@ def sample(
             show_default=False,
         ),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help='Rule in SQL that rows are to keep to, such as "age >= 18 AND premium > 0"; others are drawn again.',
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Same seed, same rows.")] = 0,
     form: Format = None,
     overwrite: Overwrite = False,
@@ -148,12 +158,14 @@ def sample(
     from pushforward.training import reporting, tell
 
     TableWriter(out, overwrite, form)  # refuses before any work what could not be written
+    if given and where is not None:
+        raise ValueError("--given and --where do not go together; draw given values, and choose among the draws")
     estimator = load(model)
     as_floats: set[str] = set()
     while True:
         with about(model):
             values = parse_given(given, texts=is_mixed_model(estimator))
-            batches = draw(estimator, n, component=component, given=values, seed=seed, as_floats=as_floats)
+            batches = draw(estimator, n, component=component, given=values, where=where, seed=seed, as_floats=as_floats)
         drawn = 0
         try:
             with TableWriter(out, overwrite, form) as writer, reporting(True, "sampling"):

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pushforward.data.pipes import is_pipe, unpacked
-from pushforward.data.sources import DataError, Source, first_line, one_line_errors
+from pushforward.data.sources import DataError, Source, first_line, listing, one_line_errors
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,17 +43,21 @@ _CALLS = {
 _QUOTED = re.compile(r"""['"]([^'"]+)['"]""")  # files, among others
 _KINDS = {"csv": "CSV", "parquet": "Parquet", "lines": "JSON lines", "json": "JSON"}
 
+_CLOSED: dict[str, Any] = {  # of a database that loads nothing and sees no variable of this program
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
 
 def connect() -> duckdb.DuckDBPyConnection:
     """A private in-memory DuckDB that loads no extension, opens no network and sees no variable of this program."""
     import duckdb
 
     connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "allow_community_extensions": "false",
-            "python_enable_replacements": "false",
+        config=_CLOSED
+        | {
             "memory_limit": "50%",
             "temp_directory": os.path.join(tempfile.gettempdir(), f"pushforward-{os.getpid()}"),
         }
@@ -58,6 +65,39 @@ def connect() -> duckdb.DuckDBPyConnection:
     connection.execute("SET enable_progress_bar = false")  # it would print between the results
     connection.execute("SET lock_configuration = true")  # a query may not undo any of this
     return connection
+
+
+def rows_where(table: pa.Table, where: str) -> NDArray[np.intp]:
+    """The numbers of the rows of a table that keep to a rule, ascending.
+
+    Arguments:
+        table: in memory.
+        where: an expression of SQL, as DuckDB reads what follows WHERE; it can read no file and be no statement.
+
+    Raises:
+        DataError: it is no such expression, or names a column that is not there.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from pushforward.data.duck import rows_where
+        >>> rows_where(pa.table({"age": [20, 10, None]}), "age >= 18 AND age < 65").tolist()
+        [0]
+    """
+    import duckdb
+
+    number = "row_number"
+    while number in table.column_names:
+        number += "_"
+    connection = duckdb.connect(config=_CLOSED | {"enable_external_access": "false", "lock_configuration": "true"})
+    try:
+        numbered = connection.from_arrow(table.append_column(number, [np.arange(len(table))]))
+        kept = numbered.filter(where).project(quoted(number)).to_arrow_table().column(0)
+    except duckdb.Error as error:
+        raise DataError(
+            f"where={where!r}: {first_line(error)}; it is a condition in SQL as DuckDB reads it, and the columns are "
+            f"{listing(table.column_names)}"
+        ) from error
+    return np.sort(np.asarray(kept, dtype=np.intp))
 
 
 def open_query(query: str) -> Source:

@@ -23,7 +23,8 @@ from pushforward.data.cells import (
     seconds_of,
     text_numbers,
 )
-from pushforward.data.sources import DataError
+from pushforward.data.rules import Rule, as_objects, gaps, tolerance
+from pushforward.data.sources import DataError, listing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +69,7 @@ class Field:
         reach: how far out samples may lie, (lowest, highest), in the data's units.
         missing: the share of gaps.
         why: for what reason it was left out, or None.
+        rule: how it follows from other columns, so that it is not modelled but rebuilt; or None.
     """
 
     name: str
@@ -85,11 +87,29 @@ class Field:
     reach: tuple[float, float] = (-math.inf, math.inf)
     missing: float = 0.0
     why: str | None = None
+    rule: Rule | None = None
+
+    @property
+    def is_modelled(self) -> bool:
+        """Whether the model has it: it is neither left out nor does it follow from other columns."""
+        return self.kind != "left out" and self.rule is None
 
     @property
     def is_number(self) -> bool:
         """Whether its values are numbers or dates."""
         return self.kind in NUMBERS
+
+    @property
+    def rounding(self) -> float:
+        """The share of a number that rounding leaves open, as its type has it and sums of a few; dates are counted."""
+        return 1e-12 if self.kind == "date" else 1e-6 if self.dtype in ("float", "halffloat") else 1e-9
+
+    @property
+    def follows(self) -> str:
+        """How it follows from other columns, for people; empty where it does not."""
+        if self.rule is None:
+            return ""
+        return self.rule.told(DAY, " days") if self.kind == "date" else self.rule.told()
 
     @property
     def n_codes(self) -> int:
@@ -106,6 +126,16 @@ class Field:
             low, high = self._edges(np.asarray(self.levels))
             at[1:] = np.where(low <= -FAR, high, np.where(high >= FAR, low, (low + high) / 2))
         return at
+
+    def plain(self, values: Any) -> Any:
+        """Values of this column as it knows them: numbers on its grid, levels of their types."""
+        if self.is_number:
+            return self._on_grid(np.asarray(values, dtype=np.float64))
+        return as_objects(as_levels(values, self.levels))
+
+    def _on_grid(self, v: FloatArray) -> FloatArray:
+        """Numbers on the grid, if there is one: 0.1 · 3 is not quite 0.3."""
+        return np.round(np.round(v / self.step) * self.step, 6) if self.step else v
 
     def encode(self, values: Any) -> Encoded:
         """Values of this column, numbers in float64 with NaN for gaps, others as objects with None for gaps.
@@ -136,7 +166,7 @@ class Field:
     def _encode_numbers(self, values: FloatArray) -> Encoded:
         v = np.asarray(values, dtype=np.float64)
         gap, endless = np.isnan(v), np.isinf(v)
-        v = np.where(endless, 0, np.round(np.round(v / self.step) * self.step, 6) if self.step else v)
+        v = self._on_grid(np.where(endless, 0, v))
         code = np.zeros(len(v))
         if self.levels:
             order = np.argsort(self.levels)
@@ -202,8 +232,7 @@ class Field:
         g = np.asarray(units, dtype=np.float64) * self.scale + self.shift
         with np.errstate(over="ignore"):
             v = np.exp(g) if self.logarithmic else g
-        if self.step:
-            v = np.round(np.round(v / self.step) * self.step, 6)  # 0.1 · 3 is not quite 0.3
+        v = self._on_grid(v)
         v = np.clip(v, max(self.lowest, self.reach[0]), self.reach[1]) if within_reach else np.maximum(v, self.lowest)
         if self.levels:
             v = np.where(code > 0, np.asarray(self.levels)[np.maximum(code - 1, 0)], v)
@@ -222,13 +251,28 @@ class Fields:
 
     @property
     def modelled(self) -> tuple[Field, ...]:
-        """Those that are not left out, categories before numbers, so that numbers are given them."""
-        used = [field for field in self.all if field.kind != "left out"]
-        return tuple(sorted(used, key=lambda field: field.is_number))
+        """Those that the model has, categories before numbers, so that numbers are given them."""
+        return tuple(sorted((f for f in self.all if f.is_modelled), key=lambda field: field.is_number))
+
+    @property
+    def following(self) -> tuple[Field, ...]:
+        """Those that follow from others, copies before sums."""
+        rules = self.rules
+        return tuple(sorted((f for f in self.all if f.name in rules), key=lambda f: bool(rules[f.name].factors)))
+
+    @property
+    def rules(self) -> dict[str, Rule]:
+        """How columns follow from others, by their names."""
+        return {f.name: f.rule for f in self.all if f.rule is not None}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the modelled columns, in the order of the table."""
+        return tuple(field.name for field in self.all if field.is_modelled)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Of all columns that samples have, in the order of the table."""
         return tuple(field.name for field in self.all if field.kind != "left out")
 
     @property
@@ -239,15 +283,36 @@ class Fields:
     def facts(self) -> tuple[tuple[Any, ...], ...]:
         """Of each column its name, kind, bounds, mean and unit; None for what is not there."""
         lowest = ((f, None if math.isinf(f.lowest) else f.lowest) for f in self.all)
-        return tuple((f.name, f.kind, low, None, None, f.scale) for f, low in lowest)
+        kinds = {f.name: f.kind if f.rule is None else f"{f.kind}, {f.follows}" for f in self.all}
+        return tuple((f.name, kinds[f.name], low, None, None, f.scale) for f, low in lowest)
 
-    def encode(self, table: pa.Table) -> Encoded:
-        """The modelled columns of a table with these names, in the order of `modelled`."""
-        parts = [field.encode(values_of(table.column(field.name), field)) for field in self.modelled]
-        return Encoded(np.stack([p.x for p in parts], axis=1), np.stack([p.log_extra for p in parts], axis=1))
+    def encode(self, table: pa.Table, completing: bool = False) -> Encoded:
+        """The modelled columns of a table with these names, in the order of `modelled`.
+
+        Columns that follow from others need not be there. Where they are, they fill gaps of those others in, and a row
+        in which they do not follow has the log-density -inf.
+
+        Arguments:
+            table: columns that follow may be missing.
+            completing: whether gaps are to be filled in, so that what is known has to be of use.
+
+        Raises:
+            DataError: a column holds something else than its field does; or rows that are to be completed have a
+                value in a column that follows from one that is missing, and does not tell its value.
+        """
+        here = [f for f in self.all if f.is_modelled or (f.rule is not None and f.name in table.column_names)]
+        values = {f.name: f.plain(values_of(table.column(f.name), f)) for f in here}
+        broken = np.zeros(len(table), dtype=bool)
+        for field in self.following:
+            if field.name in values:
+                broken |= _settled(field, self.rules[field.name], values, completing)
+        parts = [field.encode(values[field.name]) for field in self.modelled]
+        log_extra = np.stack([p.log_extra for p in parts], axis=1)
+        log_extra[broken, 0] = -np.inf
+        return Encoded(np.stack([p.x for p in parts], axis=1), log_extra)
 
     def decode(self, codes: FloatArray, units: FloatArray, seed: int) -> pa.Table:
-        """A table of the modelled columns, in their order and with their types.
+        """A table of all columns but those that are left out, in their order and with their types.
 
         Arguments:
             codes: shape (n, D), NaN for gaps.
@@ -256,10 +321,11 @@ class Fields:
         """
         import pyarrow as pa
 
-        rng, made = np.random.default_rng(seed), {}
-        for j, field in enumerate(self.modelled):
-            made[field.name] = to_arrow(field.decode(codes[:, j], units[:, j], rng), field)
-        return pa.table({name: made[name] for name in self.names})
+        rng = np.random.default_rng(seed)
+        made = {f.name: f.decode(codes[:, j], units[:, j], rng) for j, f in enumerate(self.modelled)}
+        for field in self.following:
+            made[field.name] = field.plain(self.rules[field.name].apply(made, field.is_number, nearest=True))
+        return pa.table({f.name: to_arrow(made[f.name], f) for f in self.all if f.name in made})
 
     def encode_again(self, codes: FloatArray, units: FloatArray, seed: int) -> FloatArray:
         """Codes and numbers in standard units as rows of values that there can be, shape (n, D, 4)."""
@@ -274,7 +340,32 @@ class Fields:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Fields:
         """The inverse of `to_state`."""
-        return cls(tuple(Field(**entry) for entry in state["all"]))
+        rules = [entry.get("rule") for entry in state["all"]]
+        entries = [
+            {**entry, "rule": None if rule is None else Rule(**rule)}
+            for entry, rule in zip(state["all"], rules, strict=True)
+        ]
+        return cls(tuple(Field(**entry) for entry in entries))
+
+
+def _settled(field: Field, rule: Rule, values: dict[str, Any], completing: bool) -> NDArray[np.bool_]:
+    """Which rows break a column's rule, once gaps are filled in that it tells of."""
+    own = values[field.name]
+    rule.complete(values, own)
+    known = ~gaps(own)
+    useless = known & np.any([gaps(values[name]) for name in rule.of], axis=0)
+    if completing and useless.any():
+        raise DataError(
+            f"{int(useless.sum())} rows have {field.name!r}, which follows from {listing(list(map(repr, rule.of)))}, "
+            "where that is missing and cannot be told from it; leave it empty there too, or have it modelled by "
+            f"fitting with columns={{{field.name!r}: {field.kind!r}}}"
+        )
+    expected = rule.apply(values, field.is_number)
+    known &= ~gaps(expected)
+    if not field.is_number:
+        return np.array([k and a != b for k, a, b in zip(known, own, expected, strict=True)], dtype=bool)
+    allowed = tolerance(rule, values, field.step, field.rounding) if rule.factors else 0.0
+    return np.asarray(known & (abs(own - expected) > allowed), dtype=bool)
 
 
 def values_of(column: Any, field: Field) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.data.cells import DAY, FloatArray, is_numeric, is_text, numbers_of, plain, seconds_of, text_numbers
-from pushforward.data.fields import KINDS, NUMBERS, Field, Fields
+from pushforward.data.fields import KINDS, NUMBERS, Field, Fields, values_of
+from pushforward.data.following import follow
 from pushforward.data.sources import DataError, listing
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def learn_fields(table: pa.Table, kinds: Mapping[Any, str] | None = None, gap_le
     Arguments:
         table: an Arrow table, at least one row.
         kinds: of some columns, by name or number, where looking would be wrong: one of `KINDS`, "number", or
-            "identifier" and "text", which are left out.
+            "identifier" and "text", which are left out. A column whose kind is said is modelled even where it follows
+            from others.
         gap_levels: whether a gap of a category is one of its levels.
 
     Raises:
@@ -62,6 +64,8 @@ def learn_fields(table: pa.Table, kinds: Mapping[Any, str] | None = None, gap_le
     if wrong:
         raise DataError(f"no kind {wrong[0]!r} of column; choose one of number, {', '.join(KINDS)}")
     found = [_learn(name, table.column(name), said.get(name)) for name in table.column_names]
+    used = [field for field in found if field.kind != "left out"]
+    found = follow(found, {f.name: f.plain(values_of(table.column(f.name), f)) for f in used}, said)
     return Fields(tuple(_with_gap_level(field, len(table)) if gap_levels else field for field in found))
 
 

@@ -20,9 +20,9 @@ from pushforward.estimators import mixed
 from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.conditional import ConditionalDensity, conditional_density
 from pushforward.estimators.containers import as_missing
-from pushforward.estimators.draws import draw_key
 from pushforward.estimators.frames import container_of, in_kind
 from pushforward.estimators.preparing import Table, bind, draw_seed, shaping, split_rows
+from pushforward.estimators.rejecting import Draws, draw_where
 from pushforward.estimators.state import FlowEstimator
 from pushforward.estimators.validation import check_draws
 from pushforward.processes import before_computing
@@ -151,8 +151,8 @@ class AnyKindEstimator(FlowEstimator):
         weight = None if weight is None else weight[kept] / weight[kept].mean()  # of which only ratios count
         return Encoded(rows.x[kept], rows.log_extra[kept]), weight, kept
 
-    def _encoded(self, X: Any) -> Encoded:
-        """Rows of a table, encoded.
+    def _encoded(self, X: Any, completing: bool = False) -> Encoded:
+        """Rows of a table, encoded, perhaps to be completed.
 
         Raises:
             DataError: a column is missing, or holds something else; there are gaps, and they are refused.
@@ -167,7 +167,7 @@ class AnyKindEstimator(FlowEstimator):
             raise DataError(
                 f"the table lacks the columns {listing(list(map(repr, absent)))}, which the model was fitted on"
             )
-        rows: Encoded = self.columns_.encode(table)
+        rows: Encoded = self.columns_.encode(table, completing)
         gaps = np.isnan(rows.x[:, :, CODE])
         if self.missing == "refuse" and gaps.any():
             named = [field.name for j, field in enumerate(self.columns_.modelled) if gaps[:, j].any()]
@@ -193,15 +193,48 @@ class AnyKindEstimator(FlowEstimator):
     def _log_density_mixed(self, X: Any) -> FloatArray:
         return mixed.log_density(self.columns_, self._flow, self.filler_, self._encoded(X))
 
-    def _sample_mixed(self, n: int, random_state: Any) -> Any:
-        drawn = mixed.draw_rows(self._flow, check_draws(n), draw_key(random_state, self.random_state))
-        return self._table_of(drawn, random_state)
-
-    def _table_of(self, drawn: FloatArray, random_state: Any) -> Any:
-        """Encoded draws, shape (n, D, 4), as the kind of table that was fitted on."""
+    def _decoded(self, drawn: FloatArray, random_state: Any) -> pa.Table:
+        """Encoded draws, shape (n, D, 4), as a table of Arrow."""
         seed = draw_seed(self.random_state if random_state is None else random_state)
-        table = self.columns_.decode(drawn[:, :, CODE], mixed.middle(drawn), seed)
-        return in_kind(table, self.container_, self._output)
+        table: pa.Table = self.columns_.decode(drawn[:, :, CODE], mixed.middle(drawn), seed)
+        return table
+
+    def _drawn(self, n: int, random_state: Any, condition: Any = None, component: int | None = None) -> Draws:
+        """Draws of a table of Arrow, of more than numbers, or else of an array."""
+        raise NotImplementedError
+
+    def _in_kind(self, rows: Any) -> Any:
+        """Draws as the kind of table that was fitted on, or asked for."""
+        if self._is_mixed:
+            return in_kind(rows, self.container_, self._output)
+        return self._in_container(rows)
+
+    def _drawn_where(self, n: int, where: str, random_state: Any, component: int | None = None, **beside: Any) -> Draws:
+        """Draws that keep to a rule.
+
+        Arguments:
+            where: an expression of SQL.
+            beside: what does not go together with it.
+
+        Raises:
+            ValueError: that is there nevertheless, or the rule is none, or kept by hardly any draw.
+        """
+        for name, value in beside.items():
+            if value is not None:
+                raise ValueError(f"where= and {name}= do not go together; draw, and choose among the draws")
+        seed = draw_seed(self.random_state if random_state is None else random_state)
+        return draw_where(
+            lambda m, seed: self._drawn(m, seed, component=component), self._with_names, check_draws(n), where, seed
+        )
+
+    def _with_names(self, rows: Any) -> pa.Table:
+        """Draws as a table of Arrow, of the names and types that a user sees."""
+        made = rows if self._is_mixed else self._in_container(rows)
+        if isinstance(made, np.ndarray):
+            import pyarrow as pa
+
+            return pa.table({name: made[:, i] for i, name in enumerate(self.columns_.names)})
+        return mixed.as_table(made)
 
     def impute(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows, their gaps filled in by draws from p(missing | observed), as the kind of table that `fit` was given.
@@ -218,7 +251,8 @@ class AnyKindEstimator(FlowEstimator):
             ValueError: the table fitted on held numbers alone, without a gap, so that nothing was learned to fill them.
         """
         self._require_mixed("impute")
-        seed, rows = draw_seed(self.random_state if random_state is None else random_state), self._encoded(X)
+        seed = draw_seed(self.random_state if random_state is None else random_state)
+        rows = self._encoded(X, completing=True)
         tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n_samples), seed)
         made = [self._over_gaps(mixed.as_table(X), x, seed, X) for x in tables]
         return made[0] if len(made) == 1 else made

@@ -55,6 +55,8 @@ def conditional_density(
     fields: Fields, model: Any, filler: GapFiller, column: str, given: pa.Table, values: Any, n_values: int
 ) -> ConditionalDensity:
     """The density of a column given others; arguments as of the estimators' method, and what they are made of."""
+    if column in fields.rules:
+        raise DataError(f"{column!r} follows from others; ask for {' or '.join(map(repr, fields.rules[column].of))}")
     if column not in fields.names:
         raise DataError(f"no column {column!r}; the model has {listing(fields.names)}")
     field = next(field for field in fields.modelled if field.name == column)

@@ -26,6 +26,7 @@ from pushforward.estimators.containers import as_missing
 from pushforward.estimators.copies import few_repeated, merge_copies
 from pushforward.estimators.defaults import default_longest, default_settings, starts_dense
 from pushforward.estimators.draws import draw_key, within_reach
+from pushforward.estimators.mixed import draw_rows
 from pushforward.estimators.preparing import (
     FEWEST_TO_VALIDATE,
     SETTINGS,
@@ -40,6 +41,7 @@ from pushforward.estimators.preparing import (
     standard_condition,
     training_settings,
 )
+from pushforward.estimators.rejecting import Draws
 from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.scoring import (
     ESTIMATE_DRAWS,
@@ -269,7 +271,14 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """The mean log-density of the rows; y is ignored."""
         return float(np.mean(self.score_samples(X, condition)))
 
-    def sample(self, n: int = 1, condition: Any = None, random_state: Any = None, given: Any = None) -> Any:
+    def sample(
+        self,
+        n: int = 1,
+        condition: Any = None,
+        random_state: Any = None,
+        given: Any = None,
+        where: str | None = None,
+    ) -> Any:
         """New rows, in the kind of table that `fit` was given, names and types of columns and all; see `set_output`.
 
         Parameters:
@@ -278,20 +287,28 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             random_state: seed; the estimator's own if None.
             given: of a table of more than numbers, rows with gaps, or of some of the columns, to complete: n draws for
                 each, one row's after the other.
+            where: a rule that rows are to keep to, such as "age >= 18 AND premium > 0", an expression of SQL; others
+                are drawn again.
 
         Returns:
             Shape (n, D); or an array of shape (n, m, D) with a condition.
+
+        Raises:
+            ValueError: the rule is no such expression, or fewer than one draw in some thousands keeps to it.
         """
+        if where is not None:
+            return self._in_kind(self._drawn_where(n, where, random_state, condition=condition, given=given).rows)
         if given is not None:
             return self._complete_rows(n, given, random_state)
-        if self._is_mixed:
-            return self._sample_mixed(n, random_state)
-        n = check_draws(n)
+        return self._in_kind(self._drawn(check_draws(n), random_state, condition).rows)
+
+    def _drawn(self, n: int, random_state: Any, condition: Any = None, component: int | None = None) -> Draws:
         key = draw_key(random_state, self.random_state)
+        if self._is_mixed:
+            return Draws(self._decoded(draw_rows(self._flow, n, key), random_state))
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
         on_device = None if given is None else as_float(given)
-        rows = within_reach(self.columns_, key, lambda key: np.asarray(self._flow.sample(key, (n,), on_device)))
-        return self._in_container(rows)
+        return Draws(within_reach(self.columns_, key, lambda key: np.asarray(self._flow.sample(key, (n,), on_device))))
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Choose "pandas", "polars" or "default" for rows and noise; see `FlowEstimator.set_output`."""

@@ -154,7 +154,7 @@ def _is_mixed(table: pa.Table, texts: bool) -> bool:
 
 
 def learn_mixed(table: pa.Table, kinds: Mapping[Any, str] | None, missing: str) -> Fields:
-    """What the columns are, with a warning that names those that are left out.
+    """What the columns are, with warnings that name those that are left out, and those that follow from others.
 
     Raises:
         DataError: no column is left.
@@ -168,6 +168,14 @@ def learn_mixed(table: pa.Table, kinds: Mapping[Any, str] | None, missing: str) 
     if left:
         warnings.warn(
             f"columns are left out: {listing(left, 8)}; columns={{name: 'category'}} takes one in",
+            UserWarning,
+            stacklevel=5,
+        )
+    if fields.following:
+        told = [f"{field.name!r} ({field.follows})" for field in fields.following]
+        warnings.warn(
+            f"columns follow from others, and are rebuilt from these: {listing(told, 8)}; columns={{name: 'category'}} "
+            "has one modelled all the same",
             UserWarning,
             stacklevel=5,
         )
@@ -489,9 +497,10 @@ def over_gaps(known: pa.Table, filled: pa.Table) -> pa.Table:
 
 def encode_given(fields: Fields, known: pa.Table) -> Encoded:
     """Rows of some of the columns, encoded; the others are gaps, whatever gaps are taken for."""
-    rows = fields.encode(widened(known, fields))
+    rows = fields.encode(widened(known, fields), completing=True)
+    told = {name for copy, rule in fields.rules.items() if copy in known.column_names for name in rule.of}
     for j, field in enumerate(fields.modelled):
-        if field.name not in known.column_names:
+        if field.name not in {*known.column_names, *told}:
             rows.x[:, j], rows.log_extra[:, j] = np.nan, 0.0
     return rows
 
@@ -504,16 +513,16 @@ def widened(known: pa.Table, fields: Fields) -> pa.Table:
     """
     import pyarrow as pa
 
-    if not set(known.column_names) & set(fields.names) or not len(known):
+    if not set(known.column_names) & set(fields.drawn) or not len(known):
         raise DataError(
-            f"given= needs rows of some of the columns {listing(fields.names)}; got {listing(known.column_names)}"
+            f"given= needs rows of some of the columns {listing(fields.drawn)}; got {listing(known.column_names)}"
         )
     columns = {}
-    for field in fields.modelled:
+    for field in (field for field in fields.all if field.name in fields.drawn):
         if field.name not in known.column_names:
             columns[field.name] = pa.nulls(len(known))
         elif field.is_number:
             columns[field.name] = numbers_as(values_of(known.column(field.name), field), field.dtype)
         else:
             columns[field.name] = known.column(field.name)
-    return pa.table({name: columns[name] for name in fields.names})
+    return pa.table(columns)

@@ -55,6 +55,7 @@ from pushforward.estimators.preparing import (
     training_settings,
     unbounded,
 )
+from pushforward.estimators.rejecting import Draws
 from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.scoring import (
     fitted_rows,
@@ -565,6 +566,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         random_state: Any = None,
         condition: Any = None,
         given: Any = None,
+        where: str | None = None,
     ) -> tuple[Any, np.ndarray]:
         """New rows and the components they come from.
 
@@ -577,13 +579,21 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             condition: shape (m, C), if the model was fitted with one.
             given: of a table of more than numbers, rows with gaps, or of some of the columns, to complete: n draws for
                 each, one row's after the other, their components drawn from p(k|x).
+            where: a rule that rows are to keep to, such as "age >= 18 AND premium > 0", an expression of SQL; others
+                are drawn again.
 
         Returns:
             Rows in the data's units, shape (n, D), and components, shape (n,); or arrays of shapes (n, m, D) and
             (n, m) with a condition.
+
+        Raises:
+            ValueError: the rule is no such expression, or fewer than one draw in some thousands keeps to it.
         """
         check_is_fitted(self)
         n, component = check_draws(n), check_component(component, self._flow.n_components)
+        if where is not None:
+            drawn = self._drawn_where(n, where, random_state, component, condition=condition, given=given)
+            return self._in_kind(drawn.rows), drawn.components
         if given is not None:
             if component is not None:
                 raise ValueError("component= and given= do not go together; draw, and choose among the draws")
@@ -591,18 +601,20 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             shares = self.responsibilities(rows).cumsum(axis=1)
             noise = np.random.default_rng(draw_seed(self.random_state if random_state is None else random_state))
             return rows, (shares < noise.uniform(size=(len(shares), 1))).sum(axis=1).clip(max=shares.shape[1] - 1)
+        drawn = self._drawn(n, random_state, condition, component)
+        return self._in_kind(drawn.rows), drawn.components
+
+    def _drawn(self, n: int, random_state: Any, condition: Any = None, component: int | None = None) -> Draws:
+        key_k, key_x = jax.random.split(draw_key(random_state, self.random_state))
         if self._is_mixed:
-            key_k, key_x = jax.random.split(draw_key(random_state, self.random_state))
             chosen = draw_components(self._flow, key_k, n, component)
-            return self._table_of(draw_of(self._flow, key_x, chosen), random_state), chosen
-        key = draw_key(random_state, self.random_state)
+            return Draws(self._decoded(draw_of(self._flow, key_x, chosen), random_state), chosen)
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
         shape = (n,) if given is None else (n, len(given))
         repeated = None if given is None else np.tile(given, (n, 1))
-        key_k, key_x = jax.random.split(key)
         chosen = draw_components(self._flow, key_k, math.prod(shape), component)
         rows = within_reach(self.columns_, key_x, lambda key: draw_of(self._flow, key, chosen, repeated))
-        return self._in_container(rows.reshape(*shape, -1)), chosen.reshape(shape)
+        return Draws(rows.reshape(*shape, -1), chosen.reshape(shape))
 
 
 @eqx.filter_jit

@@ -104,7 +104,8 @@ def align(model: Model, source: Source) -> Alignment:
             source.check_columns(model.columns_.names)
         except DataError as error:
             raise DataError(f"{error}; the model was fitted on {listing(model.columns_.names)}") from None
-        return Alignment(source.name, model.columns_.names, model.columns_.names, (), mixed=True)
+        here = tuple(name for name in model.columns_.drawn if name in source.names)  # what follows need not be there
+        return Alignment(source.name, here, here, (), mixed=True)
     known = vars(model).get("feature_names_in_")  # absent, says scikit-learn, where a table had no names
     names = None if known is None else tuple(str(name) for name in known)
     d = model.columns_.n

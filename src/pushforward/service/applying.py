@@ -88,7 +88,7 @@ class Application:
         """What is added to a row in the middle of the data."""
         columns, given = self.model.columns_, self.model.condition_columns_
         if isinstance(columns, Fields):
-            zeros = np.zeros((1, len(columns.names)))
+            zeros = np.zeros((1, len(columns.modelled)))
             return TASKS[self.task](self.model, columns.decode(zeros, zeros, 0), None)
         row = as_frame(columns.restore(np.zeros((1, columns.n))), self.alignment.names)
         return TASKS[self.task](self.model, row, None if given is None else given.restore(np.zeros((1, given.n))))

@@ -101,23 +101,28 @@ def clusters(model: Model, rows: Any, condition: Any) -> dict[str, Any]:
 
 
 def draw(
-    model: Model, n: int, component: int | None, condition: NDArray[np.float64] | None, seed: int
+    model: Model,
+    n: int,
+    component: int | None,
+    condition: NDArray[np.float64] | None,
+    where: str | None,
+    seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.integer] | None]:
     """New rows, shape (n, D), under one condition, shape (1, C); and of a mixture their components, shape (n,)."""
     if isinstance(model, FlowMixture):
-        rows, components = model.sample(n, component=component, condition=condition, random_state=seed)
+        rows, components = model.sample(n, component=component, condition=condition, where=where, random_state=seed)
         return _as_array(rows, n), components.reshape(n)
-    return _as_array(model.sample(n, condition=condition, random_state=seed), n), None
+    return _as_array(model.sample(n, condition=condition, where=where, random_state=seed), n), None
 
 
 def draw_table(
-    model: Model, n: int, component: int | None, given: pa.Table | None, seed: int
+    model: Model, n: int, component: int | None, given: pa.Table | None, where: str | None, seed: int
 ) -> tuple[pa.Table, NDArray[np.integer] | None]:
     """New rows of a model of more than numbers, as an Arrow table; and of a mixture their components, shape (n,)."""
     if isinstance(model, FlowMixture):
-        rows, components = model.sample(n, component=component, given=given, random_state=seed)
+        rows, components = model.sample(n, component=component, given=given, where=where, random_state=seed)
         return as_table(rows), components
-    return as_table(model.sample(n, given=given, random_state=seed)), None
+    return as_table(model.sample(n, given=given, where=where, random_state=seed)), None
 
 
 def _as_array(rows: Any, n: int) -> NDArray[np.float64]:

@@ -36,6 +36,7 @@ def sample(
     *,
     component: int | None = None,
     given: Mapping[str, Any] | None = None,
+    where: str | None = None,
     seed: int = 0,
     as_floats: Collection[str] = (),
 ) -> Iterator[pa.RecordBatch]:
@@ -50,12 +51,14 @@ def sample(
         component: draw from this one alone; from all by their weights if None.
         given: a value for each column that the model is conditioned on; of a model of more than numbers, values of
             any of its columns, which the others are drawn given.
+        where: a rule that rows are to keep to, an expression of SQL; not together with `given`.
         seed: same seed, same rows.
         as_floats: whole-number columns to give as floats nevertheless.
 
     Raises:
         RequestError: another component than the model has, or other columns given than it is conditioned on; or a
             column has a name that draws need for their own.
+        DataError: the rule is no such expression, or hardly any draw keeps to it; both come with the first batch.
         TooLargeError: a whole number needs more than 64 bits; it may come after some batches.
 
     Example:
@@ -72,22 +75,30 @@ def sample(
         if not 0 <= check_whole("component", component, 0) < k:
             raise RequestError(f"the model has no component={component}; its components are 0 to {k - 1}")
     _refuse_clash(model)
+    if given and where is not None:
+        raise ValueError("given= and where= do not go together; draw given values, and choose among the draws")
     if isinstance(model.columns_, Fields):
-        return _mixed_batches(model, n, component, _given_row(model.columns_, given or {}), seed)
+        return _mixed_batches(model, n, component, _given_row(model.columns_, given or {}), where, seed)
     condition = _condition(model, given or {})
     integers = {name for name, integer in zip(model.columns_.names, model.columns_.integer, strict=True) if integer}
-    return _batches(model, n, component, condition, seed, integers - set(as_floats))
+    return _batches(model, n, component, condition, where, seed, integers - set(as_floats))
 
 
 def _batches(
-    model: Model, n: int, component: int | None, condition: NDArray[np.float64] | None, seed: int, integers: set[str]
+    model: Model,
+    n: int,
+    component: int | None,
+    condition: NDArray[np.float64] | None,
+    where: str | None,
+    seed: int,
+    integers: set[str],
 ) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
     seeds = np.random.SeedSequence(seed).generate_state(len(counts))
     for count, part_seed in zip(counts, seeds, strict=True):
-        rows, components = kinds.draw(model, count, component, condition, int(part_seed))
+        rows, components = kinds.draw(model, count, component, condition, where, int(part_seed))
         drawn: dict[str, Any] = {name: rows[:, i] for i, name in enumerate(model.columns_.names)}
         for name in integers:
             if not ((drawn[name] >= -INT64_END) & (drawn[name] < INT64_END)).all():
@@ -110,7 +121,7 @@ def _given_row(fields: Fields, given: Mapping[str, Any]) -> pa.Table | None:
 
     if not given:
         return None
-    known = {field.name: field for field in fields.modelled}
+    known = {field.name: field for field in fields.all if field.name in fields.drawn}
     row: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
@@ -139,12 +150,12 @@ def _as_kind(field: Field, value: Any) -> Any:
 
 
 def _mixed_batches(
-    model: Model, n: int, component: int | None, given: pa.Table | None, seed: int
+    model: Model, n: int, component: int | None, given: pa.Table | None, where: str | None, seed: int
 ) -> Iterator[pa.RecordBatch]:
     counts = [min(SAMPLE_ROWS, n - start) for start in range(0, n, SAMPLE_ROWS)]
     seeds = np.random.SeedSequence(seed).generate_state(len(counts))
     for count, part_seed in zip(counts, seeds, strict=True):
-        table, components = kinds.draw_table(model, count, component, given, int(part_seed))
+        table, components = kinds.draw_table(model, count, component, given, where, int(part_seed))
         for batch in table.combine_chunks().to_batches():
             yield append_columns(batch, _components(model, components), "the model")
 
@@ -178,7 +189,8 @@ def _refuse_clash(model: Model) -> None:
         return
     given = () if model.condition_columns_ is None else model.condition_columns_.names
     label = [] if model.label_column_ is None else [model.label_column_]
-    taken = [*model.columns_.names, *given]
+    columns = model.columns_
+    taken = [*(columns.drawn if isinstance(columns, Fields) else columns.names), *given]
     if clash := [name for name in ["component", *label] if name in taken] or ["component"] * ("component" in label):
         raise RequestError(
             f"the model has a column {clash[0]!r}, which draws need for their own; rename it and fit again, or draw "
