@@ -12,6 +12,7 @@ from common import data_folder
 from pushforward.data import open_source
 
 TABLES = ["penguins", "titanic", "german-credit", "horse-colic", "taxis", "telco-churn", "diamonds", "adult"]
+LARGE = ("diamonds", "adult")
 
 
 def read(file: str) -> Any:
