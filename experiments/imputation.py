@@ -1,15 +1,17 @@
 """Cells that are hidden and filled in, beside scikit-learn's imputers.
 
-Of each table (of large ones 5,000 rows at random; without columns that follow exactly from others) a fifth of the known cells is hidden: "random", each
-with the same probability; "depending", with twice that where the next column is in the upper half of its values, and
-never elsewhere. `FlowDensity` with defaults, KNNImputer, IterativeImputer (`sample_posterior=True`) and the mean are
-fitted to what is left, and fill it in: 20 draws of those that draw. All but ours see numbers standardised and
-categories as zeros and ones, of which the largest is the level that is filled in; of ours the table as it is.
+Of each table (of large ones 5,000 rows at random; without columns that follow exactly from others) a fifth of the known
+cells is hidden: "random", each with the same probability; "depending", with twice that where the next column is in the
+upper half of its values, and never elsewhere. `FlowDensity` with defaults, KNNImputer, IterativeImputer
+(`sample_posterior=True`) and the mean are fitted to what is left, and fill it in: 20 draws of those that draw. All but
+ours see numbers standardised and categories as zeros and ones, of which the largest is the level that is filled in;
+ours sees the table as it is.
 
 "error": of numbers, the root of the mean squared error of the means of draws, in standard deviations of the column;
 "CRPS", the same unit, of the draws; "accuracy" of the most frequent level of the draws of categories; "log-probability"
 of the hidden level, with the shares of levels among the draws, to which one draw is added that is spread evenly.
-Means over columns, and then over seeds, one of those tables that have more than 2,000 rows; dates are numbers. `+` where ours is the best of all.
+Means over columns, and then over seeds, one of those tables that have more than 2,000 rows; dates are numbers. `+`
+where ours is the best of all.
 """
 
 from __future__ import annotations
