@@ -15,6 +15,7 @@ from scipy.stats import multivariate_normal
 import pushforward as pf
 from pushforward.data import DataError
 from pushforward.distributions.base import AbstractDistribution
+from pushforward.estimators import mixed
 from pushforward.estimators.any_kind import AnyKindEstimator
 from pushforward.estimators.mixed import resampled
 
@@ -164,56 +165,89 @@ class Normals(AbstractDistribution):
         raise NotImplementedError
 
 
-def test_estimates_of_rows_with_gaps_agree_with_the_closed_form() -> None:
+def normals(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of two Gaussians with a fifth of the cells missing, and the means and covariances."""
     rng = np.random.default_rng(0)
     means = np.array([[-1.0, 0.0, 1.0], [1.0, 0.5, -1.0]])
     roots = 0.6 * rng.normal(size=(2, 3, 3)) + np.eye(3)
-    covariances = roots @ roots.transpose(0, 2, 1)
-    z = rng.integers(0, 2, 1000)
-    x = means[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(1000, 3)))
+    z = rng.integers(0, 2, n)
+    x = means[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(n, 3)))
     x[rng.uniform(size=x.shape) < 0.2] = np.nan
-    x = x[~np.isnan(x).all(axis=1)]
-    fitted = pf.FlowDensity(random_state=0, max_epochs=60).fit(x)
+    return x[~np.isnan(x).all(axis=1)], means, roots @ roots.transpose(0, 2, 1)
+
+
+def with_true(fitted: pf.FlowDensity, means: np.ndarray, covariances: np.ndarray) -> Normals:
+    """The Gaussians in the standard units of a fitted estimator, in which they take the model's place."""
     shift, scale = (np.array([getattr(field, name) for field in fitted.columns_.all]) for name in ("shift", "scale"))
-    true = Normals(
+    fitted._flow = Normals(
         (3, 4), None, jnp.asarray((means - shift) / scale), jnp.asarray(covariances / np.outer(scale, scale))
     )
-    fitted._flow = true
+    return fitted._flow
+
+
+def log_marginal(row: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> float:
+    known = ~np.isnan(row)
+    each = [
+        multivariate_normal.logpdf(row[known], m[known], c[np.ix_(known, known)])
+        for m, c in zip(means, covariances, strict=True)
+    ]
+    return float(logsumexp(each) - np.log(2))
+
+
+def moments_given(row: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of what is missing of a row given what is known."""
+    gap = np.isnan(row)
+    parts = []
+    for m, c in zip(means, covariances, strict=True):
+        known = c[np.ix_(~gap, ~gap)]
+        slopes = np.linalg.solve(known, c[np.ix_(~gap, gap)]).T
+        weight = multivariate_normal.pdf(row[~gap], m[~gap], known)
+        centre = m[gap] + slopes @ (row[~gap] - m[~gap])
+        parts.append((weight, centre, c[np.ix_(gap, gap)] - slopes @ c[np.ix_(~gap, gap)]))
+    shares = np.array([weight for weight, _, _ in parts]) / sum(weight for weight, _, _ in parts)
+    mean = sum(share * centre for share, (_, centre, _) in zip(shares, parts, strict=True))
+    second = sum(share * (c + np.outer(m, m)) for share, (_, m, c) in zip(shares, parts, strict=True))
+    return mean, second - np.outer(mean, mean)
+
+
+def test_estimates_of_rows_with_gaps_agree_with_the_closed_form() -> None:
+    x, means, covariances = normals(1000)
+    fitted = pf.FlowDensity(random_state=0, max_epochs=60).fit(x)
+    with_true(fitted, means, covariances)
     some = x[:200]
-    expected = np.array(
-        [
-            logsumexp(
-                [
-                    multivariate_normal.logpdf(row[k], m[k], c[np.ix_(k, k)])
-                    for m, c in zip(means, covariances, strict=True)
-                ]
-            )
-            - np.log(2)
-            for row in some
-            for k in [~np.isnan(row)]
-        ]
-    )
-    errors = fitted.score_samples(some) - expected
+    errors = fitted.score_samples(some) - [log_marginal(row, means, covariances) for row in some]
     whole = ~np.isnan(some).any(axis=1)
     np.testing.assert_allclose(errors[whole], 0, atol=1e-3)
     assert np.abs(errors).mean() < 0.1
     assert abs(errors[~whole].mean()) < 0.05  # a bound, near what it bounds
-    drawn = np.array(fitted.impute(np.repeat(some[~whole][:1], 400, axis=0)), dtype=float)
     (row,) = some[~whole][:1]
+    drawn = np.array(fitted.impute(np.repeat(row[None], 400, axis=0)), dtype=float)[:, np.isnan(row)]
+    mean, covariance = moments_given(row, means, covariances)
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.3)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.6)
+
+
+@pytest.mark.long
+def test_many_draws_agree_within_their_standard_errors() -> None:
+    x, means, covariances = normals(5000)
+    fitted = pf.FlowDensity(random_state=0).fit(x)
+    true = with_true(fitted, means, covariances)
+    some = x[np.isnan(x).any(axis=1)][:200]
+    rows = fitted.columns_.encode(mixed.as_table(some))
+    log_w = mixed._log_weights(true, mixed.fill(fitted.columns_, fitted.filler_, rows.x, 1000, 0))
+    estimates = logsumexp(log_w, axis=1) - np.log(1000) + rows.log_extra.sum(axis=1)
+    weights = np.exp(log_w - log_w.max(axis=1, keepdims=True))
+    standard_errors = weights.std(axis=1) / weights.mean(axis=1) / np.sqrt(1000)
+    errors = estimates - [log_marginal(row, means, covariances) for row in some]
+    assert (np.abs(errors) <= 3 * standard_errors).mean() > 0.98
+    assert np.median(standard_errors) < 0.01 and np.quantile(standard_errors, 0.95) < 0.02
+    (row,) = some[np.isnan(some).sum(axis=1) == 2][:1]
     gap = np.isnan(row)
-    weights = np.array(
-        [
-            multivariate_normal.pdf(row[~gap], m[~gap], c[np.ix_(~gap, ~gap)])
-            for m, c in zip(means, covariances, strict=True)
-        ]
-    )
-    centres = np.array(
-        [
-            m[gap] + c[np.ix_(gap, ~gap)] @ np.linalg.solve(c[np.ix_(~gap, ~gap)], row[~gap] - m[~gap])
-            for m, c in zip(means, covariances, strict=True)
-        ]
-    )
-    np.testing.assert_allclose(drawn[:, gap].mean(axis=0), weights @ centres / weights.sum(), atol=0.3)
+    drawn = np.stack([t[0, gap] for t in fitted.impute(row[None], n_samples=2000)]).astype(float)
+    mean, covariance = moments_given(row, means, covariances)
+    scale = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose((drawn.mean(axis=0) - mean) / scale, 0, atol=3 / np.sqrt(2000) + 0.03)
+    np.testing.assert_allclose((np.cov(drawn.T) - covariance) / np.outer(scale, scale), 0, atol=0.15)
 
 
 def test_draws_are_taken_as_often_as_they_weigh() -> None:
