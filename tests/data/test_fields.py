@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pushforward.data import DataError, Fields, learn_fields
-from pushforward.data.fields import values_of
+from pushforward.data.fields import to_arrow, values_of
 
 N = 400
 RNG = np.random.default_rng(0)
@@ -150,3 +151,39 @@ def test_another_type_than_before_is_refused() -> None:
     (field,) = learn_fields(table(a=RNG.normal(size=N))).all
     with pytest.raises(DataError, match="numbers are expected"):
         values_of(table(a=["x", "y"]).column("a"), field)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "Europe/Lisbon"])
+def test_days_of_a_zone_are_those_of_its_clocks(zone: str) -> None:
+    """Midnights are at two times of the day in Greenwich, as clocks change; and hours of India between two there."""
+    for unit, step in (("D", 86400.0), ("h", 3600.0)):
+        at = (np.datetime64("2020-01-01", unit) + RNG.integers(0, 900, N)).astype("datetime64[us]")
+        local = pc.assume_timezone(pa.array(at), zone, ambiguous="earliest", nonexistent="latest")
+        given = pa.table({"at": local})
+        (field,) = learn_fields(given).all
+        assert field.step == step
+        seconds = values_of(given.column("at"), field)
+        assert to_arrow(seconds, field).equals(local)
+        naive = values_of(pa.table({"at": at}).column("at"), field)  # as a user writes them
+        if field.local:
+            np.testing.assert_array_equal(naive, at.astype(np.int64) / 1e6)
+    assert not learn_fields(pa.table({"at": pa.array(at).cast(pa.timestamp("us", tz="UTC"))})).all[0].local
+
+
+def test_dates_stay_within_what_their_type_holds() -> None:
+    ends = pa.array(RNG.choice(np.array(["1800-01-01", "2262-04-01"], dtype="datetime64[ns]"), N))
+    (field,) = learn_fields(table(a=ends)).all
+    assert field.reach[1] * 1e9 < 2**63
+    (field,) = learn_fields(table(a=[datetime.date(9999, 12, 31), datetime.date(1, 1, 1)] * 50)).all
+    assert to_arrow(np.array(field.reach), field).to_pylist() == [datetime.date(1, 1, 1), datetime.date(9999, 12, 31)]
+
+
+def test_texts_of_numbers_and_dates_are_texts_again() -> None:
+    days = ["2021-03-04", None, "1500-01-01"] * 40
+    fields = learn_fields(table(n=["7", "12", None] * 40, d=days, v=["0.5", "1e3", "-2"] * 40), {"d": "date"})
+    back = [
+        to_arrow(values_of(table(a=v).column("a"), f), f).to_pylist()[:3]
+        for f, v in zip(fields.all, (["7", "12", None], days, ["0.5", "1e3", "-2"]), strict=True)
+    ]
+    assert back == [["7", "12", None], ["2021-03-04", None, "1500-01-01"], ["0.5", "1000", "-2"]]
+    assert [str(pa.array(["0"]).type)] * 3 == [field.dtype for field in fields.all]

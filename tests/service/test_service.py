@@ -237,7 +237,7 @@ def test_samples_that_a_model_cannot_give_are_refused(mixture, density):
 class Drawing(pf.FlowDensity):
     """A density of whole numbers whose nth batch holds the nth of `values`."""
 
-    def sample(self, n=1, condition=None, random_state=None):
+    def sample(self, n=1, condition=None, random_state=None, where=None):
         seeds = np.random.SeedSequence(0).generate_state(len(self.values)).tolist()
         return np.column_stack([np.full(n, 3.0), np.full(n, self.values[seeds.index(random_state)])])
 

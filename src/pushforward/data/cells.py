@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 MARKS = ("", "?", "NA", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan")  # of gaps, among texts
+TEXTS = ("string", "large_string", "string_view")  # what Arrow calls types of texts
 DAY = 86_400.0  # seconds
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -69,13 +71,19 @@ def text_numbers(column: Any) -> FloatArray | None:
     return numbers_of(pc.cast(pc.utf8_ltrim(column, "+"), pa.float64()))
 
 
-def seconds_of(column: Any, name: str) -> FloatArray:
+def seconds_of(column: Any, name: str, zone: str = "") -> FloatArray:
     """An Arrow column of dates, as such or as texts such as 2024-01-31, in seconds since 1970, NaN for gaps.
+
+    Arguments:
+        column: of the table.
+        name: of the column, for messages.
+        zone: whose clocks tell the time, of a column that knows when it was; universal time if empty.
 
     Raises:
         DataError: it holds something else.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     kind = column.type
     if pa.types.is_null(kind):
@@ -83,6 +91,8 @@ def seconds_of(column: Any, name: str) -> FloatArray:
     if pa.types.is_date(kind):
         return numbers_of(column.cast(pa.date32()).cast(pa.int32())) * DAY
     if pa.types.is_timestamp(kind):
+        if zone and kind.tz:
+            column = pc.local_timestamp(column.cast(pa.timestamp(kind.unit, tz=zone)))
         return numbers_of(column.cast(pa.int64())) / PER_SECOND[kind.unit]
     if is_text(column):
         try:
@@ -132,33 +142,84 @@ def _as_kind(value: Any, kinds: set[type], known: set[Any]) -> Any:
     return value
 
 
+def arrow_type(name: str) -> Any:
+    """A type of Arrow by the name that it gives it; None for one that has other parts than these."""
+    import pyarrow as pa
+
+    if found := re.fullmatch(r"dictionary<values=(.*), indices=(\w+), ordered=([01])>", name):
+        values, indices = arrow_type(found[1]), arrow_type(found[2])
+        return None if values is None else pa.dictionary(indices, values, found[3] == "1")
+    if found := re.fullmatch(r"timestamp\[(\w+), tz=(.*)\]", name):
+        return pa.timestamp(found[1], tz=found[2])
+    if found := re.fullmatch(r"decimal(\d+)\((\d+), (-?\d+)\)", name):
+        bits = {"32": pa.decimal32, "64": pa.decimal64, "128": pa.decimal128, "256": pa.decimal256}
+        return bits[found[1]](int(found[2]), int(found[3]))
+    try:
+        return pa.type_for_alias(name)
+    except ValueError:
+        return None
+
+
 def categories(values: NDArray[Any], dtype: str, declared: Sequence[Any], ordered: bool) -> pa.Array:
-    """Levels as an Arrow array, dictionaries with the levels that were declared, in their order."""
+    """Levels as an Arrow array of a type by its name, dictionaries with the levels that were declared, in order."""
     import pyarrow as pa
 
+    kind: Any = arrow_type(dtype)
     if not dtype.startswith("dictionary"):
-        return pa.array(list(values))
+        return _as_type(pa.array(list(values)), kind)
     places = {level: i for i, level in enumerate(declared)}
-    indices = pa.array([None if v is None else places[v] for v in values], pa.int32())
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(declared)), ordered=ordered)
+    index_type, value_type = (pa.int32(), None) if kind is None else (kind.index_type, kind.value_type)
+    indices = pa.array([None if v is None else places[v] for v in values], index_type)
+    return pa.DictionaryArray.from_arrays(indices, _as_type(pa.array(list(declared)), value_type), ordered=ordered)
 
 
-def numbers_as(values: FloatArray, dtype: str) -> pa.Array:
-    """Numbers, or seconds, as an Arrow array of a type by its name, NaN as gaps; the nearest that the type can hold."""
+def _as_type(array: Any, kind: Any) -> Any:
+    """An array of levels in the type that they had, where it is known: dates are levels by their texts."""
+    return array if kind is None or array.type == kind else array.cast(kind)
+
+
+def texts_of(values: FloatArray, is_date: bool) -> list[str | None]:
+    """Numbers, or seconds, written plainly, None for gaps."""
+    if is_date:
+        known = np.where(np.isnan(values), 0, values)
+        unit = "D" if (known % DAY == 0).all() else "s"
+        written = [str(tick) for tick in np.round(known).astype("datetime64[s]").astype(f"datetime64[{unit}]")]
+    else:
+        written = [str(int(v)) if v.is_integer() and abs(v) < 2**53 else f"{v:.15g}" for v in values.tolist()]
+    return [None if v != v else text for v, text in zip(values.tolist(), written, strict=True)]
+
+
+def numbers_as(values: FloatArray, dtype: str, local: bool = False) -> pa.Array:
+    """Numbers, or seconds, as an Arrow array of a type by its name, NaN as gaps; the nearest that the type can hold.
+
+    Arguments:
+        values: shape (n,).
+        dtype: Arrow's name of the type.
+        local: whether seconds are those of clocks in the zone of the type.
+    """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     gap = np.isnan(values)
+    kind: Any = arrow_type(dtype)
     filled = np.where(gap, 0, values)
     if dtype.startswith("date"):
-        days = np.floor(filled / DAY).astype(np.int32)
-        return pa.array(days, pa.int32(), mask=gap).cast(pa.date32())
-    if dtype.startswith(("timestamp[", "duration[")):
-        unit, zone = dtype.partition("[")[2][:-1].partition(", tz=")[::2]
-        ticks = pa.array(np.round(filled * PER_SECOND[unit]).astype(np.int64), pa.int64(), mask=gap)
-        return ticks.cast(pa.timestamp(unit, tz=zone or None) if dtype[0] == "t" else pa.duration(unit))
+        return pa.array(np.floor(filled / DAY).astype(np.int32), pa.int32(), mask=gap).cast(pa.date32()).cast(kind)
+    if dtype.startswith(("timestamp", "duration")):
+        end = np.nextafter(2.0**63, 0)
+        ticks = pa.array(np.clip(np.round(filled * PER_SECOND[kind.unit]), -end, end).astype(np.int64), mask=gap)
+        if local:
+            clock = ticks.cast(pa.timestamp(kind.unit))
+            return pc.assume_timezone(clock, kind.tz, ambiguous="earliest", nonexistent="latest")
+        return ticks.cast(kind)
     if dtype.startswith(("int", "uint")):
         ends = np.iinfo(dtype)
         top = ends.max if ends.bits < 64 else np.nextafter(float(ends.max), 0)
         return pa.array(np.clip(np.round(filled), ends.min, top).astype(dtype), mask=gap)
-    array = pa.array(values, pa.float64(), mask=gap)
-    return array.cast(pa.float32(), safe=False) if dtype == "float" else array
+    if dtype == "bool":
+        return pa.array(filled >= 0.5, mask=gap)
+    if dtype.startswith("decimal"):
+        end = 10.0 ** (kind.precision - kind.scale) - 10.0**-kind.scale
+        filled = np.clip(filled, -end, end)
+    array = pa.array(filled, pa.float64(), mask=gap)
+    return array.cast(kind, safe=False) if dtype in ("float", "halffloat") or dtype.startswith("decimal") else array

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from pushforward.data.cells import (
     DAY,
+    TEXTS,
     FloatArray,
+    arrow_type,
     as_levels,
     categories,
     is_numeric,
@@ -22,6 +24,7 @@ from pushforward.data.cells import (
     plain,
     seconds_of,
     text_numbers,
+    texts_of,
 )
 from pushforward.data.rules import Rule, as_objects, gaps, tolerance
 from pushforward.data.sources import DataError, listing
@@ -69,6 +72,7 @@ class Field:
         reach: how far out samples may lie, (lowest, highest), in the data's units.
         missing: the share of gaps.
         why: for what reason it was left out, or None.
+        local: whether dates are told by the clocks of the zone that its type names.
         rule: how it follows from other columns, so that it is not modelled but rebuilt; or None.
     """
 
@@ -87,7 +91,13 @@ class Field:
     reach: tuple[float, float] = (-math.inf, math.inf)
     missing: float = 0.0
     why: str | None = None
+    local: bool = False
     rule: Rule | None = None
+
+    @property
+    def zone(self) -> str:
+        """Whose clocks tell its dates; empty for universal time."""
+        return self.dtype.partition("tz=")[2].removesuffix("]") if self.local else ""
 
     @property
     def is_modelled(self) -> bool:
@@ -365,7 +375,8 @@ def _settled(field: Field, rule: Rule, values: dict[str, Any], completing: bool)
     if not field.is_number:
         return np.array([k and a != b for k, a, b in zip(known, own, expected, strict=True)], dtype=bool)
     allowed = tolerance(rule, values, field.step, field.rounding) if rule.factors else 0.0
-    return np.asarray(known & (abs(own - expected) > allowed), dtype=bool)
+    with np.errstate(invalid="ignore"):  # where numbers are infinite
+        return np.asarray(known & (abs(own - expected) > allowed), dtype=bool)
 
 
 def values_of(column: Any, field: Field) -> Any:
@@ -377,7 +388,7 @@ def values_of(column: Any, field: Field) -> Any:
     if not field.is_number:
         return plain(column)
     if field.kind == "date":
-        return seconds_of(column, field.name)
+        return seconds_of(column, field.name, field.zone)
     numbers = text_numbers(column) if is_text(column) else numbers_of(column) if is_numeric(column) else None
     if numbers is None:
         raise DataError(
@@ -388,7 +399,11 @@ def values_of(column: Any, field: Field) -> Any:
 
 def to_arrow(values: NDArray[Any], field: Field) -> pa.Array:
     """Values of a column in Arrow's type of it."""
+    import pyarrow as pa
+
     if field.is_number:
-        return numbers_as(values, field.dtype)
+        if field.dtype in TEXTS:
+            return pa.array(texts_of(values, field.kind == "date"), arrow_type(field.dtype))
+        return numbers_as(values, field.dtype, field.local)
     levels = field.declared or tuple(level for level in field.levels if level is not None)
     return categories(values, field.dtype, levels, field.kind == "ordered")

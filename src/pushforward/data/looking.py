@@ -26,6 +26,8 @@ EXCESS = 5.0  # times as many rows as the values around it let expect
 AROUND = 8  # distinct values on each side that are compared with
 STEPS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001)  # of values on a grid
 TIME_STEPS = (DAY, 3600.0, 60.0, 1.0)  # seconds
+YEARS = (-62_135_596_800.0, 253_402_214_400.0)  # the first and the last day of years of four digits, in seconds
+MOST_SECONDS = 9.2e9  # seconds before and after 1970 that nanoseconds of 64 bits reach
 SPREAD_OUT = 0.5  # share of values that are distinct, beyond which those on a fine grid are points
 IDENTIFIERS = 0.9  # share of texts that are distinct, beyond which they are no categories
 FREE_TEXT = 40  # letters that texts have on average, and more
@@ -95,12 +97,11 @@ def _learn(name: str, column: pa.ChunkedArray, said: str | None) -> Field:
     if said in ("category", "ordered", "boolean") or (said is None and types.is_boolean(kind)):
         return _levels(name, column, said or "boolean")
     if said == "date" or types.is_date(kind) or types.is_timestamp(kind):
-        dtype = "timestamp[us]" if is_text(column) else str(kind)
-        return _number(name, seconds_of(column, name), dtype, "date")
+        return _date(name, column)
     if is_text(column):
         return _text(name, column, said)
     if is_numeric(column):
-        return _number(name, numbers_of(column), "int64" if types.is_boolean(kind) else str(kind), said)
+        return _number(name, numbers_of(column), str(kind), said)
     return _left_out(name, column, f"it holds {kind}")
 
 
@@ -121,13 +122,13 @@ def _text(name: str, column: Any, said: str | None) -> Field:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = plain(column)
+    values, dtype = plain(column), str(column.type)
     column = pa.chunked_array([pa.array(values, pa.string())])
     if column.null_count == len(column):
         return _left_out(name, column, "no row has a value")
     numbers = text_numbers(column)
     if numbers is not None:
-        return _number(name, numbers, "double", said)
+        return _number(name, numbers, dtype, said)
     if said in NUMBERS or said == "number":
         raise DataError(f"column {name!r} holds texts, which are no numbers; leave its kind out, or mend the cells")
     n = len(column) - column.null_count
@@ -136,7 +137,7 @@ def _text(name: str, column: Any, said: str | None) -> Field:
         return _left_out(name, column, f"nearly every row has a text of its own ({distinct:,} in {n:,} rows)")
     if (pc.mean(pc.utf8_length(column)).as_py() or 0) > FREE_TEXT and distinct >= n / 2:
         return _left_out(name, column, "it holds free text")
-    return _levels(name, column, "category")
+    return dataclasses.replace(_levels(name, column, "category"), dtype=dtype)
 
 
 def _levels(name: str, column: Any, kind: str) -> Field:
@@ -181,6 +182,17 @@ def _dictionary(column: Any) -> list[Any]:
     return list(dict.fromkeys(v for chunk in chunks for v in plain(chunk.dictionary) if v is not None))
 
 
+def _date(name: str, column: Any) -> Field:
+    """A column of dates; of a zone, where they lie on a coarser grid by its clocks, as midnights do, by these."""
+    dtype = str(column.type)
+    field = _number(name, seconds_of(column, name), dtype, "date")
+    zone = dataclasses.replace(field, local=True).zone
+    if not zone or field.step == DAY:
+        return field
+    local = dataclasses.replace(_number(name, seconds_of(column, name, zone), dtype, "date"), local=True)
+    return local if local.step > field.step else field
+
+
 def _number(name: str, values: FloatArray, dtype: str, said: str | None) -> Field:
     """A column of numbers: its grid, its masses, and its standard units."""
     known = values[~np.isnan(values)]
@@ -216,7 +228,7 @@ def _number(name: str, values: FloatArray, dtype: str, said: str | None) -> Fiel
         logarithmic=logarithmic,
         shift=float(g.mean()),
         scale=spread if spread > 0 else max(step, abs(float(g.mean())), 1.0),
-        reach=_reach(known, step, dtype),
+        reach=_reach(known, step, dtype, date),
         missing=float(np.isnan(values).mean()),
     )
 
@@ -275,12 +287,15 @@ def _check_said(name: str, known: FloatArray, said: str | None) -> None:
         raise DataError(f"column {name!r} is said to be positive, and has {known[known <= 0][0]:g}")
 
 
-def _reach(known: FloatArray, step: float, dtype: str) -> tuple[float, float]:
+def _reach(known: FloatArray, step: float, dtype: str, date: bool) -> tuple[float, float]:
     """How far out samples may lie: a tenth of the range beyond its ends, on the grid, and where the type ends."""
     low, high = float(known.min()), float(known.max())
     room = 0.1 * (high - low)
     room = np.floor(room / step) * step if step else room
     low, high = low - room, high + room
+    if date:
+        first, last = (-MOST_SECONDS, MOST_SECONDS) if dtype.startswith("timestamp[ns") else YEARS
+        low, high = max(low, min(first, float(known.min()))), min(high, max(last, float(known.max())))
     if dtype.startswith(("int", "uint")):
         ends = np.iinfo(dtype)
         low, high = max(low, float(ends.min)), min(high, float(ends.max))

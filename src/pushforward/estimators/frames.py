@@ -25,12 +25,12 @@ class Container(NamedTuple):
 
     Arguments:
         kind: one of `KINDS`.
-        labels: what its columns are called, (D,).
+        labels: what its columns are called, (D,): texts, whole numbers, or tuples of those.
         dtypes: what it calls their types, (D,).
     """
 
     kind: str
-    labels: tuple[str | int, ...]
+    labels: tuple[Any, ...]
     dtypes: tuple[str, ...]
 
 
@@ -42,7 +42,8 @@ def container_of(table: Any) -> Container | None:
         return None
     labels = list(table.column_names if kind == "pyarrow" else table.columns)
     dtypes = table.schema.types if kind == "pyarrow" else table.dtypes
-    plain = all(isinstance(label, str | int) for label in labels)
+    parts = [part for label in labels for part in (label if isinstance(label, tuple) else (label,))]
+    plain = all(isinstance(part, str | int) for part in parts)
     return Container(kind, tuple(labels if plain else map(str, labels)), tuple(str(dtype) for dtype in dtypes))
 
 
@@ -99,7 +100,7 @@ def _typed(values: FloatArray, dtype: np.dtype[Any] | None, whole: bool) -> np.n
     return np.clip(values, limits.min, top).astype(dtype)
 
 
-def _pandas(cells: list[np.ndarray], labels: Sequence[str | int], dtypes: Sequence[str], like: Any) -> Any:
+def _pandas(cells: list[np.ndarray], labels: Sequence[Any], dtypes: Sequence[str], like: Any) -> Any:
     import pandas as pd
 
     table = pd.DataFrame(dict(enumerate(cells)), index=like.index if isinstance(like, pd.DataFrame) else None)
@@ -140,7 +141,7 @@ def in_kind(table: Any, container: Container | None, asked: str | None, like: An
     if kind == "polars":
         import polars as pl
 
-        return pl.from_arrow(table)
+        return _with_enums(pl.from_arrow(table), table, container)
     if kind != "pandas":
         return np.array([column.to_pylist() for column in table.columns], dtype=object).T
     import pandas as pd
@@ -156,4 +157,16 @@ def in_kind(table: Any, container: Container | None, asked: str | None, like: An
         if name in made.columns and str(made[name].dtype) != dtype and (own or not made[name].isna().any()):
             with contextlib.suppress(TypeError, ValueError):  # what a type cannot hold stays as it is
                 made[name] = made[name].astype(dtype)
-    return made.rename(columns={str(label): label for label in container.labels})
+    labels = {str(label): label for label in container.labels}
+    made.columns = pd.Index([labels.get(name, name) for name in made.columns])
+    return made
+
+
+def _with_enums(made: Any, table: Any, container: Container | None) -> Any:
+    """A table of polars with its own kind of categories, which Arrow knows no name of, where the one before had it."""
+    import polars as pl
+
+    own = () if container is None else zip(container.labels, container.dtypes, strict=True)
+    enums = {name for name, dtype in own if dtype.startswith("Enum(") and name in table.column_names}
+    levels = {name: table.column(name).unify_dictionaries().chunk(0).dictionary.to_pylist() for name in enums}
+    return made.with_columns(pl.col(name).cast(pl.Enum(levels[name])) for name in enums)

@@ -14,9 +14,9 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pushforward.data.cells import categories, gaps_of, is_text, numbers_as, text_numbers
+from pushforward.data.cells import categories, gaps_of, is_text, text_numbers
 from pushforward.data.columns import FloatArray, as_float
-from pushforward.data.fields import Encoded, Fields, values_of
+from pushforward.data.fields import Encoded, Fields, to_arrow, values_of
 from pushforward.data.looking import learn_fields
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller, Layout, MixedRows
@@ -115,7 +115,10 @@ def _array(values: Any, name: str) -> pa.Array:
     import pyarrow as pa
 
     try:
-        return pa.array(values, from_pandas=True)
+        made = pa.array(values, from_pandas=True)
+        if pa.types.is_dictionary(made.type) and isinstance(made.type.value_type, pa.BaseExtensionType):
+            made = pa.array(values.cat.rename_categories(str), from_pandas=True)  # intervals, of pandas alone
+        return made
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         found = sorted({type(v).__name__ for v in values if v is not None and v == v})
         several = f"values of several types ({listing(found)}); make them one, text for example"
@@ -331,7 +334,8 @@ def fill(fields: Fields, filler: GapFiller, x: FloatArray, n_fills: int, seed: i
 def middle(x: FloatArray) -> FloatArray:
     """Where numbers are, in standard units."""
     low, high = x[..., LOW], x[..., HIGH]
-    return np.where(low < -INFINITE, high, np.where(high > INFINITE, low, (low + high) / 2))
+    within = 1e-6 * (1 + abs(x[..., LOW : HIGH + 1]).min(axis=-1))  # on the edge, rounding tells which cell it is in
+    return np.where(low < -INFINITE, high - within, np.where(high > INFINITE, low + within, (low + high) / 2))
 
 
 def batched(function: Any, model: Any, *rows: NDArray[Any]) -> list[FloatArray]:
@@ -402,13 +406,15 @@ def _columnwise(model: MixedRows, x: Array) -> Array:
 def log_density(fields: Fields, model: Any, filler: GapFiller, rows: Encoded) -> FloatArray:
     """Log-density of every row, in nats per unit volume of its numbers that are points, shape (n,).
 
-    Of rows with gaps it is the logarithm of the mean of importance weights of draws of what is missing.
+    Of rows with gaps it is the logarithm of the mean of importance weights of draws of what is missing; of rows without
+    any value it is zero.
     """
-    gaps = np.isnan(rows.x[:, :, CODE]).any(axis=1)
+    missing = np.isnan(rows.x[:, :, CODE])
+    gaps, empty = missing.any(axis=1), missing.all(axis=1)
     values: FloatArray = rows.log_extra.sum(axis=1)
     if (~gaps).any():
         values[~gaps] += _batched(_log_p, model, rows.x[~gaps])
-    for some in chunks(np.flatnonzero(gaps)):
+    for some in chunks(np.flatnonzero(gaps & ~empty)):
         drawn = fill(fields, filler, rows.x[some], DRAWS, 0)
         values[some] += logsumexp(_log_weights(model, drawn), axis=1) - np.log(DRAWS)
     return values
@@ -522,7 +528,7 @@ def widened(known: pa.Table, fields: Fields) -> pa.Table:
         if field.name not in known.column_names:
             columns[field.name] = pa.nulls(len(known))
         elif field.is_number:
-            columns[field.name] = numbers_as(values_of(known.column(field.name), field), field.dtype)
+            columns[field.name] = to_arrow(values_of(known.column(field.name), field), field)
         else:
             columns[field.name] = known.column(field.name)
     return pa.table(columns)

@@ -138,13 +138,17 @@ def joint_and_posterior(
 ) -> tuple[FloatArray, FloatArray]:
     """log p(x, k) and the posterior network's q(k|x) of encoded rows, both (n, K).
 
-    Of rows with gaps, the former is estimated by importance weights, and the latter averaged by them.
+    Of rows with gaps, the former is estimated by importance weights, and the latter averaged by them; of rows without
+    any value, both are the components' weights.
     """
-    gaps = np.isnan(x[:, :, CODE]).any(axis=1)
+    missing = np.isnan(x[:, :, CODE])
+    gaps, empty = missing.any(axis=1), missing.all(axis=1)
     joint, q = (np.empty((len(x), mixture.n_components)) for _ in range(2))
     if (~gaps).any():
         joint[~gaps], q[~gaps] = _of_complete(mixture, x[~gaps])
-    for some in chunks(np.flatnonzero(gaps)):
+    joint[empty] = np.asarray(mixture.log_weights, dtype=np.float64)
+    q[empty] = np.exp(joint[empty])
+    for some in chunks(np.flatnonzero(gaps & ~empty)):
         drawn = fill(fields, filler, x[some], DRAWS, 0)
         shape = (*drawn.log_q.shape, mixture.n_components)
         flat = _of_complete(mixture, drawn.x.reshape(-1, *x.shape[1:]))
