@@ -1,8 +1,8 @@
 """Synthetic rows by GaussianCopula, CTGAN and TVAE of SDV and by ForestDiffusion, each with its defaults, on one core.
 
 `synthetic.py` runs it in an environment of its own. Gaps are left to the libraries. ForestDiffusion takes numbers with
-gaps, and is told which columns are categories, where a gap is a level; it is run on the smallest table only, where one
-fit takes longer than all others together.
+gaps, and is told which columns are categories, where a gap is a level; one fit of the smallest table takes two
+hours.
 """
 
 from __future__ import annotations
