@@ -130,8 +130,9 @@ def write_table(
     pictures: list[str] | None = None,
     settings: str | None = None,
     notes: list[str] | None = None,
+    **more: Any,
 ) -> None:
-    """Write the result of an experiment that is one table, with its pictures."""
+    """Write the result of an experiment that is one table, with its pictures, and what else is worth keeping."""
     RESULTS.mkdir(exist_ok=True)
     report = {
         "experiment": name,
@@ -144,6 +145,7 @@ def write_table(
         "seconds": seconds,
         "pictures": pictures or [],
         "notes": notes or [],
+        **more,
     }
     path = RESULTS / f"{name}{f'-{settings}' if settings else ''}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")

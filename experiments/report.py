@@ -30,6 +30,7 @@ TITLES = {
     "bi_lipschitz": "How far a map must stretch",
     "indexed_tables": "Continuously-indexed flows of real tables",
     "guides": "Guides for SVI",
+    "synthetic": "Synthetic rows",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",

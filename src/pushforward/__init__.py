@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         numpyro,
         objectives,
         plots,
+        report,
         serialization,
         service,
         testing,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     )
     from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
     from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior, fit_vae, vae
+    from pushforward.report import Quality, quality
     from pushforward.serialization import ModelFileError, load, save
 
 __version__ = "0.1.0"
@@ -39,6 +41,7 @@ __all__ = [
     "FlowPosterior",
     "ModelFileError",
     "PosteriorWarning",
+    "Quality",
     "bijections",
     "clustering",
     "data",
@@ -52,6 +55,8 @@ __all__ = [
     "numpyro",
     "objectives",
     "plots",
+    "quality",
+    "report",
     "save",
     "serialization",
     "service",
@@ -68,9 +73,11 @@ _HOMES = {
     "FlowPosterior": "inference",
     "ModelFileError": "serialization",
     "PosteriorWarning": "inference",
+    "Quality": "report",
     "fit_posterior": "inference",
     "fit_vae": "inference",
     "load": "serialization",
+    "quality": "report",
     "save": "serialization",
     "vae": "inference",
 }

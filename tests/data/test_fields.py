@@ -91,6 +91,12 @@ def test_values_come_back_as_they_went_in() -> None:
     np.testing.assert_array_equal(again.encode(given).x, rows.x)
 
 
+def test_masses_do_not_hide_those_beside_them() -> None:
+    hours = np.concatenate([np.repeat([40, 50, 45, 48, 35], [5000, 1000, 600, 200, 300]), np.repeat(range(1, 80), 12)])
+    (field,) = learn_fields(pa.table({"hours": hours})).all
+    assert set(field.levels) == {40, 50, 45, 48, 35}
+
+
 def test_a_value_that_repeats_among_others_is_a_mass() -> None:
     share = np.where(np.arange(N) % 4 == 0, 0.0, RNG.uniform(size=N))
     (field,) = learn_fields(table(share=share)).all

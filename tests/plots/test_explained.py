@@ -9,11 +9,19 @@ from matplotlib.colors import to_hex
 
 from pushforward import plots
 from pushforward.estimators import FlowMixture
+from pushforward.report import ColumnLikeness, Distances, PairLikeness, Quality
 
 RNG = np.random.default_rng(0)
 SIDE = np.repeat([0, 1], 40)
 PLANE = RNG.normal(size=(80, 2)) + 6 * SIDE[:, None]
 HISTORY = [{"epoch": i, "train_loss": 2.0 / i, "validation_loss": 3.0 / i} for i in range(1, 9)]
+COMPARED = Quality(
+    (ColumnLikeness("a", "real", 0.9, 0.0, 0.0), ColumnLikeness("b", "category", 0.8, 0.1, 0.2)),
+    (PairLikeness("a", "b", 0.7),),
+    0.6,
+    Distances(np.linspace(0, 1, 9), np.linspace(0.2, 1, 9), 0.1),
+    {},
+)
 
 
 def by_side(points: np.ndarray) -> np.ndarray:
@@ -31,6 +39,7 @@ PICTURES = {
     "density_curve": lambda: plots.density_curve(lambda P: -0.5 * P[:, 0] ** 2, PLANE[:, :1]),
     "rows_by_group": lambda: plots.rows_by_group({"data": PLANE, "samples": PLANE}),
     "training_curve": lambda: plots.training_curve(HISTORY, 8),
+    "quality": lambda: plots.quality(COMPARED),
     "samples_by_component": lambda: plots.samples_by_component([PLANE[:40], PLANE[40:]]),
     "image_rows": lambda: plots.image_rows({"a": np.ones((2, 4))}, (2, 2), title="ones", caption="Good: all alike."),
 }

@@ -84,7 +84,7 @@ def _for_users() -> tuple[type[Exception], ...]:
     """Errors whose message is all that a user needs."""
     from pushforward.bijections import InexactError, SolveError  # slow to import, so only after a failure
 
-    return ValueError, OSError, RuntimeError, MemoryError, InexactError, SolveError
+    return ValueError, OSError, RuntimeError, MemoryError, ImportError, InexactError, SolveError
 
 
 def fail(message: str) -> NoReturn:

@@ -391,9 +391,7 @@ def values_of(column: Any, field: Field) -> Any:
         return seconds_of(column, field.name, field.zone)
     numbers = text_numbers(column) if is_text(column) else numbers_of(column) if is_numeric(column) else None
     if numbers is None:
-        raise DataError(
-            f"column {field.name!r} holds {column.type}, where numbers are expected as in the table fitted on"
-        )
+        raise DataError(f"column {field.name!r} holds {column.type}, where numbers are expected")
     return numbers
 
 

@@ -23,6 +23,7 @@ MOST_MASSES = 100  # values of a column of numbers that have a probability of th
 FEW_VALUES = 20  # of a column, each of which may be a mass
 LEAST_COUNT = 10  # rows of a mass
 EXCESS = 5.0  # times as many rows as the values around it let expect
+MOST_PASSES = 10
 AROUND = 8  # distinct values on each side that are compared with
 STEPS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001)  # of values on a grid
 TIME_STEPS = (DAY, 3600.0, 60.0, 1.0)  # seconds
@@ -249,15 +250,28 @@ def _masses(distinct: FloatArray, counts: NDArray[Any], step: float) -> FloatArr
     if len(distinct) <= FEW_VALUES:
         chosen = enough
     else:
-        total = np.concatenate([[0], np.cumsum(counts)])
-        i = np.arange(len(distinct))
-        first, last = np.maximum(i - AROUND, 0), np.minimum(i + AROUND, len(distinct) - 1)
-        others = total[last + 1] - total[first] - counts
-        room = (distinct[last] - distinct[first]) / step if step else np.maximum(last - first, 1.0)
-        chosen = enough & (counts > EXCESS * np.maximum(others / np.maximum(room, 1.0), 1.0 if step == 0 else 0.0))
+        chosen = np.zeros(len(distinct), dtype=bool)
+        for _ in range(MOST_PASSES):  # masses do not hide those beside them
+            expected = _around(distinct, np.where(chosen, 0, counts), chosen, step)
+            found = chosen | (enough & (counts > EXCESS * expected))
+            if (found == chosen).all():
+                break
+            chosen = found
     order = np.argsort(-counts[chosen], kind="stable")
-    found: FloatArray = distinct[chosen][order][:MOST_MASSES]
-    return found
+    values: FloatArray = distinct[chosen][order][:MOST_MASSES]
+    return values
+
+
+def _around(distinct: FloatArray, counts: NDArray[Any], chosen: NDArray[np.bool_], step: float) -> FloatArray:
+    """How many rows each value has by those of the values around it that are no masses."""
+    total, masses = (np.concatenate([[0], np.cumsum(x)]) for x in (counts, chosen))
+    i = np.arange(len(distinct))
+    first, last = np.maximum(i - AROUND, 0), np.minimum(i + AROUND, len(distinct) - 1)
+    others = total[last + 1] - total[first] - counts
+    room = (distinct[last] - distinct[first]) / step if step else (last - first).astype(float)
+    room = room - (masses[last + 1] - masses[first] - chosen)
+    expected: FloatArray = np.maximum(others / np.maximum(room, 1.0), 0.0 if step else 1.0)
+    return expected
 
 
 def _wants_logarithm(values: FloatArray, step: float) -> bool:

@@ -9,6 +9,7 @@ from pushforward.plots.fits import densities, density, density_curve, training_c
 from pushforward.plots.marks import colours
 from pushforward.plots.portrait import portrait
 from pushforward.plots.samples import image_rows, rows_by_group, samples_by_component
+from pushforward.plots.synthetic import quality
 
 __all__ = [
     "colours",
@@ -21,6 +22,7 @@ __all__ = [
     "image_rows",
     "portrait",
     "posterior_gap",
+    "quality",
     "regions",
     "rows_by_group",
     "samples_by_component",
