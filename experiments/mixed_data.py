@@ -1,18 +1,29 @@
-"""The eight tables of `mixed/`, from the files as they are."""
+"""The eight tables of `mixed/`, from the files as they are, and the environment of other models of such tables."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from common import data_folder
+from common import HERE, data_folder
 
 from pushforward.data import open_source
 
+sys.path.insert(0, str(HERE.parent))
+from benchmarks.peers import peers_python
+
 TABLES = ["penguins", "titanic", "german-credit", "horse-colic", "taxis", "telco-churn", "diamonds", "adult"]
 LARGE = ("diamonds", "adult")
+
+
+def others() -> Path:
+    """The interpreter of the models that this package is set beside."""
+    packages = ("torch", "sdv", "ForestDiffusion", "kmodes")
+    return peers_python("synthetic", HERE / "synthetic-constraints.txt", packages)
 
 
 def read(file: str) -> Any:

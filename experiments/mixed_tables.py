@@ -20,7 +20,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -44,10 +43,6 @@ from pushforward.data.looking import STEPS
 from pushforward.distributions.mixed import CODE, HIGH, LOW, WIDTH
 from pushforward.estimators.mixed import log_density, middle
 
-sys.path.insert(0, str(HERE.parent))
-from benchmarks.peers import peers_python
-
-PEERS = ("torch", "sdv", "ForestDiffusion", "kmodes")
 CLASSES = (1, 2, 3, 5, 8, 12, 20, 30, 45)
 ROUNDS, ENOUGH = 100, 1e-3
 CLUSTERS = {"penguins": ("species", 3, []), "telco-churn": ("Churn", 2, ["customerID"])}

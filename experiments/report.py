@@ -30,6 +30,8 @@ TITLES = {
     "bi_lipschitz": "How far a map must stretch",
     "indexed_tables": "Continuously-indexed flows of real tables",
     "guides": "Guides for SVI",
+    "mixed_tables": "Tables as they are",
+    "imputation": "Cells filled in",
     "synthetic": "Synthetic rows",
 }
 NAMES = {

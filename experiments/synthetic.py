@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import HERE, picture, write_table
+from mixed_data import others
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from synthetic_tables import LABELS, SEEDS, files, generate, table
@@ -31,9 +31,6 @@ from synthetic_tables import LABELS, SEEDS, files, generate, table
 import pushforward as pf
 from pushforward.report.detecting import MOST_CODES
 from pushforward.report.sides import sides
-
-sys.path.insert(0, str(HERE.parent))
-from benchmarks.peers import peers_python
 
 OURS = "FlowDensity"
 PEERS = ["GaussianCopula", "CTGAN", "TVAE"]
@@ -57,7 +54,7 @@ def flow_density(train: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def make_rows(folder: Path, tables: list[str], seeds: int) -> None:
     """All synthetic rows that are not there yet, one fit at a time."""
-    python = peers_python("synthetic", HERE / "synthetic-constraints.txt", ("torch", "sdv", "ForestDiffusion"))
+    python = others()
     for name in tables:
         generate({OURS: flow_density}, folder, [name], seeds)
         runs = [(PEERS, seeds), ([FOREST], 1)] if name == FOREST_TABLE else [(PEERS, seeds)]
