@@ -30,7 +30,7 @@ import jax
 import numpy as np
 import pandas as pd
 from common import HERE, arguments, timed, write_table
-from mixed_data import LARGE, TABLES, read, table
+from mixed_data import LARGE, TABLES, others, read, table
 from scipy.special import logsumexp, ndtr
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
@@ -244,9 +244,7 @@ def filled(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def prototypes(made: pd.DataFrame, numbers: list[str], k: int, seeds: int) -> list[list[int]]:
     """Clusters by k-prototypes, of every seed, in the peers' environment."""
-    python = peers_python(
-        "synthetic", HERE / "synthetic-constraints.txt", ("torch", "sdv", "ForestDiffusion", "kmodes")
-    )
+    python = others()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.csv"
         made.to_csv(file, index=False)
