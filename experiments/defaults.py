@@ -15,15 +15,18 @@ one Gaussian with correlated columns.
 from __future__ import annotations
 
 import gzip
+import math
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from common import arguments, data_folder, timed, write_table
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import KernelDensity
 
 from pushforward import FlowDensity
 
@@ -90,14 +93,26 @@ def best_mixture(train: np.ndarray, test: np.ndarray, seed: int, generated: bool
 
 
 def kernels(train: np.ndarray, test: np.ndarray) -> float:
-    """The held-out log-density of the kernel density."""
+    """The held-out log-density of the kernel density.
+
+    The sums are done in full: of many columns, the tree of scikit-learn's KernelDensity leaves far kernels out that
+    count, and what it says is off by nats.
+    """
     factor = np.linalg.cholesky(np.cov(train.T) + 1e-9 * np.diag(train.var(axis=0)))
     centre = train.mean(axis=0)
     z, held_out = (np.linalg.solve(factor, (rows - centre).T).T for rows in (train[:MOST_KERNELS], test))
     n = len(z) // 10
-    width = max(WIDTHS, key=lambda width: KernelDensity(bandwidth=width).fit(z[n:]).score(z[:n]))
-    fit = KernelDensity(bandwidth=width).fit(z)
-    return float(fit.score(held_out) / len(held_out) - np.log(np.diagonal(factor)).sum())
+    width = WIDTHS[kernel_scores(z[n:], z[:n], WIDTHS).argmax()]
+    return float(kernel_scores(z, held_out, [width])[0] - np.log(np.diagonal(factor)).sum())
+
+
+def kernel_scores(centres: np.ndarray, rows: np.ndarray, widths: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Mean log-densities of rows under Gaussian kernels of each width."""
+    total, dim = np.zeros(len(widths)), centres.shape[1]
+    for some in np.array_split(rows, math.ceil(len(rows) / 500)):
+        squares = cdist(some, centres, "sqeuclidean")
+        total += [logsumexp(-squares / (2 * width**2), axis=1).sum() for width in widths]
+    return total / len(rows) - np.log(len(centres)) - dim / 2 * np.log(2 * np.pi * np.asarray(widths) ** 2)
 
 
 def compare(name: str, seeds: int) -> list[Any]:
