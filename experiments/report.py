@@ -17,6 +17,7 @@ TITLES = {
     "mnist": "MNIST, defaults for images",
     "tables": "Real tables",
     "defaults": "Density with defaults",
+    "cases": "Few rows, far tails, and customers",
     "balance": "What keeps components in use",
     "round_trip": "Round trips",
     "depth": "Depth and compile time",

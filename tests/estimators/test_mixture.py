@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 import pushforward as pf
 from pushforward.data.toy import two_circles
 from tests.compilations import compilations
-from tests.estimators.small import CENTRES, blobs, mixture
+from tests.estimators.small import CENTRES, blobs, mixture, shoppers
 
 X, Y = blobs()
 FRESH, FRESH_Y = blobs(seed=1)
@@ -208,6 +208,19 @@ def test_components_are_counted_where_nobody_says() -> None:
     assert labelled.n_components_ == 5, "as many as the labels need"
     with pytest.raises(ValueError, match=r"with n_components=auto they must be -1 \(unlabelled\) or 0..89"):
         mixture("auto").fit(X, np.full(90, 90))
+
+
+def test_segments_of_columns_with_masses_and_skew_are_counted_and_kept() -> None:
+    rows, segment = shoppers(600)
+    model = mixture("auto", max_epochs=30).fit(rows)
+    assert model.n_components_ == 3 and model.confusion_ is None and model.classes_ is None
+    assert adjusted_rand_score(segment, model.labels_) > 0.7
+    fresh, theirs = shoppers(600, seed=1)
+    assert adjusted_rand_score(theirs, model.predict(fresh)) > 0.7
+    again = mixture(3, max_epochs=30).fit(rows)
+    np.testing.assert_array_equal(again.labels_, model.labels_)
+    labelled = mixture("auto").fit(rows, np.where(np.arange(600) < 20, segment, -1))
+    assert labelled.classes_ is not None, "labels say what the parts are"
 
 
 @pytest.mark.long

@@ -16,6 +16,7 @@ ENOUGH = 1e-4  # nats a row that a round has to gain
 RIDGE = 1e-2  # variance, of columns that have one each, that is added
 MOST_ROWS = 5_000  # that are looked at; the others follow
 PSEUDO = 1.0  # rows, spread over the levels of a category in their shares, that each component is given
+MOST_CLASSES, FEWEST_IN_CLASS = 12, 10  # classes that are counted; rows for each
 
 
 def latent_classes(
@@ -65,6 +66,54 @@ def latent_classes(
     found = [_climb(numbers, codes, w, np.eye(k)[start]) for start in starts]
     likeliest: np.ndarray = max(found, key=lambda pair: pair[0])[1].argmax(axis=1)
     return likeliest
+
+
+def class_partition(
+    codes: Sequence[FloatArray], k: int, weight: FloatArray | None = None, seed: int = 0
+) -> np.ndarray | None:
+    """Rows of categories in k latent classes, where BIC likes these better than one more or one fewer; else None.
+
+    Arguments are those of `latent_classes`.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.clustering.latent import class_partition
+        >>> side, rng = np.arange(300) % 2, np.random.default_rng(0)
+        >>> codes = [np.eye(2)[np.where(rng.random(300) < 0.1, 1 - side, side)] for _ in range(4)]
+        >>> class_partition(codes, 2) is None, class_partition(codes, 3) is None
+        (False, True)
+    """
+    if k == 1 or len(codes[0]) < FEWEST_IN_CLASS * (k + 1):
+        return None
+    before, own, after = (_criterion(codes, size, weight, seed) for size in (k - 1, k, k + 1))
+    none = np.zeros((len(codes[0]), 0))
+    return latent_classes(none, codes, k, weight, seed) if own < min(before, after) else None
+
+
+def count_classes(codes: Sequence[FloatArray], weight: FloatArray | None = None, seed: int = 0) -> int | None:
+    """The number of latent classes that BIC likes better than one more; None where more than a dozen would be better.
+
+    Arguments are those of `latent_classes`.
+    """
+    lowest = np.inf
+    for k in range(1, min(MOST_CLASSES, len(codes[0]) // FEWEST_IN_CLASS) + 2):
+        value = _criterion(codes, k, weight, seed)
+        if value >= lowest:
+            return k - 1
+        lowest = value
+    return None
+
+
+def _criterion(codes: Sequence[FloatArray], k: int, weight: FloatArray | None, seed: int) -> float:
+    """BIC of k latent classes of categories; of many rows, of those that are looked at."""
+    n = len(codes[0])
+    looked = np.sort(subsample(n, MOST_ROWS, np.random.default_rng(seed)))
+    codes, w = [code[looked] for code in codes], np.ones(len(looked)) if weight is None else weight[looked]
+    none = np.zeros((len(looked), 0))
+    part = latent_classes(none, codes, k, w, seed)
+    mean, _ = _climb(none, codes, w, np.eye(k)[part])
+    free = k - 1 + k * sum(code.shape[1] - 1 for code in codes)
+    return float(-2 * len(looked) * mean + free * np.log(len(looked)))
 
 
 def _climb(numbers: FloatArray, codes: Sequence[FloatArray], w: FloatArray, r: FloatArray) -> tuple[float, FloatArray]:

@@ -20,6 +20,8 @@ from pushforward import trees
 from pushforward.bijections import Chain
 from pushforward.checks import check_choice, check_number, check_sizes, check_whole
 from pushforward.clustering import count_clusters
+from pushforward.clustering.latent import class_partition, count_classes
+from pushforward.clustering.told import levels_told
 from pushforward.data.columns import Bounds, FloatArray, as_float
 from pushforward.distributions import MixtureOfFlows
 from pushforward.distributions.mixture import divergence
@@ -108,7 +110,8 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
     `responsibilities` are the exact posterior.
 
     Parameters:
-        n_components: K; or "auto", as many as there are clusters that overlap little (`count_clusters`).
+        n_components: K; or "auto", as many as there are clusters that overlap little (`count_clusters`), but latent
+            classes where `init` looks for these.
         flow: the components' recipe: "auto" chooses by the number of columns; or "spline_coupling", "real_nvp", "maf",
             "iaf", "nice", "spline_autoregressive"; or a recipe of one's own or a built `Pushforward`, as for
             `FlowDensity`: of a built one, every component starts as a copy placed at its part of the rows.
@@ -130,6 +133,9 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             "embedding" by k-means in an embedding learned from neighbours by contrast, "random" all of them in one
             place. "auto" starts on a Gaussian mixture's parts where BIC says that the rows are K Gaussians, else
             takes "spectral" up to 8 columns or where its parts are clearly apart, else "embedding". Labels spread.
+            A table of at most 10 columns, some of which are skewed or have masses such as many zeros, is looked at for
+            latent classes, within which columns are independent; where BIC says that there are K of these, "auto" takes
+            them for labels.
         n_likely: components evaluated at each row in training, those that the posterior network ranks first; None
             for all, but for 8 of 32 components and more, and 1 beyond 128 columns. The bound is then one with the
             posterior kept to these.
@@ -300,7 +306,9 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             if not going_on:
                 if image is None:
                     refuse_repeats(table.x, self.columns_)
-                self.n_components_, self.confusion_ = self._n_components(table.x, asked, classes)
+                told = levels_told(table.x) if self._looks_for_classes(table) else None
+                self.n_components_, self.confusion_ = self._n_components(table, asked, classes, told)
+                table = self._with_classes(table, told)
             self.classes_ = classes
             fit = self._train(table, going_on, checkpoint)
             fit = self._refined(fit, len(table.x), standard_condition(table.condition, self.condition_columns_))
@@ -345,13 +353,28 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             self.max_epochs is None or self.max_epochs >= FEWEST_REFINED
         )
 
+    def _looks_for_classes(self, table: Table) -> bool:
+        """Whether rows may be parted by what is independent within a part."""
+        plain = self.image_shape is None and table.condition is None and table.label is None
+        return plain and self.init == "auto"
+
+    def _with_classes(self, table: Table, told: list[FloatArray] | None) -> Table:
+        """The table, its rows labelled by their latent class where BIC says that there are K of these."""
+        if told is None:
+            return table
+        part = class_partition(told, self.n_components_, table.weight, draw_seed(self.random_state))
+        return table._replace(label=part)
+
     def _n_components(
-        self, x: FloatArray, asked: int | None, classes: np.ndarray | None
+        self, table: Table, asked: int | None, classes: np.ndarray | None, told: list[FloatArray] | None
     ) -> tuple[int, np.ndarray | None]:
-        """K, as asked for or counted, and the evidence of the count."""
+        """K, as asked for or counted, and the evidence of the count of clusters."""
         if asked is not None:
             return asked, None
-        z = unbounded(self.columns_, self.columns_.standardize(x, training=True))
+        counted = None if told is None else count_classes(told, table.weight, draw_seed(self.random_state))
+        if counted is not None:
+            return counted, None
+        z = unbounded(self.columns_, self.columns_.standardize(table.x, training=True))
         k, confusion = count_clusters(z, draw_seed(self.random_state))
         return (k if classes is None else max(k, int(classes.max()) + 1)), confusion
 
@@ -369,7 +392,8 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
 
         dim, n = self.columns_.n, len(rows.x)
         rate = SLOW if dim > MOST_FAST else FAST
-        precision, longest = mixture_precision(n, dim), default_longest(dim)
+        by_class = table.label is not None and self.classes_ is None  # whose parts are settled, at their price
+        precision, longest = mixture_precision(n, dim), 1 if by_class else default_longest(dim)
         defaults = default_settings(n, learning_rate=rate, precision=precision, longest=longest)
         max_epochs = training_settings(self, defaults).max_epochs
         start_epochs = 0 if going_on else self._start_epochs(max_epochs, table.label)
