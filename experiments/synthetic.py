@@ -7,8 +7,8 @@ real test rows: area under the ROC curve; from training rows themselves, it is w
 area under the ROC curve of such trees that tell synthetic rows from training rows, five folds, nearer to 0.5 is better.
 "Near-copies": the share of rows that lie as near to a training row as the nearest twentieth of these to another of
 them; of held-out rows first. "Columns", "pairs": means of SDMetrics' likenesses, 1 the best. All but the label's are
-what `pushforward.quality` tells. Means of seeds and their standard errors; seconds are of one core's work. SDV's
-GaussianCopula draws the same rows whatever the seed.
+what `pushforward.quality` tells. Means of seeds and their standard errors; seconds are of one core's work,
+this package's with programs that were compiled before. SDV's GaussianCopula draws the same rows whatever the seed.
 """
 
 from __future__ import annotations
