@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pushforward.distributions import GapFiller, Layout, MixedRows
-from pushforward.distributions.mixed import started
+from pushforward.distributions.mixed import HIGH, LOW, STRAY, WIDTH, started
 
 LAYOUT = Layout((2, 3, 2), (False, False, True))  # two categories, and a number with one mass
 EDGES = np.linspace(-12, 12, 2001)
@@ -133,3 +133,14 @@ def test_draws_of_masses_on_a_grid_lie_where_those_are() -> None:
     for code, at in ((1, -1.5), (2, 2.5)):
         assert (drawn[drawn[:, 0, 0] == code, 0, 1] == at).all()
     assert set(np.unique(drawn[:, 0, 0])) == {0, 1, 2}
+
+
+def test_a_value_unlike_all_before_costs_no_more_than_one_from_anywhere() -> None:
+    same = np.zeros((8, 1, 4))  # eight rows of one value: what is said of their spread is next to nothing
+    same[:, 0, LOW], same[:, 0, HIGH], same[:, 0, WIDTH] = -0.05, 0.05, 0.1
+    model = started(MixedRows.init(jax.random.key(0), Layout((1,), (True,)), (4,)), same)
+    other = np.array([[0.0, 3.0, 3.1, 0.1]])
+    assert float(model.log_prob(jnp.asarray(same[0], jnp.float32))) > -1e-3
+    assert -20 < float(model.log_prob(jnp.asarray(other, jnp.float32))) < np.log(STRAY)
+    drawn = np.asarray(model.sample(jax.random.key(1), (200_000,)))[:, 0, LOW]
+    assert 5 < (np.abs(drawn) > 0.1).sum() < 45  # about 20 of them

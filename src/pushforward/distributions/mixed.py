@@ -25,6 +25,7 @@ INFINITE = 1e3  # standard units beyond which an edge of a cell is infinite
 SEEN = 8.0  # standard units beyond which networks see no difference
 LARGEST_LOGIT = 30.0
 LEAST_SCALE = 1e-3
+STRAY, STRAY_SCALE = 1e-4, 2.0  # share of numbers that come from anywhere, and how far, in standard units
 MOST_WIDER = 12.0  # in logarithms, than without a network
 BENDS = (-1.0, 0.0, 1.0)  # where what networks see of a number bends
 
@@ -180,7 +181,8 @@ class Columnwise(eqx.Module):
         a, b, cell = (low - places) / scales, (high - places) / scales, width > 0
         half = jnp.tanh(jnp.where(cell, width / scales, 1.0) / 2)
         share = jnp.where(cell, jnp.log(2 * half / (1 + half)), -jnp.log(scales) - log_unit)  # 1 − exp(−width), or ds
-        return self._summed(self.weights + b - _softplus(b) - _softplus(a) + share) - self._summed(self.weights)
+        value = self._summed(self.weights + b - _softplus(b) - _softplus(a) + share) - self._summed(self.weights)
+        return jnp.logaddexp(math.log1p(-STRAY) + value, math.log(STRAY) + _stray(row))
 
     def _summed(self, logs: Array) -> Array:
         """The logarithm of the sum over the modes of each number, shape (N,)."""
@@ -205,15 +207,25 @@ class Columnwise(eqx.Module):
         places, scales = (a.reshape(-1, N_MODES) for a in self._modes)
         shares = jax.nn.softmax(self.weights.reshape(-1, N_MODES))
         of_mode, of_place = noise[layout.number_columns, 1], noise[layout.number_columns, 2]
+        stray, of_mode = of_mode < STRAY, (of_mode - STRAY) / (1 - STRAY)
         mode = (jnp.cumsum(shares, axis=1) < of_mode[:, None]).sum(axis=1, keepdims=True)
         mode = jnp.minimum(mode, N_MODES - 1)
         place, scale = (jnp.take_along_axis(a, mode, axis=1)[:, 0] for a in (places, scales))
         z = jnp.log(of_place) - jnp.log1p(-of_place)
         at = self.place + jnp.exp(self.log_scale) * (place + scale * z)
+        at = jnp.where(stray, STRAY_SCALE * z, at)
         first = np.searchsorted(layout.code_columns, layout.number_columns)
         coded = code[layout.number_columns]
         at = jnp.where(coded > 0, masses[first + coded.astype(jnp.int32)], at)
         return x.at[layout.number_columns, LOW].set(at).at[layout.number_columns, HIGH].set(at)
+
+
+def _stray(row: Array) -> Array:
+    """As `Columnwise._number`, of numbers of which nothing is known: a value unlike all of training costs no more."""
+    a, b, width = row[:, LOW] / STRAY_SCALE, row[:, HIGH] / STRAY_SCALE, row[:, WIDTH] / STRAY_SCALE
+    half = jnp.tanh(jnp.where(width > 0, width, 1.0) / 2)
+    share = jnp.where(width > 0, jnp.log(2 * half / (1 + half)), -math.log(STRAY_SCALE))
+    return b - _softplus(b) - _softplus(a) + share
 
 
 @jax.custom_jvp
@@ -237,8 +249,9 @@ class MixedRows(AbstractDistribution):
     """A row of numbers and categories, p(x) = Π_j p(x_j | x_<j), by one masked network.
 
     Categories and masses, the values of numbers that have a probability of their own, have softmax probabilities, other
-    numbers a mixture of logistics: a density at a point, a probability of a cell, whose edges may be infinite. Exact,
-    one pass of the network; sampling takes D passes. The column's number is left out where it takes a mass.
+    numbers a mixture of logistics: a density at a point, a probability of a cell, whose edges may be infinite. One of
+    them is wide and of little weight, for values unlike all before. Exact, one pass of the network; sampling takes D
+    passes. The column's number is left out where it takes a mass.
 
     Arguments:
         network: from features of the row to what is said of every column.
