@@ -1,6 +1,6 @@
 """Cells that are hidden and filled in, beside scikit-learn's imputers.
 
-Of each table (of large ones 5,000 rows at random; without columns that follow exactly from others) a fifth of the known
+Of each table (of large ones 2,000 rows at random; without columns that follow exactly from others) a fifth of the known
 cells is hidden: "random", each with the same probability; "depending", with twice that where the next column is in the
 upper half of its values, and never elsewhere. `FlowDensity` with defaults, KNNImputer, IterativeImputer
 (`sample_posterior=True`) and the mean are fitted to what is left, and fill it in: 20 draws of those that draw. All but
@@ -31,7 +31,7 @@ from pushforward.data import learn_fields
 from pushforward.data.fields import Fields, values_of
 
 SMALL = ("penguins", "titanic", "german-credit", "horse-colic")
-SHARE, DRAWS, MOST_ROWS = 0.2, 20, 5000
+SHARE, DRAWS, MOST_ROWS = 0.2, 20, 2000
 WAYS = {"random": "cells hidden at random", "depending": "cells hidden depending on others"}
 FIGURES = {"error": False, "CRPS": False, "accuracy": True, "log-probability": True}  # whether higher is better
 

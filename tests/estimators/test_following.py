@@ -58,11 +58,13 @@ def test_samples_have_them_as_they_were(density: pf.FlowDensity) -> None:
 def test_rows_are_scored_with_them_and_without(density: pf.FlowDensity, tmp_path: Path) -> None:
     table = passengers()
     scores = density.score_samples(table)
-    np.testing.assert_allclose(density.score_samples(table.drop(columns=["ride", "cheap", "all"])), scores, rtol=1e-5)
+    fewer = density.score_samples(table.drop(columns=["ride", "cheap", "all"]))
+    np.testing.assert_allclose(fewer, scores, atol=3 / N)  # but for the little that is left for exceptions
     broken = table.assign(all=table["all"] + (table.index < 2))
-    assert np.isneginf(density.score_samples(broken)).tolist() == [True, True, *[False] * (N - 2)]
+    lost = scores - density.score_samples(broken)
+    assert (lost[:2] > np.log(2 * N)).all() and np.isfinite(lost).all() and (lost[2:] == 0).all()
     unknown = table.assign(words=table["words"].astype(object).where(table.index >= 5))
-    np.testing.assert_allclose(density.score_samples(unknown), scores, rtol=1e-5)  # which the copy tells
+    np.testing.assert_allclose(density.score_samples(unknown), scores, rtol=1e-4)  # which the copy tells
     density.save(tmp_path / "model")
     np.testing.assert_allclose(pf.load(tmp_path / "model").score_samples(table), scores, rtol=1e-5)
 

@@ -424,3 +424,31 @@ def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
     again = pf.training.Checkpoint(tmp_path / "state", resume=True)
     with pytest.raises(pf.training.CheckpointError, match="the data"):
         pf.FlowDensity(**QUICK).fit(customers(seed=1), checkpoint=again)
+
+
+def test_an_array_with_gaps_comes_back_as_one() -> None:
+    x, _, _ = normals(200)
+    fitted = pf.FlowDensity(**QUICK).fit(x)
+    filled = fitted.impute(x)
+    assert filled.dtype == fitted.sample(3).dtype == np.float64
+    assert not np.isnan(filled).any() and (filled[~np.isnan(x)] == x[~np.isnan(x)]).all()
+    with pytest.raises(DataError, match="infinite"):
+        pf.FlowDensity(**QUICK).fit(np.where(x > 2, np.inf, x))
+
+
+def test_yes_and_no_that_a_file_turned_into_truth_values() -> None:
+    table = customers(300).assign(active=np.where(np.arange(300) % 3 == 0, "Yes", "No"))
+    fitted = pf.FlowDensity(**QUICK).fit(table)
+    turned = table.assign(active=table["active"] == "Yes")
+    np.testing.assert_allclose(fitted.score_samples(turned), fitted.score_samples(table))
+
+
+def test_the_density_of_what_another_column_tells() -> None:
+    table = customers(300, gaps=False)
+    table = table.assign(total=table["age"] + table["visits"])
+    fitted = pf.FlowDensity(**QUICK).fit(table)
+    (following,) = fitted.columns_.following
+    assert following.name == "total"
+    given = table[["total", "visits"]].head(3)
+    told = fitted.conditional_density("age", given, values=np.unique(table["age"]))
+    np.testing.assert_allclose(told.mean, table["age"].head(3), atol=0.05)

@@ -8,6 +8,7 @@ import pytest
 
 import pushforward as pf
 from pushforward.data import DataError
+from pushforward.data.duck import rows_where
 from pushforward.estimators.rejecting import Draws, draw_where
 from tests.estimators.small import SMALL
 
@@ -98,3 +99,9 @@ def test_rules_that_are_none_or_that_nothing_keeps_are_refused(numbers: pf.FlowD
 def test_rules_do_not_go_with_what_is_given(mixture: pf.FlowMixture) -> None:
     with pytest.raises(ValueError, match="where= and given= do not go together"):
         mixture.sample(1, where="age > 0", given=pd.DataFrame({"age": [30]}))
+
+
+def test_names_that_differ_by_case_alone() -> None:
+    assert rows_where(pa.table({"Row_Number": [7, 8, 9], "x": [1, 2, 3]}), "x > 1").tolist() == [1, 2]
+    with pytest.raises(DataError, match="does not tell the columns a, A apart"):
+        rows_where(pa.table({"a": [1, 2, 3], "A": [30, 20, 10]}), "A >= 20")

@@ -130,6 +130,10 @@ def as_levels(values: Any, levels: Sequence[Any]) -> list[Any]:
 
 def _as_kind(value: Any, kinds: set[type], known: set[Any]) -> Any:
     if kinds == {str} and not isinstance(value, str):
+        if isinstance(value, bool):  # as files tell yes and no
+            meant = [form for form in known if isinstance(form, str) and WORDS.get(form.lower()) is value]
+            if len(meant) == 1:
+                return meant[0]
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
         return next((form for form in (text, text.lower(), text.upper()) if form in known), text)
     if kinds == {bool}:

@@ -85,8 +85,11 @@ def rows_where(table: pa.Table, where: str) -> NDArray[np.intp]:
     """
     import duckdb
 
-    number = "row_number"
-    while number in table.column_names:
+    number, folded = "row_number", [name.casefold() for name in table.column_names]
+    alike = [name for name, low in zip(table.column_names, folded, strict=True) if folded.count(low) > 1]
+    if alike:  # which SQL does not tell apart
+        raise DataError(f"where= does not tell the columns {listing(alike)} apart; give them names that differ by more")
+    while number in folded:
         number += "_"
     connection = duckdb.connect(config=_CLOSED | {"enable_external_access": "false", "lock_configuration": "true"})
     try:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 KINDS = ("real", "positive", "whole", "date", "boolean", "category", "ordered", "left out")
 NUMBERS = ("real", "positive", "whole", "date")
+ROUNDED = 1e-4  # of the terms of a sum, that rows may be off which were rounded since
 FAR = 1e4  # what stands for an infinite edge of a cell, in standard units
 
 
@@ -299,8 +300,9 @@ class Fields:
     def encode(self, table: pa.Table, completing: bool = False) -> Encoded:
         """The modelled columns of a table with these names, in the order of `modelled`.
 
-        Columns that follow from others need not be there. Where they are, they fill gaps of those others in, and a row
-        in which they do not follow has the log-density -inf.
+        Columns that follow from others need not be there. Where they are, they fill gaps of those others in. A row in
+        which one does not follow has half the probability that is left for what one row in as many would show, spread
+        evenly over its levels or its range.
 
         Arguments:
             table: columns that follow may be missing.
@@ -312,13 +314,13 @@ class Fields:
         """
         here = [f for f in self.all if f.is_modelled or (f.rule is not None and f.name in table.column_names)]
         values = {f.name: f.plain(values_of(table.column(f.name), f)) for f in here}
-        broken = np.zeros(len(table), dtype=bool)
+        kept = {name: np.zeros(len(table)) for name in self.names}
         for field in self.following:
             if field.name in values:
-                broken |= _settled(field, self.rules[field.name], values, completing)
+                rule = self.rules[field.name]
+                kept[rule.of[0]] += _settled(field, rule, values, completing)
         parts = [field.encode(values[field.name]) for field in self.modelled]
-        log_extra = np.stack([p.log_extra for p in parts], axis=1)
-        log_extra[broken, 0] = -np.inf
+        log_extra = np.stack([p.log_extra + kept[f.name] for f, p in zip(self.modelled, parts, strict=True)], axis=1)
         return Encoded(np.stack([p.x for p in parts], axis=1), log_extra)
 
     def decode(self, codes: FloatArray, units: FloatArray, seed: int) -> pa.Table:
@@ -358,8 +360,8 @@ class Fields:
         return cls(tuple(Field(**entry) for entry in entries))
 
 
-def _settled(field: Field, rule: Rule, values: dict[str, Any], completing: bool) -> NDArray[np.bool_]:
-    """Which rows break a column's rule, once gaps are filled in that it tells of."""
+def _settled(field: Field, rule: Rule, values: dict[str, Any], completing: bool) -> FloatArray:
+    """What a column adds to log-densities by whether it follows, once gaps are filled in that it tells of."""
     own = values[field.name]
     rule.complete(values, own)
     known = ~gaps(own)
@@ -372,11 +374,18 @@ def _settled(field: Field, rule: Rule, values: dict[str, Any], completing: bool)
         )
     expected = rule.apply(values, field.is_number)
     known &= ~gaps(expected)
-    if not field.is_number:
-        return np.array([k and a != b for k, a, b in zip(known, own, expected, strict=True)], dtype=bool)
-    allowed = tolerance(rule, values, field.step, field.rounding) if rule.factors else 0.0
-    with np.errstate(invalid="ignore"):  # where numbers are infinite
-        return np.asarray(known & (abs(own - expected) > allowed), dtype=bool)
+    if field.is_number:
+        share = field.rounding if field.kind == "date" else ROUNDED
+        allowed = tolerance(rule, values, field.step, share) if rule.factors else 0.0
+        with np.errstate(invalid="ignore"):  # where numbers are infinite
+            broken = known & ~(abs(own - expected) <= allowed)
+        room = max(field.reach[1] - field.reach[0], field.step) / (DAY if field.kind == "date" else 1.0)
+    else:
+        broken = known & np.array([a != b for a, b in zip(own, expected, strict=True)], dtype=bool)
+        room = max(len(field.levels) - 1.0, 1.0)
+    rare = rule.exceptions > 0 and not completing  # what is given is taken as following
+    log_broken = math.log(rule.exceptions) - math.log(room) if rare else -math.inf
+    return np.where(broken, log_broken, np.where(known, math.log1p(-rule.exceptions), 0.0))
 
 
 def values_of(column: Any, field: Field) -> Any:

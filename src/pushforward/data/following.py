@@ -54,7 +54,9 @@ def follow(fields: Sequence[Field], values: Mapping[str, Any], said: Collection[
     for kinds in (("real", "positive", "whole"), ("date",)):
         group = [f for f in fields if f.kind in kinds and f.name not in rules and f.missing <= MOST_MISSING]
         rules |= _sums(group, values, {*said, *used})
-    return [dataclasses.replace(f, rule=rules.get(f.name)) for f in fields]
+    n = len(next(iter(values.values()), ()))
+    found = {name: dataclasses.replace(rule, exceptions=0.5 / (n + 1)) for name, rule in rules.items()}
+    return [dataclasses.replace(f, rule=found.get(f.name)) for f in fields]
 
 
 def _copies(fields: Sequence[Field], values: Mapping[str, Any], said: Collection[str]) -> dict[str, Rule]:

@@ -21,12 +21,14 @@ class Rule:
         pairs: of a copy, every value of the other column and the one that stands beside it.
         factors: of a sum, what each of the other columns is multiplied by; none of a copy.
         constant: what is added to a sum.
+        exceptions: the share of rows that may break it, for all that was seen.
     """
 
     of: tuple[str, ...]
     pairs: tuple[tuple[Any, Any], ...] = ()
     factors: tuple[float, ...] = ()
     constant: float = 0.0
+    exceptions: float = 0.0
 
     def told(self, unit: float = 1.0, called: str = "") -> str:
         """For people; a constant is counted in a unit, which is called something."""

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from pushforward.data.cells import DAY
 from pushforward.data.columns import FloatArray
-from pushforward.data.fields import Field, Fields
+from pushforward.data.fields import Field, Fields, to_arrow
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller
 from pushforward.estimators import mixed
@@ -63,11 +63,16 @@ def conditional_density(
     at = grid(field, n_values) if values is None else _asked(field, values)
     widths = _widths(field, at)
     rest = given.drop_columns([column]) if column in given.column_names else given
-    rows = mixed.encode_given(fields, rest.take(np.repeat(np.arange(len(rest)), len(at))))
-    place = [field.name for field in fields.modelled].index(column)
-    of_column = field.encode(np.tile(at, len(rest)))
-    rows.x[:, place], rows.log_extra[:, place] = of_column.x, of_column.log_extra
+    each = rest.take(np.repeat(np.arange(len(rest)), len(at)))
+    if any(column in rule.of for rule in fields.rules.values()):  # what follows from it tells of it
+        rows = mixed.encode_given(fields, each.append_column(column, to_arrow(np.tile(at, len(rest)), field)))
+    else:
+        rows = mixed.encode_given(fields, each)
+        place, own = [field.name for field in fields.modelled].index(column), field.encode(np.tile(at, len(rest)))
+        rows.x[:, place], rows.log_extra[:, place] = own.x, own.log_extra
     logs = mixed.log_density(fields, model, filler, rows).reshape(len(rest), len(at)) + np.log(widths)
+    if np.isneginf(logs).all(axis=1).any():
+        raise DataError(f"no value of {column!r} that was asked for goes with what is given, from which others follow")
     per = DAY if field.kind == "date" else 1.0  # log-densities of dates are per day
     return ConditionalDensity(at, np.exp(logs - logsumexp(logs, axis=1, keepdims=True)), widths * per)
 

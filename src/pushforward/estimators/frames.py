@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sklearn
 
+from pushforward.data.cells import is_numeric, numbers_of
 from pushforward.data.columns import Columns, FloatArray
 
 KINDS = ("pandas", "polars", "pyarrow")
@@ -126,7 +127,9 @@ def _arrow(columns: dict[str, np.ndarray]) -> Any:
 
 
 def in_kind(table: Any, container: Container | None, asked: str | None, like: Any = None) -> Any:
-    """A table of Arrow as the kind of table fitted on, or asked for; an array of objects where that was an array.
+    """A table of Arrow as the kind of table fitted on, or asked for.
+
+    Where that was an array, an array of numbers if all columns are, else of objects.
 
     Arguments:
         table: of columns that may be text, categories or dates.
@@ -143,6 +146,8 @@ def in_kind(table: Any, container: Container | None, asked: str | None, like: An
 
         return _with_enums(pl.from_arrow(table), table, container)
     if kind != "pandas":
+        if all(map(is_numeric, table.columns)):
+            return np.column_stack([numbers_of(column) for column in table.columns])
         return np.array([column.to_pylist() for column in table.columns], dtype=object).T
     import pandas as pd
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SIZES = (128, 128)  # hidden layers
 RATE = 3e-3
 STEPS = 2500  # of training, about
+LONGEST, MANY_ROWS = 2, 20_000  # times as many epochs where validation asks for them, and rows from which on it may not
 PATIENCE, LEAST_PATIENCE = 30, 8  # epochs, fewer where rows are filled in several times
 PRECISION = 4.0  # of the prior on every parameter
 FILLS, MOST_FILLED = 20, 20_000  # draws of a row with gaps in training, at most, and of all such rows together
@@ -71,7 +72,7 @@ def is_mixed(X: Any, texts: bool = False) -> bool:
     if array.ndim != 2 or not array.size:
         return False
     if array.dtype.kind == "f":
-        return bool(np.isnan(array).any() and not np.isinf(array).any())
+        return bool(np.isnan(array).any())
     return array.dtype.kind in "OU" and any(isinstance(v, str) or v is None for v in array.flat)
 
 
@@ -177,8 +178,8 @@ def learn_mixed(table: pa.Table, kinds: Mapping[Any, str] | None, missing: str) 
     if fields.following:
         told = [f"{field.name!r} ({field.follows})" for field in fields.following]
         warnings.warn(
-            f"columns follow from others, and are rebuilt from these: {listing(told, 8)}; columns={{name: 'category'}} "
-            "has one modelled all the same",
+            f"columns follow from others, and are rebuilt from these: {listing(told, 8)}; columns={{name: kind}} has "
+            "one modelled all the same, of a kind such as 'category' or 'number'",
             UserWarning,
             stacklevel=5,
         )
@@ -221,7 +222,7 @@ def fit_rows(
         NegativeLogLikelihood(),
         parts[0].feed,
         key=jax.random.key(seed),
-        settings=training_settings(estimator, mixed_settings(len(split[0]), len(parts[0].x), precision)),
+        settings=training_settings(estimator, mixed_settings(len(split[0]), len(parts[0].x), precision, LONGEST)),
         validation=parts[1].feed if len(parts[1].x) else None,
         checkpoint=checkpoint,
         show_progress=bool(estimator.verbose),
@@ -244,16 +245,20 @@ def fill_gaps(
     return filler, [complete(fields, filler, x[part], weights[part], seed) for part in split]
 
 
-def mixed_settings(n: int, n_filled: int | None = None, precision: float = PRECISION) -> dict[str, Any]:
+def mixed_settings(
+    n: int, n_filled: int | None = None, precision: float = PRECISION, longest: int | None = None
+) -> dict[str, Any]:
     """Training settings where the user says nothing.
 
     Arguments:
         n: rows.
         n_filled: rows after gaps are filled in, several times.
         precision: of the prior on every parameter.
+        longest: how many times as many epochs validation may ask for; None for what rows are few enough for.
     """
+    longest = (1 if n > MANY_ROWS else LONGEST) if longest is None else longest
     n_filled = n if n_filled is None else n_filled
-    chosen = default_settings(n_filled, learning_rate=RATE, precision=precision, steps=STEPS, longest=2)
+    chosen = default_settings(n_filled, learning_rate=RATE, precision=precision, steps=STEPS, longest=longest)
     patience = max(LEAST_PATIENCE, round(PATIENCE * n / n_filled))
     return chosen | {"weight_decay": precision / n, "patience": patience}
 

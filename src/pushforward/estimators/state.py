@@ -60,9 +60,14 @@ class FlowEstimator(BaseEstimator, ABC):
         self.label_column_ = self.label_names_ = None
         if fit.unfinished:
             n = self.n_iter_
+            again = (
+                ""
+                if isinstance(vars(self).get("columns_"), Fields)
+                else ", or set warm_start=True and fit again to go on"
+            )
             warnings.warn(
                 f"the validation loss still falls after all {n} epochs, so more are likely to fit better: give "
-                f"max_epochs={4 * n}, or set warm_start=True and fit again to go on from here",
+                f"max_epochs={4 * n}{again}",
                 ConvergenceWarning,
                 stacklevel=3,
             )

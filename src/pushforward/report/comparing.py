@@ -23,7 +23,8 @@ def quality(real: Any, synthetic: Any, *, held_out: Any = None, random_state: in
 
     Columns, and pairs of columns, are compared by the metrics of SDMetrics. Gradient-boosted trees try to tell
     synthetic rows from real ones. And the share of synthetic rows that are near-copies of real rows stands beside that
-    of held-out rows, which are no copies however near they lie. It needs `pip install 'pushforward[quality]'`.
+    of held-out rows, which are no copies however near they lie. To both, synthetic rows that have no gaps, as `sample`
+    gives them, are shown with the gaps of real ones. It needs `pip install 'pushforward[quality]'`.
 
     Arguments:
         real: the rows that the synthetic ones were learned from: a table of pandas, polars or Arrow, or an array, with
@@ -58,14 +59,24 @@ def quality(real: Any, synthetic: Any, *, held_out: Any = None, random_state: in
         tables[HELD_OUT] = _table(HELD_OUT, held_out)
     compared = sides(tables)
     ours, theirs = compared.values[REAL], compared.values[SYNTHETIC]
+    seen = with_gaps_of(ours, theirs, seed)
     training, others = (ours, compared.values[HELD_OUT]) if held_out is not None else _halves(ours, seed)
     return Quality(
         column_likeness(compared, ours, theirs),
         pair_likeness(compared, ours, theirs),
-        detection(ours, theirs, compared.numeric, seed),
-        distances(training, theirs, others, compared.numeric, seed),
+        detection(ours, seen, compared.numeric, seed),
+        distances(training, seen, others, compared.numeric, seed),
         compared.left_out,
     )
+
+
+def with_gaps_of(real: FloatArray, synthetic: FloatArray, seed: int) -> FloatArray:
+    """Synthetic rows with the gaps of real ones, taken at random, unless they have gaps of their own."""
+    gaps = np.isnan(real)
+    if not gaps.any() or np.isnan(synthetic).any():
+        return synthetic
+    like = np.random.default_rng(seed).integers(len(real), size=len(synthetic))
+    return np.where(gaps[like], np.nan, synthetic)
 
 
 def _table(name: str, rows: Any) -> Any:

@@ -59,13 +59,15 @@ def sides(tables: Mapping[str, pa.Table]) -> Sides:
         if len(table) < LEAST_ROWS:
             raise DataError(f"{name}: {len(table)} rows; expected at least {LEAST_ROWS} to compare")
     looked = learn_fields(real)
-    fields = tuple(field for field in looked.all if field.kind != "left out")
     left_out = {field.name: field.why or "" for field in looked.all if field.kind == "left out"}
+    for name, table in tables.items():
+        left_out |= {column: f"{name} lacks it" for column in real.column_names if column not in table.column_names}
+    fields = tuple(field for field in looked.all if field.name not in left_out)
     if not fields:
         why = [f"{name!r} ({reason})" for name, reason in left_out.items()]
         raise DataError(f"{first}: no column can be compared: {listing(why)}")
     for name, table in tables.items():
-        _check_columns(name, table, [field.name for field in fields], first)
+        _check_columns(name, table)
         further = [c for c in table.column_names if c not in real.column_names]
         left_out |= dict.fromkeys(further, f"{name} alone has it")
     columns = [_column(field, tables) for field in fields]
@@ -73,10 +75,7 @@ def sides(tables: Mapping[str, pa.Table]) -> Sides:
     return Sides(fields, values, left_out)
 
 
-def _check_columns(name: str, table: pa.Table, wanted: list[str], first: str) -> None:
-    lacking = [repr(column) for column in wanted if column not in table.column_names]
-    if lacking:
-        raise DataError(f"{name}: without {listing(lacking)} of {first}; its columns are {listing(table.column_names)}")
+def _check_columns(name: str, table: pa.Table) -> None:
     twice = sorted({c for c in table.column_names if table.column_names.count(c) > 1})
     if twice:
         raise DataError(f"{name}: two columns are named {twice[0]!r}; give every column its own name")
