@@ -315,8 +315,8 @@ def test_whole_numbers_beyond_64_bits_are_written_as_floats(work, monkeypatch):
     draw = service.sampling.kinds.draw
     seeds = np.random.SeedSequence(0).generate_state(2)
 
-    def large(model, n, component, condition, seed):
-        rows, components = draw(model, n, component, condition, seed)
+    def large(model, n, component, condition, where, seed):
+        rows, components = draw(model, n, component, condition, where, seed)
         rows[:, 2] = 1e300 if seed == seeds[1] else 5
         return rows, components
 
