@@ -191,8 +191,8 @@ def main() -> None:
         for name in TABLES:
             print(f"{way}: {name}", flush=True)
             rows += compare(name, way, asked.seeds)
-        head = ["table", "method", *FIGURES, "s"]
-        write_table("imputation", head, rows, round(time.monotonic() - began), asked.seeds, settings=way)
+            head = ["table", "method", *FIGURES, "s"]
+            write_table("imputation", head, rows, round(time.monotonic() - began), asked.seeds, settings=way)
 
 
 if __name__ == "__main__":

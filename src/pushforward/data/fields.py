@@ -300,9 +300,9 @@ class Fields:
     def encode(self, table: pa.Table, completing: bool = False) -> Encoded:
         """The modelled columns of a table with these names, in the order of `modelled`.
 
-        Columns that follow from others need not be there. Where they are, they fill gaps of those others in. A row in
-        which one does not follow has half the probability that is left for what one row in as many would show, spread
-        evenly over its levels or its range.
+        Columns that follow from others need not be there. Where they are, they fill gaps of those others in. Rows in
+        which one does not follow have 0.5 / (n + 1) of the probability after n rows in which it did, spread evenly over
+        its levels or its range; of rows that are to be completed, none.
 
         Arguments:
             table: columns that follow may be missing.
