@@ -36,17 +36,30 @@ def commit() -> str:
 COMMIT = commit()  # when the run starts: others may follow while it lasts
 
 
-def arguments(description: str, settings: list[str], seeds: int) -> argparse.Namespace:
-    """Parse what every experiment takes."""
+def arguments(description: str, settings: list[str], seeds: int, tables: list[str] | None = None) -> argparse.Namespace:
+    """Parse what every experiment takes, and which of its tables, where it has some."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--settings", choices=settings, action="append", help="which settings to run (default: all)")
     parser.add_argument("--seeds", type=int, default=seeds, help=f"how many seeds, from 0 (default: {seeds})")
     parser.add_argument(
         "--epochs", type=int, default=None, help="fewer epochs, for a quick look; not written to results"
     )
+    if tables is not None:
+        parser.add_argument(
+            "--tables", choices=tables, action="append", help="others keep their results (default: all)"
+        )
     chosen = parser.parse_args()
     chosen.settings = chosen.settings or settings
+    if tables is not None:
+        chosen.tables = chosen.tables or tables
     return chosen
+
+
+def other_rows(name: str, settings: str, tables: list[str]) -> list[list[Any]]:
+    """Rows of a result that are there by now, of tables that are not run now; a row's first cell names its table."""
+    path = RESULTS / f"{name}-{settings}.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    return [row for row in rows if row[0] not in tables]
 
 
 def data_folder() -> Path:
