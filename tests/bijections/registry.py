@@ -41,6 +41,7 @@ from pushforward.bijections import (
 )
 from tests.bijections.composed import COMPOSED
 from tests.bijections.entries import Entry, deep_sigmoid, edges, floats, mixed_ends, spline, sylvester, triangular
+from tests.bijections.imaged import IMAGED
 
 eye, ones, zeros = np.eye(2), np.ones(2), np.zeros(2)
 ENTRIES = [
@@ -257,6 +258,11 @@ ENTRIES = [
         },
     ),
     Entry(
+        "batch_norm_channels",
+        lambda key, dim: BatchNorm(jnp.ones(dim), jnp.exp(jax.random.normal(key, (dim,))), shape=(2, 2, dim)),
+        bad={"last axes of the event shape": lambda: BatchNorm(floats(0), floats(1), shape=(2, 3))},
+    ),
+    Entry(
         "batch_norm",
         lambda key, dim: BatchNorm(jax.random.normal(key, (dim,)), jnp.exp(jax.random.normal(key, (dim,)))),
         bad={
@@ -342,4 +348,5 @@ ENTRIES = [
     ),
     Entry("spline_scalar", lambda key, dim: spline(key, ()), dims=(1,), points=edges),
     *COMPOSED,
+    *IMAGED,
 ]

@@ -21,6 +21,7 @@ from pushforward.bijections.circular import CircularShift
 from pushforward.bijections.compose import Chain, Invert, Scan
 from pushforward.bijections.conditional_coupling import ConditionalCoupling
 from pushforward.bijections.continuous import Continuous
+from pushforward.bijections.convolution import Convolution1x1
 from pushforward.bijections.coupling import Coupling, coupling_masks, stacked_couplings
 from pushforward.bijections.deep_sigmoid import DeepSigmoid
 from pushforward.bijections.dequantise import Dequantise
@@ -28,6 +29,7 @@ from pushforward.bijections.elementwise import Exp, Gumbel, PReLU, Sigmoid, Soft
 from pushforward.bijections.foreign import Foreign, as_map
 from pushforward.bijections.functions import Functions, from_functions
 from pushforward.bijections.householder import Householder, Orthogonal
+from pushforward.bijections.image_coupling import ImageCoupling, checkerboard
 from pushforward.bijections.indexed import Indexed
 from pushforward.bijections.linear import PLU, Dense, LowRank, Triangular
 from pushforward.bijections.linear_iaf import ConvexCombination, LinearIAF
@@ -38,6 +40,7 @@ from pushforward.bijections.reshape import Reshape
 from pushforward.bijections.residual import Residual
 from pushforward.bijections.sequential import AbstractSequential
 from pushforward.bijections.spline import RationalQuadraticSpline
+from pushforward.bijections.squeeze import Squeeze
 from pushforward.bijections.sylvester import OrthonormalColumns, Sylvester
 from pushforward.bijections.temporal import TemporalAutoregressive
 from pushforward.bijections.untrained import Untrained
@@ -60,6 +63,7 @@ __all__ = [
     "ConditionalCoupling",
     "Continuous",
     "ConvexCombination",
+    "Convolution1x1",
     "Coupling",
     "DeepSigmoid",
     "Dense",
@@ -72,6 +76,7 @@ __all__ = [
     "Gumbel",
     "Householder",
     "Identity",
+    "ImageCoupling",
     "Indexed",
     "InexactError",
     "Invert",
@@ -93,6 +98,7 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "SolveError",
+    "Squeeze",
     "Sylvester",
     "Tanh",
     "TemporalAutoregressive",
@@ -101,6 +107,7 @@ __all__ = [
     "Vmap",
     "affine_transformer",
     "as_map",
+    "checkerboard",
     "coupling_masks",
     "from_functions",
     "require_bijection",

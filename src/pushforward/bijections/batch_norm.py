@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import AbstractDataMap
-from pushforward.checks import floating, require, require_shape
+from pushforward.checks import check_shape, floating, require, require_shape
 from pushforward.trees import Frozen
 
 
@@ -22,9 +23,10 @@ class BatchNorm(AbstractDataMap):
     before it. In closed form both ways.
 
     Arguments:
-        mean: μ, floating, event shape.
-        variance: σ², floating, not negative, event shape.
+        mean: μ, floating, event shape; or of its last axes alone, such as (C,), one for each channel of an image.
+        variance: σ², floating, not negative, the same shape.
         epsilon: ε > 0, keeps the scale of constant columns finite.
+        shape: the event shape; the shape of `mean` if None.
 
     Raises:
         ValueError: a parameter is not floating or out of its range, or the shapes differ.
@@ -43,7 +45,7 @@ class BatchNorm(AbstractDataMap):
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
 
-    def __init__(self, mean: Any, variance: Any, epsilon: float = 1e-5):
+    def __init__(self, mean: Any, variance: Any, epsilon: float = 1e-5, shape: tuple[int, ...] | None = None):
         mean, variance = floating("mean", mean), floating("variance", variance)
         require_shape("variance", variance, mean.shape)
         require("mean", mean, np.isfinite, "finite")
@@ -52,21 +54,27 @@ class BatchNorm(AbstractDataMap):
             raise ValueError(f"epsilon must be positive and finite; got {epsilon}")
         self.mean, self.variance = Frozen(mean), Frozen(variance)
         self.epsilon = float(epsilon)
-        self.shape = mean.shape
+        self.shape = mean.shape if shape is None else check_shape("shape", shape)
+        if self.shape[len(self.shape) - mean.ndim :] != mean.shape:
+            raise ValueError(f"mean must have the last axes of the event shape {self.shape}; got shape {mean.shape}")
         self.cond_shape = None
 
     @classmethod
-    def init(cls, dim: int) -> BatchNorm:
-        """Mean 0 and variance 1, until a batch is seen."""
-        return cls(jnp.zeros(dim), jnp.ones(dim))
+    def init(cls, shape: int | tuple[int, ...]) -> BatchNorm:
+        """Mean 0 and variance 1, until a batch is seen; one for each entry of the last axis."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        return cls(jnp.zeros(shape[-1:]), jnp.ones(shape[-1:]), shape=shape)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         spread = self.variance.value + self.epsilon
-        return z * jnp.sqrt(spread) + self.mean.value, jnp.log(spread).sum() / 2
+        return z * jnp.sqrt(spread) + self.mean.value, self._log_det(spread)
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         spread = self.variance.value + self.epsilon
-        return (x - self.mean.value) / jnp.sqrt(spread), -jnp.log(spread).sum() / 2
+        return (x - self.mean.value) / jnp.sqrt(spread), -self._log_det(spread)
+
+    def _log_det(self, spread: Array) -> Array:
+        return jnp.log(spread).sum() / 2 * (math.prod(self.shape) // max(spread.size, 1))
 
     def calibrate(
         self,
@@ -79,10 +87,10 @@ class BatchNorm(AbstractDataMap):
 
         A batch whose weights are all zero leaves mean 0 and variance 0.
         """
-        mean, variance = weighted_moments(x, weights, n_kept=len(self.shape))
+        mean, variance = weighted_moments(x, weights, n_kept=self.mean.value.ndim)
         calibrated = eqx.tree_at(lambda b: (b.mean.content, b.variance.content), self, (mean, variance))
         spread = variance + self.epsilon
-        log_det = jnp.broadcast_to(-jnp.log(spread).sum() / 2, x.shape[:1])
+        log_det = jnp.broadcast_to(-self._log_det(spread), x.shape[:1])
         return calibrated, (x - mean) / jnp.sqrt(spread), log_det
 
 

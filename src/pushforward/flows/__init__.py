@@ -11,6 +11,7 @@ from pushforward.flows.autoregressive import bnaf, iaf, maf, naf, spline_autoreg
 from pushforward.flows.continuous import continuous
 from pushforward.flows.coupling import nice, real_nvp, spline_coupling
 from pushforward.flows.elementary import convex_combination_iaf, householder, planar, radial, sylvester
+from pushforward.flows.images import glow, real_nvp_image, residual_image
 from pushforward.flows.indexed import continuously_indexed
 from pushforward.flows.residual import residual
 
@@ -31,6 +32,11 @@ RECIPES: dict[str, Callable[..., Pushforward]] = {
     "residual": residual,
     "continuous": continuous,
 }
+IMAGE_RECIPES: dict[str, Callable[..., Pushforward]] = {
+    "glow": glow,
+    "real_nvp_image": real_nvp_image,
+    "residual_image": residual_image,
+}
 
 
 INDEXED = "indexed_"  # before the name of a recipe: its continuously-indexed flow
@@ -42,10 +48,10 @@ def recipe(name: str) -> Callable[..., Pushforward]:
     Raises:
         ValueError: no recipe has that name.
     """
-    inside = name.removeprefix(INDEXED)
-    if inside not in RECIPES:
-        raise ValueError(f'unknown flow {name!r}; choose one of {sorted(RECIPES)}, perhaps with "{INDEXED}" before it')
-    return RECIPES[name] if inside == name else functools.partial(continuously_indexed, RECIPES[inside])
+    inside, known = name.removeprefix(INDEXED), RECIPES | IMAGE_RECIPES
+    if inside not in known:
+        raise ValueError(f'unknown flow {name!r}; choose one of {sorted(known)}, perhaps with "{INDEXED}" before it')
+    return known[name] if inside == name else functools.partial(continuously_indexed, known[inside])
 
 
 def options_of(name: str) -> set[str]:
@@ -64,11 +70,13 @@ def options_of(name: str) -> set[str]:
 
 
 __all__ = [
+    "IMAGE_RECIPES",
     "RECIPES",
     "bnaf",
     "continuous",
     "continuously_indexed",
     "convex_combination_iaf",
+    "glow",
     "householder",
     "iaf",
     "maf",
@@ -78,8 +86,10 @@ __all__ = [
     "planar",
     "radial",
     "real_nvp",
+    "real_nvp_image",
     "recipe",
     "residual",
+    "residual_image",
     "spline_autoregressive",
     "spline_coupling",
     "sylvester",

@@ -4,6 +4,7 @@ from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
 from pushforward.networks.convolutional import Convolution, Convolutional, image_sides
 from pushforward.networks.gaussian import Gaussian
 from pushforward.networks.grouped import GroupedMADE
+from pushforward.networks.images import Convolve, PlainConvolutions, ResidualConvolutions, convolve
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.lipschitz import Lipschitz, norm_bound
 from pushforward.networks.made import MADE
@@ -18,12 +19,16 @@ __all__ = [
     "BlockTriangular",
     "Convolution",
     "Convolutional",
+    "Convolve",
     "Gaussian",
     "GroupedMADE",
     "Linear",
     "LinearChain",
     "Lipschitz",
+    "PlainConvolutions",
+    "ResidualConvolutions",
     "Trunk",
+    "convolve",
     "image_sides",
     "norm_bound",
     "row_network",
