@@ -398,7 +398,10 @@ def values_of(column: Any, field: Field) -> Any:
         return plain(column)
     if field.kind == "date":
         return seconds_of(column, field.name, field.zone)
-    numbers = text_numbers(column) if is_text(column) else numbers_of(column) if is_numeric(column) else None
+    if is_text(column):
+        numbers = text_numbers(column, padded=True)
+    else:
+        numbers = numbers_of(column) if is_numeric(column) else None
     if numbers is None:
         raise DataError(f"column {field.name!r} holds {column.type}, where numbers are expected")
     return numbers

@@ -127,7 +127,7 @@ def _text(name: str, column: Any, said: str | None) -> Field:
     column = pa.chunked_array([pa.array(values, pa.string())])
     if column.null_count == len(column):
         return _left_out(name, column, "no row has a value")
-    numbers = text_numbers(column)
+    numbers = text_numbers(column, padded=said in (*NUMBERS, "number"))
     if numbers is not None:
         return _number(name, numbers, dtype, said)
     if said in NUMBERS or said == "number":
