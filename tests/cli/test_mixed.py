@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.helpers import columns, refused, run
+from pushforward.cli.shell import in_options
+from tests.cli.helpers import columns, invoke, refused, run
 
 QUICK = ["--epochs", "2"]
 NAMES = ["city", "visits", "spent", "since", "member"]
@@ -41,8 +42,19 @@ def test_a_table_is_scored_clustered_and_told_of(folder: Path, tmp_path: Path) -
     run("cluster", folder / "mixture", folder / "customers.csv", "--out", tmp_path / "clustered.csv")
     assert columns(tmp_path / "clustered.csv")[:6] == [*NAMES, "component"]
     said = run("info", folder / "density")
-    for word in ("category", "whole", "positive", "date", "boolean", "one masked network"):
+    for word in (
+        "category",
+        "whole",
+        "positive",
+        "date",
+        "boolean",
+        "one masked network",
+        " days",
+        "counts logarithms",
+    ):
         assert word in said
+    (spent,) = (line for line in said.splitlines() if line.startswith("spent"))
+    assert 2 < float(spent.split("×")[1]) < 4  # e to the standard deviation of logarithms, 1 or so
 
 
 def test_gaps_are_filled_and_all_else_stays(folder: Path, tmp_path: Path) -> None:
@@ -123,3 +135,13 @@ def test_words_and_codes_come_out_as_they_went_in(tmp_path: Path) -> None:
     run("score", tmp_path / "of-pandas", table, "--out", tmp_path / "again.csv")
     again = [float(row["log_density"]) for row in rows(str(tmp_path / "again.csv"))]
     np.testing.assert_allclose(again, fitted.score_samples(by_pandas), rtol=1e-6)
+
+
+def test_advice_is_what_can_be_typed(tmp_path: Path) -> None:
+    lines = ["key,part,twice"] + [f"k{i},{i % 7 / 3:.3f},{2 * (i % 7 / 3):.3f}" for i in range(120)]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    result = invoke("fit", tmp_path / "table.csv", "--out", tmp_path / "m", "--kind", "density", *QUICK)
+    assert result.exit_code == 0 and "'key' (nearly every row has a text of its own" in result.stderr
+    assert "--kind-of name=category takes one in" in result.stderr and "columns={" not in result.stderr
+    said = in_options("say columns={'zip code': 'category', 'a': 'left out'}")
+    assert said == "say --kind-of 'zip code=category' --kind-of a=left-out"

@@ -292,10 +292,11 @@ class Fields:
         return np.concatenate([field.masses for field in self.modelled])
 
     def facts(self) -> tuple[tuple[Any, ...], ...]:
-        """Of each column its name, kind, bounds, mean and unit; None for what is not there."""
+        """Of each column its name, kind, bounds, mean, unit, and what that counts; None for what is not there."""
         lowest = ((f, None if math.isinf(f.lowest) else f.lowest) for f in self.all)
         kinds = {f.name: f.kind if f.rule is None else f"{f.kind}, {f.follows}" for f in self.all}
-        return tuple((f.name, kinds[f.name], low, None, None, f.scale) for f, low in lowest)
+        counts = {f.name: "logarithm" if f.logarithmic else "seconds" if f.kind == "date" else "" for f in self.all}
+        return tuple((f.name, kinds[f.name], low, None, None, f.scale, counts[f.name]) for f, low in lowest)
 
     def encode(self, table: pa.Table, completing: bool = False) -> Encoded:
         """The modelled columns of a table with these names, in the order of `modelled`.
