@@ -13,10 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from pushforward.checks import check_choice
 from pushforward.data.columns import FloatArray
 from pushforward.data.fields import Encoded, Fields
+from pushforward.data.settling import Demand
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller
 from pushforward.distributions.mixed import CODE
-from pushforward.estimators import mixed
+from pushforward.estimators import completing, mixed
 from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.conditional import ConditionalDensity, conditional_density
 from pushforward.estimators.containers import as_missing
@@ -151,11 +152,19 @@ class AnyKindEstimator(FlowEstimator):
         weight = None if weight is None else weight[kept] / weight[kept].mean()  # of which only ratios count
         return Encoded(rows.x[kept], rows.log_extra[kept]), weight, kept
 
-    def _encoded(self, X: Any, completing: bool = False) -> Encoded:
-        """Rows of a table, encoded, perhaps to be completed.
+    def _encoded(self, X: Any) -> Encoded:
+        """Rows of a table, encoded.
 
         Raises:
             DataError: a column is missing, or holds something else; there are gaps, and they are refused.
+        """
+        return self._without_refused(self.columns_.encode_values(self._values(X)))
+
+    def _values(self, X: Any) -> dict[str, Any]:
+        """Values of a table by column.
+
+        Raises:
+            DataError: a column is missing, or holds something else.
         """
         table: pa.Table = mixed.as_table(X)
         if not len(table):
@@ -167,7 +176,15 @@ class AnyKindEstimator(FlowEstimator):
             raise DataError(
                 f"the table lacks the columns {listing(list(map(repr, absent)))}, which the model was fitted on"
             )
-        rows: Encoded = self.columns_.encode(table, completing)
+        values: dict[str, Any] = self.columns_.read(table)
+        return values
+
+    def _without_refused(self, rows: Encoded) -> Encoded:
+        """Encoded rows as they are.
+
+        Raises:
+            DataError: there are gaps, and they are refused.
+        """
         gaps = np.isnan(rows.x[:, :, CODE])
         if self.missing == "refuse" and gaps.any():
             named = [field.name for j, field in enumerate(self.columns_.modelled) if gaps[:, j].any()]
@@ -252,22 +269,26 @@ class AnyKindEstimator(FlowEstimator):
         """
         self._require_mixed("impute")
         seed = draw_seed(self.random_state if random_state is None else random_state)
-        rows = self._encoded(X, completing=True)
-        tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n_samples), seed)
+        values = self._values(X)
+        rows = self._without_refused(self.columns_.encode_values(values, completing=True))
+        tables = self._filled(rows, self.columns_.demands(values), check_draws(n_samples), seed)
         made = [self._over_gaps(mixed.as_table(X), x, seed, X) for x in tables]
         return made[0] if len(made) == 1 else made
 
     def _over_gaps(self, known: pa.Table, x: FloatArray, seed: int, like: Any = None) -> Any:
         """A table with its gaps filled from encoded rows, as the kind of table that was fitted on."""
         filled = self.columns_.decode(x[:, :, CODE], mixed.middle(x), seed)
-        return in_kind(mixed.over_gaps(known, filled), self.container_, self._output, like)
+        return in_kind(completing.over_gaps(known, filled), self.container_, self._output, like)
+
+    def _filled(self, rows: Encoded, demands: list[Demand], n: int, seed: int) -> FloatArray:
+        return completing.impute_rows(self.columns_, self._flow, self.filler_, rows.x, demands, n, seed)
 
     def _complete_rows(self, n: int, given: Any, random_state: Any) -> Any:
         """Draws of what a table of known columns leaves open, n for each of its rows, one row's after the other."""
         self._require_mixed("sample(given=...)")
         seed, known = draw_seed(self.random_state if random_state is None else random_state), mixed.as_table(given)
-        wide, rows = mixed.widened(known, self.columns_), mixed.encode_given(self.columns_, known)
-        tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n), seed)
+        wide, (rows, demands) = completing.widened(known, self.columns_), completing.encode_given(self.columns_, known)
+        tables = self._filled(rows, demands, check_draws(n), seed)
         x = tables.swapaxes(0, 1).reshape(-1, *rows.x.shape[1:])
         return self._over_gaps(wide.take(np.repeat(np.arange(len(wide)), n)), x, seed)
 
