@@ -41,7 +41,14 @@ from pushforward.estimators.defaults import (
     few_rows,
     mixture_precision,
 )
-from pushforward.estimators.draws import draw_components, draw_key, draw_of, refine_posterior, within_reach
+from pushforward.estimators.draws import (
+    draw_components,
+    draw_key,
+    draw_of,
+    mixed_within_reach,
+    refine_posterior,
+    within_reach,
+)
 from pushforward.estimators.images import check_image, image_bounds
 from pushforward.estimators.mixed_mixture import features_of, fit_mixture, joint_and_posterior
 from pushforward.estimators.preparing import (
@@ -632,7 +639,10 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         key_k, key_x = jax.random.split(draw_key(random_state, self.random_state))
         if self._is_mixed:
             chosen = draw_components(self._flow, key_k, n, component)
-            return Draws(self._decoded(draw_of(self._flow, key_x, chosen), random_state), chosen)
+            drawn = mixed_within_reach(
+                self.columns_, key_x, n, lambda key, some: draw_of(self._flow, key, chosen[some])
+            )
+            return Draws(self._decoded(drawn, random_state), chosen)
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
         shape = (n,) if given is None else (n, len(given))
         repeated = None if given is None else np.tile(given, (n, 1))
