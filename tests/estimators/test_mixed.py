@@ -15,7 +15,7 @@ from scipy.stats import multivariate_normal
 import pushforward as pf
 from pushforward.data import DataError
 from pushforward.distributions.base import AbstractDistribution
-from pushforward.estimators import mixed
+from pushforward.estimators import mixed, mixed_tables
 from pushforward.estimators.any_kind import AnyKindEstimator
 from pushforward.estimators.completing import resampled
 
@@ -233,7 +233,7 @@ def test_many_draws_agree_within_their_standard_errors() -> None:
     fitted = pf.FlowDensity(random_state=0).fit(x)
     true = with_true(fitted, means, covariances)
     some = x[np.isnan(x).any(axis=1)][:200]
-    rows = fitted.columns_.encode(mixed.as_table(some))
+    rows = fitted.columns_.encode(mixed_tables.as_table(some))
     log_w = mixed._log_weights(true, mixed.fill(fitted.columns_, fitted.filler_, rows.x, 1000, 0))
     estimates = logsumexp(log_w, axis=1) - np.log(1000) + rows.log_extra.sum(axis=1)
     weights = np.exp(log_w - log_w.max(axis=1, keepdims=True))

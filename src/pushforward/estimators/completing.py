@@ -13,12 +13,11 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pushforward.data.cells import categories, gaps_of
 from pushforward.data.columns import FloatArray
-from pushforward.data.fields import Encoded, Field, Fields, to_arrow, values_of
-from pushforward.data.rules import as_objects, gaps
+from pushforward.data.fields import Field, Fields
+from pushforward.data.rules import as_objects
 from pushforward.data.settling import Demand
-from pushforward.data.sources import DataError, listing
+from pushforward.data.sources import listing
 from pushforward.distributions import GapFiller
 from pushforward.distributions.mixed import CODE
 from pushforward.estimators.mixed import (
@@ -35,7 +34,7 @@ from pushforward.estimators.mixed import (
 )
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 ASKED_DRAWS = (256, 4096)  # of a row that something is asked of, and of one of which none of them did it
 DRAWS_AT_ONCE = 2**16  # of rows together
@@ -294,58 +293,3 @@ def resampled(log_weights: FloatArray, n_samples: int, rng: np.random.Generator)
     chosen = np.clip(found - row * n_draws, 0, n_draws - 1)
     shuffled: NDArray[np.intp] = rng.permuted(chosen, axis=1).T
     return shuffled
-
-
-def over_gaps(known: pa.Table, filled: pa.Table) -> pa.Table:
-    """A table with its gaps filled from another one of some of its columns, types and all else as they were."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for i, name in enumerate(known.column_names):
-        if name in filled.column_names:
-            was, now = known.column(name), filled.column(name)
-            gap = gaps_of(was)
-            if gap.all():
-                known = known.set_column(i, name, now)
-            elif gap.any() and pa.types.is_dictionary(was.type):
-                cells = np.where(gap, np.array(now.to_pylist(), dtype=object), np.array(was.to_pylist(), dtype=object))
-                levels = now.unify_dictionaries().chunk(0).dictionary.to_pylist()
-                merged = categories(cells, "dictionary", levels, now.type.ordered)
-                known = known.set_column(i, name, merged)
-            elif gap.any():
-                known = known.set_column(i, name, pc.if_else(pa.array(gap), now.cast(was.type, safe=False), was))
-    return known
-
-
-def encode_given(fields: Fields, known: pa.Table) -> tuple[Encoded, list[Demand]]:
-    """Rows of some of the columns, encoded, the others gaps, whatever gaps stand for; and what is asked of these."""
-    values = fields.read(widened(known, fields))
-    rows, absent = fields.encode_values(values, completing=True), {*fields.names} - {*known.column_names}
-    for j, field in enumerate(fields.modelled):
-        if field.name in absent:
-            untold = gaps(values[field.name])
-            rows.x[untold, j], rows.log_extra[untold, j] = np.nan, 0.0
-    return rows, fields.demands(values, absent)
-
-
-def widened(known: pa.Table, fields: Fields) -> pa.Table:
-    """A table with all columns of a model, those that it lacks empty, numbers and dates of their types.
-
-    Raises:
-        DataError: it has none of them, or no row.
-    """
-    import pyarrow as pa
-
-    if not set(known.column_names) & set(fields.drawn) or not len(known):
-        raise DataError(
-            f"given= needs rows of some of the columns {listing(fields.drawn)}; got {listing(known.column_names)}"
-        )
-    columns = {}
-    for field in (field for field in fields.all if field.name in fields.drawn):
-        if field.name not in known.column_names:
-            columns[field.name] = pa.nulls(len(known))
-        elif field.is_number:
-            columns[field.name] = to_arrow(values_of(known.column(field.name), field), field)
-        else:
-            columns[field.name] = known.column(field.name)
-    return pa.table(columns)

@@ -13,7 +13,7 @@ from pushforward.data.fields import Field, Fields, to_arrow
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller
 from pushforward.estimators import mixed
-from pushforward.estimators.completing import encode_given
+from pushforward.estimators.mixed_tables import encode_given
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -14,15 +12,11 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pushforward.data.cells import gaps_of, is_text, text_numbers
 from pushforward.data.columns import FloatArray, as_float
 from pushforward.data.fields import Encoded, Fields
-from pushforward.data.looking import learn_fields
-from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller, Layout, MixedRows
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.distributions.mixed import CODE, HIGH, INFINITE, LOW, started
-from pushforward.estimators.containers import ArrowTable, Frame, PandasFrame
 from pushforward.estimators.defaults import default_settings
 from pushforward.estimators.preparing import host_float, training_settings
 from pushforward.objectives import HiddenCells, NegativeLogLikelihood, Rows
@@ -30,7 +24,7 @@ from pushforward.training import Checkpoint, Fit, Resident, named_phase, train
 from pushforward.training.feeds import bucket
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 SIZES = (128, 128)  # hidden layers
 RATE = 3e-3
@@ -55,135 +49,6 @@ class Filled(NamedTuple):
 
     x: FloatArray
     log_q: FloatArray
-
-
-def is_mixed(X: Any, texts: bool = False) -> bool:
-    """Whether a table has columns that are no numbers, or gaps.
-
-    Arguments:
-        X: of any kind.
-        texts: whether texts that are all numbers are numbers, as they are in files.
-    """
-    import pyarrow as pa
-
-    if isinstance(X, pa.RecordBatch | ArrowTable | Frame):
-        return _is_mixed(as_table(X), texts)
-    array = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if array.ndim != 2 or not array.size:
-        return False
-    if array.dtype.kind == "f":
-        return bool(np.isnan(array).any())
-    return array.dtype.kind in "OU" and any(isinstance(v, str) or v is None for v in array.flat)
-
-
-def as_table(X: Any) -> pa.Table:
-    """A table in Arrow, its columns called x0, x1, … where they have no names.
-
-    Raises:
-        DataError: a column holds values of several types, or two have one name.
-    """
-    import pyarrow as pa
-
-    if isinstance(X, pa.RecordBatch):
-        return pa.Table.from_batches([X])
-    if isinstance(X, pa.Table):
-        return X
-    if isinstance(X, Frame):
-        return _of_frame(X)
-    array = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if array.ndim != 2 or not array.size:
-        raise DataError(f"the table has shape {array.shape}; expected rows and columns, at least one of each")
-    names = [f"x{i}" for i in range(array.shape[1])]
-    return pa.table({name: _array(column, name) for name, column in zip(names, array.T, strict=True)})
-
-
-def _of_frame(X: Any) -> pa.Table:
-    import pyarrow as pa
-
-    if not isinstance(X, PandasFrame):  # polars
-        return X.to_arrow()
-    frame: Any = X
-    names = [str(name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"the table: two columns are named {twice[0]!r}; give every column its own name")
-    columns = [frame.iloc[:, i] for i in range(len(names))]
-    dense = [c.sparse.to_dense() if str(c.dtype).startswith("Sparse") else c for c in columns]
-    return pa.table({name: _array(column, name) for name, column in zip(names, dense, strict=True)})
-
-
-def _array(values: Any, name: str) -> pa.Array:
-    import pyarrow as pa
-
-    try:
-        made = pa.array(values, from_pandas=True)
-        if pa.types.is_dictionary(made.type) and isinstance(made.type.value_type, pa.BaseExtensionType):
-            made = pa.array(values.cat.rename_categories(str), from_pandas=True)  # intervals, of pandas alone
-        return made
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        found = sorted({type(v).__name__ for v in values if v is not None and v == v})
-        several = f"values of several types ({listing(found)}); make them one, text for example"
-        what = (
-            several if len(found) > 1 else f"values of type {found[0]}, which are not supported; turn them into numbers"
-        )
-        raise DataError(f"column {name!r} holds {what}, or leave the column out") from error
-
-
-def without_gaps(table: pa.Table) -> NDArray[np.bool_]:
-    """Which rows have a value in every column, but for columns without any value, which nothing is learned of."""
-    whole = np.ones(len(table), dtype=bool)
-    for column in table.columns:
-        gaps = gaps_of(column)
-        whole &= ~gaps | gaps.all()
-    return whole
-
-
-def _is_mixed(table: pa.Table, texts: bool) -> bool:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for column in table.columns:
-        kind = column.type
-        if pa.types.is_floating(kind):
-            if column.null_count or pc.any(pc.is_nan(column)).as_py():
-                return True
-        elif is_text(column):
-            if not texts or column.null_count or text_numbers(column) is None:
-                return True
-        elif column.null_count or not (
-            pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
-        ):
-            return True
-    return False
-
-
-def learn_mixed(table: pa.Table, kinds: Mapping[Any, str] | None, missing: str) -> Fields:
-    """What the columns are, with warnings that name those that are left out, and those that follow from others.
-
-    Raises:
-        DataError: no column is left.
-    """
-    fields = learn_fields(table, kinds, gap_levels=missing == "level")
-    left = [
-        f"{field.name!r} ({field.why})" for field in fields.all if field.kind == "left out" and field.why != "as asked"
-    ]
-    if not fields.names:
-        raise DataError(f"no column can be modelled: {listing(left, 8)}")
-    if left:
-        warnings.warn(
-            f"columns are left out: {listing(left, 8)}; columns={{name: 'category'}} takes one in",
-            UserWarning,
-            stacklevel=5,
-        )
-    if fields.following:
-        told = [f"{field.name!r} ({field.follows})" for field in fields.following]
-        warnings.warn(
-            f"columns follow from others, and are rebuilt from these: {listing(told, 8)}; columns={{name: kind}} has "
-            "one modelled all the same, of a kind such as 'category' or 'number'",
-            UserWarning,
-            stacklevel=5,
-        )
-    return fields
 
 
 def layout_of(fields: Fields) -> Layout:
