@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.helpers import columns, refused, run
+from pushforward.cli.shell import in_options
+from tests.cli.helpers import columns, invoke, refused, run
 
 QUICK = ["--epochs", "2"]
 NAMES = ["city", "visits", "spent", "since", "member"]
@@ -41,8 +42,19 @@ def test_a_table_is_scored_clustered_and_told_of(folder: Path, tmp_path: Path) -
     run("cluster", folder / "mixture", folder / "customers.csv", "--out", tmp_path / "clustered.csv")
     assert columns(tmp_path / "clustered.csv")[:6] == [*NAMES, "component"]
     said = run("info", folder / "density")
-    for word in ("category", "whole", "positive", "date", "boolean", "one masked network"):
+    for word in (
+        "category",
+        "whole",
+        "positive",
+        "date",
+        "boolean",
+        "one masked network",
+        " days",
+        "counts logarithms",
+    ):
         assert word in said
+    (spent,) = (line for line in said.splitlines() if line.startswith("spent"))
+    assert 2 < float(spent.split("×")[1]) < 4  # e to the standard deviation of logarithms, 1 or so
 
 
 def test_gaps_are_filled_and_all_else_stays(folder: Path, tmp_path: Path) -> None:
@@ -87,3 +99,49 @@ def test_rows_are_drawn_that_keep_to_a_rule(folder: Path, tmp_path: Path, monkey
     both = ("--where", "visits > 1", "--given", "city=Porto")
     assert "do not go together" in refused("sample", folder / "density", "-n", 1, *both, "--out", "a.csv")
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_words_and_codes_come_out_as_they_went_in(tmp_path: Path) -> None:
+    import pandas as pd
+
+    import pushforward as pf
+
+    rng, n = np.random.default_rng(0), 120
+    made = {
+        "churn": rng.choice(["Yes", "No"], n),
+        "python": rng.choice(["True", "False"], n),
+        "paid": rng.choice(["true", "false"], n),
+        "zip": rng.choice(["00123", "04567"], n),
+        "spent": [f"{value:.3f}" for value in rng.normal(size=n)],
+    }
+    table, model = tmp_path / "table.csv", tmp_path / "model"
+    lines = [",".join(row) for row in zip(*made.values(), strict=True)]
+    table.write_text("\n".join([",".join(made), *lines]) + "\n")
+    run("fit", table, "--out", model, "--kind", "density", *QUICK)
+    run("sample", model, "-n", 60, "--out", tmp_path / "new.csv")
+    drawn = rows(str(tmp_path / "new.csv"))
+    for name in ("churn", "python", "paid", "zip"):
+        assert {row[name] for row in drawn} == set(made[name]), name
+
+    run("score", model, table, "--out", tmp_path / "scored.csv")
+    scored = [float(row["log_density"]) for row in rows(str(tmp_path / "scored.csv"))]
+    by_pandas = pd.read_csv(table)  # truth values and numbers among them
+    np.testing.assert_allclose(pf.load(model).score_samples(by_pandas), scored, rtol=1e-6)
+    with_texts = pd.read_csv(table, dtype={"python": str, "paid": str, "zip": str})
+    np.testing.assert_allclose(pf.load(model).score_samples(with_texts), scored, rtol=1e-6)
+
+    fitted = pf.FlowDensity(max_epochs=2, hidden_sizes=(8,), random_state=0).fit(by_pandas)
+    fitted.save(tmp_path / "of-pandas")
+    run("score", tmp_path / "of-pandas", table, "--out", tmp_path / "again.csv")
+    again = [float(row["log_density"]) for row in rows(str(tmp_path / "again.csv"))]
+    np.testing.assert_allclose(again, fitted.score_samples(by_pandas), rtol=1e-6)
+
+
+def test_advice_is_what_can_be_typed(tmp_path: Path) -> None:
+    lines = ["key,part,twice"] + [f"k{i},{i % 7 / 3:.3f},{2 * (i % 7 / 3):.3f}" for i in range(120)]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    result = invoke("fit", tmp_path / "table.csv", "--out", tmp_path / "m", "--kind", "density", *QUICK)
+    assert result.exit_code == 0 and "'key' (nearly every row has a text of its own" in result.stderr
+    assert "--kind-of name=category takes one in" in result.stderr and "columns={" not in result.stderr
+    said = in_options("say columns={'zip code': 'category', 'a': 'left out'}")
+    assert said == "say --kind-of 'zip code=category' --kind-of a=left-out"

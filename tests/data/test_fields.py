@@ -193,3 +193,21 @@ def test_texts_of_numbers_and_dates_are_texts_again() -> None:
     ]
     assert back == [["7", "12", None], ["2021-03-04", None, "1500-01-01"], ["0.5", "1000", "-2"]]
     assert [str(pa.array(["0"]).type)] * 3 == [field.dtype for field in fields.all]
+
+
+def test_words_and_codes_are_met_again_as_what_a_file_made_of_them() -> None:
+    levels = {"yes": ["Yes", "No"], "sex": ["F", "M"], "zip": ["00123", "12345"], "both": ["0123", "00123"]}
+    fields = {f.name: f for f in learn_fields(table(**{name: two * 50 for name, two in levels.items()})).all}
+    assert {f.kind for f in fields.values()} == {"category"}
+    assert list(fields["yes"].plain([True, False, None])) == ["Yes", "No", None]
+    assert list(fields["sex"].plain([False])) == ["False"]  # no F
+    assert list(fields["zip"].plain([123, 123.0, 12345, 7])) == ["00123", "00123", "12345", "7"]
+    assert list(fields["both"].plain([123])) == ["123"]  # which of them is not told
+
+
+def test_codes_are_numbers_where_that_is_said_or_known() -> None:
+    codes = [f"{i:03}" for i in range(1, 41)] * 5
+    assert kind(codes) == "category"
+    assert kind(codes, "number") == "whole"
+    (field,) = learn_fields(table(a=[int(code) for code in codes])).all
+    assert values_of(pa.array(codes), field).tolist() == [int(code) for code in codes]

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pushforward.data import content_hash, iter_batches, read_table
+from pushforward.data import content_hash, iter_batches, open_source, read_table
 from tests.data.helpers import KINDS, ROWS, save_as, write
 
 
@@ -44,6 +44,29 @@ def test_headerless_and_oddly_named_files(tmp_path):
 def test_whole_numbers_followed_late_by_a_fraction_are_not_rounded(tmp_path):
     path = write(tmp_path / "late.csv", "a\n" + "1\n" * 30_000 + "1.5\n")
     assert read_table(path).values[-1, 0] == 1.5
+
+
+def test_words_of_a_csv_are_what_they_are(tmp_path):
+    rows = [("Yes", "True", "false", "T", "00123")] * 3 + [("No", "False", "true", "", "12345")] * 3
+    names = ["yes", "python", "plain", "t", "it's"]
+    path = write(tmp_path / "words.csv", "\n".join(",".join(row) for row in [names, *rows]))
+    table = open_source(path).read()
+    assert table.column("plain").to_pylist() == [row[2] == "true" for row in rows]
+    for i, name in enumerate(names):
+        if name != "plain":
+            assert table.column(name).to_pylist() == [row[i] or None for row in rows]
+    assert read_table(path, columns=["yes", "python", "plain"]).values[[0, -1]].tolist() == [[1, 1, 0], [0, 0, 1]]
+
+
+def test_a_code_that_begins_with_zero_late_in_a_file_is_text(tmp_path):
+    path = write(tmp_path / "late.csv", "zip\n" + "12345\n" * 30_000 + "00123\n")
+    assert open_source(path).read().column("zip")[-1].as_py() == "00123"
+
+
+def test_words_without_names_keep_their_first_row(tmp_path):
+    assert open_source(write(tmp_path / "a.csv", "Yes,1\nNo,2\n")).read().column(0).to_pylist() == ["Yes", "No"]
+    write(tmp_path / "b.csv", "Yes,1\nYes,1\n")
+    assert open_source(str(tmp_path / "[ab].csv")).read().column(0).to_pylist() == ["Yes", "No", "Yes", "Yes"]
 
 
 def test_images_are_flattened_and_one_column_stays_one(tmp_path):

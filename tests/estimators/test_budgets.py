@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import pushforward as pf
 from pushforward.estimators import mixture as of_mixture
-from pushforward.estimators import starting
+from pushforward.estimators import mixture_fitting, starting
 from pushforward.estimators.defaults import default_longest, default_settings
 from pushforward.estimators.preparing import training_settings
 from tests.estimators.small import blobs, density, mixture
@@ -65,8 +65,8 @@ def test_seconds_are_of_the_start_and_the_refining_too(monkeypatch: pytest.Monke
 
         return run
 
-    for name in ("start_mixture", "refine_posterior"):
-        monkeypatch.setattr(of_mixture, name, timed(getattr(of_mixture, name)))
+    for module, name in ((mixture_fitting, "start_mixture"), (of_mixture, "refine_posterior")):
+        monkeypatch.setattr(module, name, timed(getattr(module, name)))
     fitted = mixture(refine_posterior=True, max_epochs=2).fit(X)
     assert fitted.seconds_ >= times[-1] - times[0]
 

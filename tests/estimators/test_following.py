@@ -81,8 +81,7 @@ def test_gaps_are_filled_so_that_they_follow(density: pf.FlowDensity) -> None:
     assert filled.loc[:2, "ride"].tolist() == passengers().loc[:2, "ride"].tolist()
     assert filled.loc[:8, "old"].tolist() == passengers().loc[:8, "old"].tolist()
     untold = table.assign(cheap=passengers()["cheap"], ride=None)
-    with pytest.raises(DataError, match="5 rows have 'cheap', which follows from 'words'"):
-        density.impute(untold)
+    assert follows(density.impute(untold))
     assert np.isfinite(density.score_samples(untold)).all()
 
 
@@ -90,12 +89,73 @@ def test_a_copy_alone_tells_what_it_follows_from(density: pf.FlowDensity) -> Non
     drawn = density.sample(4, given=pd.DataFrame({"ride": [3, 1]}))
     assert drawn["words"].tolist() == ["third"] * 4 + ["first"] * 4
     assert follows(drawn)
-    with pytest.raises(DataError, match="'all', which follows from"):
-        density.sample(1, given=pd.DataFrame({"all": [2]}))
     part = density.sample(2, given=pd.DataFrame({"all": [2], "old": [2]}))
     assert part["young"].tolist() == [0, 0]
     with pytest.raises(DataError, match="ask for 'words'"):
         density.conditional_density("ride", pd.DataFrame({"old": [1]}))
+    with pytest.raises(DataError, match="given= has 'all', which follows from 'old', 'young'"):
+        density.conditional_density("age", pd.DataFrame({"all": [2]}))
+
+
+def shares(values: Any, of: list[Any]) -> Any:
+    return np.array([(values.astype(str) == str(value)).mean() for value in of])
+
+
+def test_what_copies_and_sums_leave_open_is_drawn_as_the_model_has_it(density: pf.FlowDensity) -> None:
+    drawn = density.sample(40_000)
+    one = density.sample(1000, given=pd.DataFrame({"all": [2]}))
+    assert follows(one) and (one["all"] == 2).all()
+    expected = drawn[drawn["all"] == 2]
+    np.testing.assert_allclose(shares(one["old"], [0, 1, 2]), shares(expected["old"], [0, 1, 2]), atol=0.05)
+    one = density.sample(1000, given=pd.DataFrame({"cheap": [False], "all": [1]}))
+    assert follows(one) and not one["cheap"].any()
+    expected = drawn[~drawn["cheap"] & (drawn["all"] == 1)]
+    for name, of in (("words", ["first", "second"]), ("old", [0, 1])):
+        np.testing.assert_allclose(shares(one[name], of), shares(expected[name], of), atol=0.05)
+    np.testing.assert_allclose(one["age"].mean(), expected["age"].mean(), atol=3)
+
+
+def test_sums_of_points_and_of_what_is_often_zero() -> None:
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"fare": np.exp(rng.normal(2, 0.5, 400)), "tip": rng.gamma(2.0, 1.0, 400)})
+    table["tip"] = table["tip"].where(rng.uniform(size=400) < 0.6, 0.0)
+    table["total"] = table["fare"] + table["tip"]
+    fitted = pf.FlowDensity(columns={}, **QUICK).fit(table)
+    assert fitted.columns_.following[0].name == "total"
+    one, drawn = fitted.sample(2000, given=pd.DataFrame({"total": [10.0]})), fitted.sample(60_000)
+    np.testing.assert_allclose(one["fare"] + one["tip"], 10, rtol=1e-9)
+    assert (one["fare"] > 0).all() and (one["tip"] >= 0).all()
+    expected = drawn[abs(drawn["total"] - 10) < 0.3]
+    np.testing.assert_allclose((one["tip"] == 0).mean(), (expected["tip"] == 0).mean(), atol=0.07)
+    np.testing.assert_allclose(one["tip"].mean(), expected["tip"].mean(), atol=0.25)
+
+
+def test_rows_that_nothing_agrees_with_are_named_and_the_others_kept(density: pf.FlowDensity) -> None:
+    table = passengers().astype({"old": "Int64", "young": "Int64"})
+    table.loc[:3, ["old", "young"]] = pd.NA
+    table.loc[[1, 3], "all"] = -5
+    with pytest.warns(UserWarning, match="rows 2, 4: no draw of what is missing agrees with 'all'"):
+        filled = density.impute(table)
+    assert not filled.isna().any().any() and filled["all"].tolist() == table["all"].tolist()
+    assert (filled["old"] + filled["young"] == filled["all"])[[0, 2]].all()
+    (twice,) = {len(made) for made in density.impute(table.iloc[[0, 2]], n_samples=2)}
+    assert twice == 2
+
+
+def test_rare_levels_are_filled_in_as_their_copies_tell() -> None:
+    rng = np.random.default_rng(0)
+    city = rng.integers(0, 300, 3000)
+    table = pd.DataFrame({"city": [f"c{i}" for i in city], "code": [f"k{i}" for i in city], "x": rng.normal(size=3000)})
+    table["land"] = [f"l{i % 3}" for i in city]
+    fitted = pf.FlowDensity(**QUICK).fit(table)
+    told = {field.name: field.rule.of for field in fitted.columns_.following if field.rule is not None}
+    assert told == {"code": ("city",), "land": ("city",)}
+    gaps = table.iloc[:1000].assign(city=None)
+    assert fitted.impute(gaps)["city"].tolist() == table["city"].iloc[:1000].tolist()
+    lands = fitted.impute(gaps.iloc[:200].assign(code=None))
+    assert all(
+        int(row.city[1:]) % 3 == int(row.land[1:]) and row.code[1:] == row.city[1:] for row in lands.itertuples()
+    )
 
 
 def test_one_that_is_named_is_modelled() -> None:

@@ -15,9 +15,9 @@ from scipy.stats import multivariate_normal
 import pushforward as pf
 from pushforward.data import DataError
 from pushforward.distributions.base import AbstractDistribution
-from pushforward.estimators import mixed
+from pushforward.estimators import mixed, mixed_tables
 from pushforward.estimators.any_kind import AnyKindEstimator
-from pushforward.estimators.mixed import resampled
+from pushforward.estimators.completing import resampled
 
 N = 300
 QUICK: dict[str, Any] = {"max_epochs": 3, "hidden_sizes": (16,), "random_state": 0}
@@ -233,7 +233,7 @@ def test_many_draws_agree_within_their_standard_errors() -> None:
     fitted = pf.FlowDensity(random_state=0).fit(x)
     true = with_true(fitted, means, covariances)
     some = x[np.isnan(x).any(axis=1)][:200]
-    rows = fitted.columns_.encode(mixed.as_table(some))
+    rows = fitted.columns_.encode(mixed_tables.as_table(some))
     log_w = mixed._log_weights(true, mixed.fill(fitted.columns_, fitted.filler_, rows.x, 1000, 0))
     estimates = logsumexp(log_w, axis=1) - np.log(1000) + rows.log_extra.sum(axis=1)
     weights = np.exp(log_w - log_w.max(axis=1, keepdims=True))
@@ -362,6 +362,20 @@ def test_what_a_row_scores_hangs_on_no_other(density: pf.FlowDensity) -> None:
     table = customers()
     scores = density.score_samples(table)
     np.testing.assert_allclose(density.score_samples(table[::-1])[::-1], scores, atol=1e-4)
+
+
+def test_samples_do_not_pile_up_at_the_ends() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"u": rng.uniform(-1, 1, 400), "k": rng.choice(["a", "b"], 400), "v": rng.uniform(-1, 1, 400)})
+    density = pf.FlowDensity(**QUICK).fit(table)
+    mixture = pf.FlowMixture(2, **QUICK).fit(table)
+    (far,) = (field.reach for field in density.columns_.all if field.name == "u")
+    given = density.sample(6000, given=pd.DataFrame({"k": ["a"]}))
+    for drawn in (density.sample(6000), density.sample(500), mixture.sample(6000)[0], given):
+        for name in ("u", "v"):
+            ends = (drawn[name] == drawn[name].min()).sum() + (drawn[name] == drawn[name].max()).sum()
+            assert ends == 2 or drawn is given  # which has the same draws several times
+        assert drawn["u"].between(*far, inclusive="neither").all()
 
 
 def test_only_ratios_of_weights_count() -> None:

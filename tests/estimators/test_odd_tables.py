@@ -12,7 +12,8 @@ import pytest
 
 import pushforward as pf
 from pushforward.data import DataError
-from pushforward.estimators.mixed import as_table, middle
+from pushforward.estimators.mixed import middle
+from pushforward.estimators.mixed_tables import as_table
 
 N = 120
 QUICK: dict[str, Any] = {"max_epochs": 2, "hidden_sizes": (8,), "random_state": 0}

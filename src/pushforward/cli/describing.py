@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from pushforward.cli.shell import about, prepare
 
 if TYPE_CHECKING:
-    from pushforward.service import Description, Model
+    from pushforward.service import ColumnFacts, Description, Model
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that `fit` wrote.", show_default=False)]
 
@@ -24,6 +25,9 @@ UNIT = (
     "unit: the length that the model counts as 1 in this column: the standard deviation (of a whole number x spread "
     "over x to x + 1), or an eighth of the range where that is larger"
 )
+FACTOR = "×: the model counts logarithms, and a factor as 1"
+DAY = 86_400  # seconds
+MOST_LOG = 700.0  # of which there is an exponential
 
 
 def info(model: ModelFolder) -> None:
@@ -104,8 +108,16 @@ def print_columns(description: Description) -> None:
     for column in description.columns:
         ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
         mean = "unknown" if column.mean is None else f"{column.mean:.4g}"
-        table.add_row(escape(column.name), column.kind, *ends, mean, f"{column.unit:.4g}")
-    Console().print("", table, UNIT, highlight=False)
+        table.add_row(escape(column.name), column.kind, *ends, mean, unit_of(column))
+    factors = any(column.counts == "logarithm" for column in description.columns)
+    Console().print("", table, f"{UNIT}; {FACTOR}" if factors else UNIT, highlight=False)
+
+
+def unit_of(column: ColumnFacts) -> str:
+    """What the model counts as 1 in a column, as people read it."""
+    if column.counts == "logarithm":
+        return f"× {math.exp(min(column.unit, MOST_LOG)):.4g}"
+    return f"{column.unit / DAY:.4g} days" if column.counts == "seconds" else f"{column.unit:.4g}"
 
 
 def print_components(description: Description) -> None:

@@ -25,9 +25,17 @@ def _bare(names: str) -> str:
     return names.replace("'", "").replace(", ", ",")
 
 
+def _kinds(pairs: str) -> str:
+    """Kinds of columns in Python as options take them, quoted for the shell."""
+    said = [_bare(f"{name}={kind}").replace("left out", "left-out") for name, kind in _KIND.findall(pairs)]
+    return " ".join(f"--kind-of {shlex.quote(pair)}" for pair in said)
+
+
+_KIND = re.compile(r"('[^']*'|\"[^\"]*\"|\w+): ('[^']*'|\w+)")
 # What the library calls its arguments, and the command line its options. Some with the word that follows, as columns
 # and files may have such names.
 _IN_OPTIONS = (
+    (re.compile(r"\bcolumns={(.+?)}"), lambda found: _kinds(found[1])),
     (re.compile(r"\bcolumns=\[(.*?)\]"), lambda found: "--columns " + _bare(found[1])),
     (re.compile(r"\bgiven={(.*?)}"), lambda found: "--given " + _bare(found[1]).replace(": ", "=")),
     (re.compile(r"\bgiven= ?"), "--given "),
@@ -36,6 +44,8 @@ _IN_OPTIONS = (
     (re.compile(r"\bn_components="), "--components "),
     (re.compile(r"\bn_components\b"), "--components"),
     (re.compile(r"\bimage_shape\b"), "--image"),
+    (re.compile(r"\bmax_epochs="), "--epochs "),
+    (re.compile(r", or set warm_start=True and fit again to go on"), ""),
     (re.compile(r"\bdiscrete=\[\.\.\.\]"), "--discrete"),
     (re.compile(r"\bdiscrete='none'"), "--discrete none"),
     (re.compile(r"\b(max_)?epochs must\b"), "--epochs must"),
@@ -157,6 +167,6 @@ def prepare() -> None:
     """Before the first computation: show warnings as notes, and keep compiled programs between commands."""
     from pushforward.processes import keep_programs
 
-    warnings.showwarning = lambda message, *_, **__: note(str(message))
+    warnings.showwarning = lambda message, *_, **__: note(in_options(str(message)))
     warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
     keep_programs()

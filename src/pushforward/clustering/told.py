@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pushforward.data.columns import FloatArray
+from pushforward.data.masses import stand_out
 
 EXCESS = 3.0  # times as many rows as the values next to it have, from which on a value is a mass
 COMMON, FEWEST = 0.01, 10  # share and number of rows of a mass, at least
@@ -28,9 +29,7 @@ def masses(column: FloatArray) -> FloatArray:
     values, counts = np.unique(column, return_counts=True)
     if len(values) == 1:
         return values[:0]
-    beside = np.pad(counts.astype(float), 1, mode="reflect")  # the first and the last have one value beside them
-    enough = counts >= max(FEWEST, COMMON * len(column))
-    found: FloatArray = values[enough & (counts > EXCESS * (beside[:-2] + beside[2:]) / 2)]
+    found: FloatArray = values[stand_out(values, counts, max(FEWEST, COMMON * len(column)), EXCESS)]
     return found
 
 

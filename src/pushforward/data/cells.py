@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.data.sources import DataError
-from pushforward.data.tables import NUMBER
+from pushforward.data.tables import NUMBER, WORDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +21,6 @@ MARKS = ("", "?", "NA", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan")  # o
 TEXTS = ("string", "large_string", "string_view")  # what Arrow calls types of texts
 DAY = 86_400.0  # seconds
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def is_text(column: Any) -> bool:
@@ -60,12 +59,19 @@ def numbers_of(column: Any) -> FloatArray:
     return numbers
 
 
-def text_numbers(column: Any) -> FloatArray | None:
-    """An Arrow column of texts as float64, NaN for gaps; None where one of them is no number."""
+def text_numbers(column: Any, padded: bool = False) -> FloatArray | None:
+    """An Arrow column of texts as float64, NaN for gaps; None where one of them is no number.
+
+    Arguments:
+        column: of texts.
+        padded: whether numbers may begin with zeros, as codes do.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     column = pa.chunked_array([pa.array(plain(column), pa.string())])
+    if padded:
+        column = pc.replace_substring_regex(column, pattern="^([+-]?)0+([0-9])", replacement="\\1\\2")
     if not pc.all(pc.match_substring_regex(column, NUMBER), min_count=0).as_py():
         return None
     return numbers_of(pc.cast(pc.utf8_ltrim(column, "+"), pa.float64()))
@@ -121,21 +127,27 @@ def _plain(value: Any) -> Any:
 
 def as_levels(values: Any, levels: Sequence[Any]) -> list[Any]:
     """Plain values as those of the levels that they are of: a file may be read as another type than the one before."""
-    known = set(levels)
-    if all(value is None or value in known for value in values):
+    known = {None, *levels}
+    if all(value in known for value in values):
         return list(values)
     kinds = {type(level) for level in levels if level is not None}
-    return [value if value is None or value in known else _as_kind(value, kinds, known) for value in values]
+    others = {(type(value), value) for value in values if value not in known}
+    meant = {other: _as_kind(other[1], kinds, known) for other in others}
+    return [value if value in known else meant[type(value), value] for value in values]
 
 
 def _as_kind(value: Any, kinds: set[type], known: set[Any]) -> Any:
     if kinds == {str} and not isinstance(value, str):
-        if isinstance(value, bool):  # as files tell yes and no
-            meant = [form for form in known if isinstance(form, str) and WORDS.get(form.lower()) is value]
-            if len(meant) == 1:
-                return meant[0]
+        texts = [form for form in known if form is not None]
+        if isinstance(value, bool):  # as files and pandas tell yes and no, whatever they are called
+            words = [(WORDS[form.lower()], form) for form in texts if form.lower() in WORDS]
+            if sorted(true for true, _ in words) == [False, True]:
+                return dict(words)[value]
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-        return next((form for form in (text, text.lower(), text.upper()) if form in known), text)
+        forms = [form for form in (text, text.lower(), text.upper()) if form in known]
+        if not forms and not isinstance(value, bool):  # 00123, where it was read as a number
+            forms = [form for form in texts if form.isdecimal() and int(form) == value]
+        return forms[0] if len(set(forms)) == 1 else text
     if kinds == {bool}:
         return WORDS.get(str(value).lower(), value)
     if kinds <= {int, float} and isinstance(value, str):

@@ -124,7 +124,9 @@ def open_query(query: str) -> Source:
             f"{name}: {pipes[0]} can be read only once, and a query reads more often; write it to a file and name that "
             "one, or give it as DATA without a query (- is standard input)"
         )
-    return _open(name, query, [])
+    with one_line_errors(name):
+        names = connect().sql(query).columns
+    return _source(name, query, [], names)
 
 
 def open_file(path: str, name: str | None = None) -> Source:
@@ -157,7 +159,33 @@ def open_file(path: str, name: str | None = None) -> Source:
         return f"not a well-formed {_KINDS[reader]} file: {where or says}"
 
     query = f"SELECT * FROM {_CALLS[reader]}"
-    return _open(name, query, arguments, explain, _header(files[0]) if reader == "csv" else ())
+    with one_line_errors(name, explain):
+        plan = connect().sql(query, params=arguments)
+        query = _as_spelled(query, arguments, plan) if reader == "csv" else query
+    return _source(name, query, arguments, plan.columns, explain, _header(files[0]) if reader == "csv" else ())
+
+
+def _as_spelled(query: str, arguments: Sequence[Any], plan: duckdb.DuckDBPyRelation) -> str:
+    """A query of CSV that gives Yes and No, T and F, True and False as the texts that they are.
+
+    DuckDB takes them all for truth values, which are written true and false; columns of these words stay so.
+
+    Arguments:
+        query: of `_CALLS`.
+        arguments: of the query.
+        plan: what it was planned as.
+    """
+
+    def with_texts(columns: Sequence[str]) -> str:
+        types = ", ".join(quoted(column, "'") + ": 'VARCHAR'" for column in columns)
+        return f"{query.removesuffix(')')}, types={{{types}}})" if columns else query
+
+    truths = [column for column, kind in zip(plan.columns, plan.types, strict=True) if str(kind) == "BOOLEAN"]
+    if not truths:
+        return query
+    plainly = ", ".join(f"bool_and({quoted(column)} IN ('true', 'false'))" for column in truths)
+    spelled = connect().sql(with_texts(truths), params=list(arguments)).project(plainly).fetchall()[0]
+    return with_texts([column for column, plain in zip(truths, spelled, strict=True) if plain is False])
 
 
 def _check_file(path: str) -> None:
@@ -183,20 +211,20 @@ def _reader(path: str) -> str:
     return _READERS[suffix]
 
 
-def _open(
+def _source(
     name: str,
     query: str,
     arguments: Sequence[Any],
+    names: Sequence[str],
     explain: Callable[[str], str] | None = None,
     header: Sequence[str] = (),
 ) -> Source:
-    """Plan `query`, which tells its columns; each reading runs it anew on its own connection.
+    """What a query gives; each reading runs it anew on its own connection.
 
     Arguments:
+        names: of its columns.
         header: the fields of a file's first line, to tell which columns DuckDB made up names for.
     """
-    with one_line_errors(name, explain):
-        names = connect().sql(query, params=list(arguments)).columns
 
     def read(columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         with one_line_errors(name, explain):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,15 +26,15 @@ from pushforward.data.cells import (
     text_numbers,
     texts_of,
 )
-from pushforward.data.rules import Rule, as_objects, gaps, tolerance
-from pushforward.data.sources import DataError, listing
+from pushforward.data.rules import Rule, as_objects, gaps
+from pushforward.data.settling import Demand, settled
+from pushforward.data.sources import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 KINDS = ("real", "positive", "whole", "date", "boolean", "category", "ordered", "left out")
 NUMBERS = ("real", "positive", "whole", "date")
-ROUNDED = 1e-4  # of the terms of a sum, that rows may be off which were rounded since
 FAR = 1e4  # what stands for an infinite edge of a cell, in standard units
 
 
@@ -44,7 +44,8 @@ class Encoded(NamedTuple):
     Arguments:
         x: of every column its code, the lower and the upper edge of its number's cell and how wide that is, shape
             (n, D, 4); NaN where there is a gap. A category's code is the number of its level, a number's that of its
-            mass, counted from 1, or 0; -1 is a value that has no code. A point has no width.
+            mass, counted from 1, or 0; -1 is a value that has no code. A point has no width. Of a level that shares
+            its code, the edges are its number.
         log_extra: what is to be added to log-probabilities of `x` for log-densities of the values, shape (n, D): of
             a number what makes it a density in its own units (of dates, days), of a category the share of a rare
             level, or what is left for unseen ones; zero where there is a gap, and of masses among points.
@@ -170,6 +171,7 @@ class Field:
             shares = np.log(np.array(self.rare) / sum(self.rare))
             shared = place >= last
             extra[shared] += shares[place[shared].astype(int) - last]
+            x[shared, 1:3] = place[shared, None]
         x[:, 0] = code
         x[np.isnan(place)] = np.nan
         return Encoded(x, np.where(np.isnan(place), 0, extra))
@@ -224,7 +226,7 @@ class Field:
 
         Arguments:
             codes, units: shape (n,).
-            rng: chooses among the rare levels.
+            rng: chooses among the rare levels, where units do not tell which.
             within_reach: whether numbers further out than `reach` are moved there.
         """
         gap = np.isnan(codes)
@@ -232,22 +234,38 @@ class Field:
         if not self.is_number:
             place = code.copy()
             if self.rare:
-                shared = code == self.n_codes - 1
+                shared, told = code == self.n_codes - 1, np.round(np.nan_to_num(units)).astype(int)
                 share = np.array(self.rare) / sum(self.rare)
                 place[shared] += rng.choice(len(self.rare), size=int(shared.sum()), p=share)
+                place = np.where(shared & (told > 0), np.minimum(told, len(self.levels) - 1), place)
             levels = np.empty(len(self.levels), dtype=object)
             levels[:] = self.levels
             found: NDArray[Any] = levels[place]
             found[gap] = None
             return found
-        g = np.asarray(units, dtype=np.float64) * self.scale + self.shift
-        with np.errstate(over="ignore"):
-            v = np.exp(g) if self.logarithmic else g
-        v = self._on_grid(v)
-        v = np.clip(v, max(self.lowest, self.reach[0]), self.reach[1]) if within_reach else np.maximum(v, self.lowest)
+        v = self._of_units(units)
+        v = np.clip(v, *self.reach) if within_reach else v
         if self.levels:
             v = np.where(code > 0, np.asarray(self.levels)[np.maximum(code - 1, 0)], v)
         return np.where(gap, np.nan, v)
+
+    def beyond(self, codes: NDArray[Any], units: FloatArray) -> NDArray[np.bool_]:
+        """Which numbers, but for masses, are further out than `reach`, shape (n,); none of a category.
+
+        Arguments:
+            codes, units: shape (n,).
+        """
+        if not self.is_number:
+            return np.zeros(len(codes), dtype=bool)
+        v = self._of_units(units)
+        return np.asarray((codes == 0) & ((v < self.reach[0]) | (v > self.reach[1])), dtype=bool)
+
+    def _of_units(self, units: FloatArray) -> FloatArray:
+        """Numbers of standard units, none below the lowest."""
+        g = np.asarray(units, dtype=np.float64) * self.scale + self.shift
+        with np.errstate(over="ignore"):
+            v: FloatArray = np.maximum(self._on_grid(np.exp(g) if self.logarithmic else g), self.lowest)
+        return v
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,36 +310,65 @@ class Fields:
         return np.concatenate([field.masses for field in self.modelled])
 
     def facts(self) -> tuple[tuple[Any, ...], ...]:
-        """Of each column its name, kind, bounds, mean and unit; None for what is not there."""
+        """Of each column its name, kind, bounds, mean, unit, and what that counts; None for what is not there."""
         lowest = ((f, None if math.isinf(f.lowest) else f.lowest) for f in self.all)
         kinds = {f.name: f.kind if f.rule is None else f"{f.kind}, {f.follows}" for f in self.all}
-        return tuple((f.name, kinds[f.name], low, None, None, f.scale) for f, low in lowest)
+        counts = {f.name: "logarithm" if f.logarithmic else "seconds" if f.kind == "date" else "" for f in self.all}
+        return tuple((f.name, kinds[f.name], low, None, None, f.scale, counts[f.name]) for f, low in lowest)
 
-    def encode(self, table: pa.Table, completing: bool = False) -> Encoded:
-        """The modelled columns of a table with these names, in the order of `modelled`.
+    def read(self, table: pa.Table) -> dict[str, Any]:
+        """Values of the columns of a table with these names, by name, those that follow where they are there.
 
-        Columns that follow from others need not be there. Where they are, they fill gaps of those others in. Rows in
-        which one does not follow have 0.5 / (n + 1) of the probability after n rows in which it did, spread evenly over
-        its levels or its range; of rows that are to be completed, none.
-
-        Arguments:
-            table: columns that follow may be missing.
-            completing: whether gaps are to be filled in, so that what is known has to be of use.
+        Gaps are filled in that columns which follow tell.
 
         Raises:
-            DataError: a column holds something else than its field does; or rows that are to be completed have a
-                value in a column that follows from one that is missing, and does not tell its value.
+            DataError: a column holds something else than its field does.
         """
         here = [f for f in self.all if f.is_modelled or (f.rule is not None and f.name in table.column_names)]
         values = {f.name: f.plain(values_of(table.column(f.name), f)) for f in here}
-        kept = {name: np.zeros(len(table)) for name in self.names}
+        for field in self.following:
+            if field.name in values:
+                self.rules[field.name].complete(values, values[field.name])
+        return values
+
+    def encode(self, table: pa.Table, completing: bool = False) -> Encoded:
+        """The modelled columns of a table with these names, in the order of `modelled`; see `read`, `encode_values`."""
+        return self.encode_values(self.read(table), completing)
+
+    def encode_values(self, values: Mapping[str, Any], completing: bool = False) -> Encoded:
+        """Values as `read` gives them, encoded.
+
+        Rows in which a column does not follow from others have 0.5 / (n + 1) of the probability after n rows in which
+        it did, spread evenly over its levels or its range; of rows that are to be completed, none.
+
+        Arguments:
+            values: by column.
+            completing: whether gaps are to be filled in, so that what is known is taken as following.
+        """
+        kept = {name: np.zeros(len(values[name])) for name in self.names}
         for field in self.following:
             if field.name in values:
                 rule = self.rules[field.name]
-                kept[rule.of[0]] += _settled(field, rule, values, completing)
+                kept[rule.of[0]] += settled(field, rule, values, completing)
         parts = [field.encode(values[field.name]) for field in self.modelled]
         log_extra = np.stack([p.log_extra + kept[f.name] for f, p in zip(self.modelled, parts, strict=True)], axis=1)
         return Encoded(np.stack([p.x for p in parts], axis=1), log_extra)
+
+    def demands(self, values: Mapping[str, Any], absent: Collection[str] = ()) -> list[Demand]:
+        """What known columns ask of gaps that they do not tell.
+
+        Arguments:
+            values: by column, as `read` gives them.
+            absent: columns that are not there, whose gaps are no levels.
+        """
+        open_ = {f.name: gaps(values[f.name]) & (None not in f.levels or f.name in absent) for f in self.modelled}
+        found = []
+        for field in self.following:
+            if field.name in values:
+                rule, own = self.rules[field.name], values[field.name]
+                rows = ~gaps(own) & np.any([open_[name] for name in rule.of], axis=0)
+                found += [Demand(field, rule, own, rows)] if rows.any() else []
+        return found
 
     def decode(self, codes: FloatArray, units: FloatArray, seed: int) -> pa.Table:
         """A table of all columns but those that are left out, in their order and with their types.
@@ -338,6 +385,10 @@ class Fields:
         for field in self.following:
             made[field.name] = field.plain(self.rules[field.name].apply(made, field.is_number, nearest=True))
         return pa.table({f.name: to_arrow(made[f.name], f) for f in self.all if f.name in made})
+
+    def beyond(self, codes: FloatArray, units: FloatArray) -> NDArray[np.bool_]:
+        """Which cells hold numbers further out than samples may lie, shape (n, D); arguments as of `decode`."""
+        return np.stack([f.beyond(codes[:, j], units[:, j]) for j, f in enumerate(self.modelled)], axis=1)
 
     def encode_again(self, codes: FloatArray, units: FloatArray, seed: int) -> FloatArray:
         """Codes and numbers in standard units as rows of values that there can be, shape (n, D, 4)."""
@@ -360,34 +411,6 @@ class Fields:
         return cls(tuple(Field(**entry) for entry in entries))
 
 
-def _settled(field: Field, rule: Rule, values: dict[str, Any], completing: bool) -> FloatArray:
-    """What a column adds to log-densities by whether it follows, once gaps are filled in that it tells of."""
-    own = values[field.name]
-    rule.complete(values, own)
-    known = ~gaps(own)
-    useless = known & np.any([gaps(values[name]) for name in rule.of], axis=0)
-    if completing and useless.any():
-        raise DataError(
-            f"{int(useless.sum())} rows have {field.name!r}, which follows from {listing(list(map(repr, rule.of)))}, "
-            "where that is missing and cannot be told from it; leave it empty there too, or have it modelled by "
-            f"fitting with columns={{{field.name!r}: {field.kind!r}}}"
-        )
-    expected = rule.apply(values, field.is_number)
-    known &= ~gaps(expected)
-    if field.is_number:
-        share = field.rounding if field.kind == "date" else ROUNDED
-        allowed = tolerance(rule, values, field.step, share) if rule.factors else 0.0
-        with np.errstate(invalid="ignore"):  # where numbers are infinite
-            broken = known & ~(abs(own - expected) <= allowed)
-        room = max(field.reach[1] - field.reach[0], field.step) / (DAY if field.kind == "date" else 1.0)
-    else:
-        broken = known & np.array([a != b for a, b in zip(own, expected, strict=True)], dtype=bool)
-        room = max(len(field.levels) - 1.0, 1.0)
-    rare = rule.exceptions > 0 and not completing  # what is given is taken as following
-    log_broken = math.log(rule.exceptions) - math.log(room) if rare else -math.inf
-    return np.where(broken, log_broken, np.where(known, math.log1p(-rule.exceptions), 0.0))
-
-
 def values_of(column: Any, field: Field) -> Any:
     """Values of an Arrow column as its field encodes them.
 
@@ -398,7 +421,10 @@ def values_of(column: Any, field: Field) -> Any:
         return plain(column)
     if field.kind == "date":
         return seconds_of(column, field.name, field.zone)
-    numbers = text_numbers(column) if is_text(column) else numbers_of(column) if is_numeric(column) else None
+    if is_text(column):
+        numbers = text_numbers(column, padded=True)
+    else:
+        numbers = numbers_of(column) if is_numeric(column) else None
     if numbers is None:
         raise DataError(f"column {field.name!r} holds {column.type}, where numbers are expected")
     return numbers

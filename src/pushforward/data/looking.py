@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pushforward.data.cells import DAY, FloatArray, is_numeric, is_text, numbers_of, plain, seconds_of, text_numbers
 from pushforward.data.fields import KINDS, NUMBERS, Field, Fields, values_of
 from pushforward.data.following import follow
+from pushforward.data.masses import stand_out
 from pushforward.data.sources import DataError, listing
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _text(name: str, column: Any, said: str | None) -> Field:
     column = pa.chunked_array([pa.array(values, pa.string())])
     if column.null_count == len(column):
         return _left_out(name, column, "no row has a value")
-    numbers = text_numbers(column)
+    numbers = text_numbers(column, padded=said in (*NUMBERS, "number"))
     if numbers is not None:
         return _number(name, numbers, dtype, said)
     if said in NUMBERS or said == "number":
@@ -246,32 +247,13 @@ def _grid(distinct: FloatArray, n: int, steps: Sequence[float]) -> float:
 
 def _masses(distinct: FloatArray, counts: NDArray[Any], step: float) -> FloatArray:
     """Values with far more rows than those around let expect, or of which there are few, the most frequent first."""
-    enough = counts >= LEAST_COUNT
     if len(distinct) <= FEW_VALUES:
-        chosen = enough
+        chosen = counts >= LEAST_COUNT
     else:
-        chosen = np.zeros(len(distinct), dtype=bool)
-        for _ in range(MOST_PASSES):  # masses do not hide those beside them
-            expected = _around(distinct, np.where(chosen, 0, counts), chosen, step)
-            found = chosen | (enough & (counts > EXCESS * expected))
-            if (found == chosen).all():
-                break
-            chosen = found
+        chosen = stand_out(distinct, counts, LEAST_COUNT, EXCESS, AROUND, step, MOST_PASSES)
     order = np.argsort(-counts[chosen], kind="stable")
     values: FloatArray = distinct[chosen][order][:MOST_MASSES]
     return values
-
-
-def _around(distinct: FloatArray, counts: NDArray[Any], chosen: NDArray[np.bool_], step: float) -> FloatArray:
-    """How many rows each value has by those of the values around it that are no masses."""
-    total, masses = (np.concatenate([[0], np.cumsum(x)]) for x in (counts, chosen))
-    i = np.arange(len(distinct))
-    first, last = np.maximum(i - AROUND, 0), np.minimum(i + AROUND, len(distinct) - 1)
-    others = total[last + 1] - total[first] - counts
-    room = (distinct[last] - distinct[first]) / step if step else (last - first).astype(float)
-    room = room - (masses[last + 1] - masses[first] - chosen)
-    expected: FloatArray = np.maximum(others / np.maximum(room, 1.0), 0.0 if step else 1.0)
-    return expected
 
 
 def _wants_logarithm(values: FloatArray, step: float) -> bool:

@@ -86,8 +86,13 @@ class Rule:
         alone = missing.sum(axis=0) == 1
         for i, name in enumerate(self.of):
             if (missing[i] & alone).any():
-                rest = self.constant + sum(c * np.asarray(values[other]) for c, other in self._terms if other != name)
-                values[name] = np.where(missing[i] & alone, (own - rest) / self.factors[i], values[name])
+                values[name] = np.where(missing[i] & alone, self.solved(name, values, own), values[name])
+
+    def solved(self, name: str, values: Mapping[str, Any], own: Any) -> FloatArray:
+        """A term of a sum, as the sum and its other terms have it."""
+        rest = self.constant + sum(c * np.asarray(values[other]) for c, other in self._terms if other != name)
+        solved: FloatArray = (own - rest) / self.factors[self.of.index(name)]
+        return solved
 
 
 def tolerance(rule: Rule, values: Mapping[str, Any], step: float, share: float) -> FloatArray:

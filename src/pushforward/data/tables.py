@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _QUERY = re.compile(r"\s*\(?\s*(select|with|from)[\s'(*]", re.IGNORECASE)
 _MISSING = ["", "NA", "N/A", "n/a", "NULL", "null", "None", "?"]
+WORDS = {"true": True, "yes": True, "t": True, "y": True, "1": True}
+WORDS |= {"false": False, "no": False, "f": False, "n": False, "0": False}
 # Without leading zeros: 00123 is a code, not a number.
 NUMBER = r"^[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?([nN][aA][nN]|[iI][nN][fF](inity)?)$"
 
@@ -117,8 +119,8 @@ def to_numbers(
 ) -> Float[np.ndarray, "n d"]:
     """Columns of an Arrow table as float64, NaN where a cell is missing.
 
-    Whole numbers, decimals and truth values are numbers; so is text of which every cell is a number or a mark
-    for a missing one (NA, null, ?).
+    Whole numbers, decimals and truth values are numbers, yes and no, in whatever case, as well; so is text of which
+    every cell is a number or a mark for a missing one (NA, null, ?).
 
     Arguments:
         name: what messages call the table.
@@ -266,9 +268,13 @@ def _numbers(values: pa.ChunkedArray | pa.Array) -> Float[np.ndarray, " n"] | No
     if types.is_string(kind) or types.is_large_string(kind):
         text = pc.utf8_trim_whitespace(values)
         text = pc.if_else(pc.is_in(text, value_set=pa.array(_MISSING, kind)), pa.scalar(None, kind), text)
-        if not pc.all(pc.match_substring_regex(text, NUMBER), min_count=0).as_py():
+        words = pc.index_in(pc.utf8_lower(text), value_set=pa.array([*WORDS], kind))
+        if pc.all(pc.match_substring_regex(text, NUMBER), min_count=0).as_py():
+            values = pc.cast(pc.utf8_ltrim(text, "+"), pa.float64())
+        elif words.null_count == text.null_count:
+            values = pc.take(pa.array([float(true) for true in WORDS.values()]), words)
+        else:
             return None
-        values = pc.cast(pc.utf8_ltrim(text, "+"), pa.float64())
     elif types.is_boolean(kind):
         values = pc.cast(values, pa.uint8())
     elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)):

@@ -143,7 +143,7 @@ class Columnwise(eqx.Module):
     layout: Layout = eqx.field(static=True)
 
     @property
-    def _log_codes(self) -> Array:
+    def log_codes(self) -> Array:
         """Log-probabilities of codes, shape (S,)."""
         logits = LARGEST_LOGIT * jnp.tanh(self.logits / LARGEST_LOGIT)
         total = jnp.exp(logits) @ self.layout.by_column
@@ -157,7 +157,7 @@ class Columnwise(eqx.Module):
 
     def log_probs(self, x: Array) -> Array:
         """Log-probability of every column of a row, shape (D,); zero where there is a gap or no code."""
-        layout, log_codes = self.layout, self._log_codes
+        layout, log_codes = self.layout, self.log_codes
         of_code = (layout.codes(x) * log_codes) @ layout.by_column
         if not any(layout.numbers):
             return of_code
@@ -198,7 +198,7 @@ class Columnwise(eqx.Module):
             noise: uniform on (0, 1), for each column one for its code, its mode and its place, shape (D, 3).
         """
         layout = self.layout
-        below = jnp.cumsum(jnp.exp(self._log_codes)) - layout.code_columns  # columns sum to one, each
+        below = jnp.cumsum(jnp.exp(self.log_codes)) - layout.code_columns  # columns sum to one, each
         code = (below < noise[layout.code_columns, 0]).astype(noise.dtype) @ layout.by_column
         code = jnp.minimum(code, jnp.asarray(layout.n_codes, noise.dtype) - 1)
         x = jnp.zeros((layout.n_columns, 4), noise.dtype).at[:, CODE].set(code)

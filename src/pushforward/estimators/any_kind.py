@@ -13,10 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from pushforward.checks import check_choice
 from pushforward.data.columns import FloatArray
 from pushforward.data.fields import Encoded, Fields
+from pushforward.data.settling import Demand
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller
 from pushforward.distributions.mixed import CODE
-from pushforward.estimators import mixed
+from pushforward.estimators import completing, mixed, mixed_tables
 from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.conditional import ConditionalDensity, conditional_density
 from pushforward.estimators.containers import as_missing
@@ -105,7 +106,7 @@ class AnyKindEstimator(FlowEstimator):
         check_choice("missing", self.missing, MISSING)
         if self.columns is not None:
             return True
-        return isinstance(self.flow, str) and self.flow == "auto" and mixed.is_mixed(X)
+        return isinstance(self.flow, str) and self.flow == "auto" and mixed_tables.is_mixed(X)
 
     def _learn_mixed(
         self, X: Any, sample_weight: Any, condition: Any
@@ -128,10 +129,10 @@ class AnyKindEstimator(FlowEstimator):
             raise DataError(
                 f"flow={self.flow!r} is of tables of numbers; of one with categories, dates or gaps leave it at 'auto'"
             )
-        table = mixed.as_table(X)
+        table = mixed_tables.as_table(X)
         if len(table) < 2:
             raise DataError(f"the table has {len(table)} rows; expected at least 2")
-        self.columns_ = mixed.learn_mixed(table, self.columns, self.missing)
+        self.columns_ = mixed_tables.learn_mixed(table, self.columns, self.missing)
         self.condition_columns_, self.settings_ = None, shaping(self)
         self.container_ = container_of(X)
         self.n_features_in_ = table.num_columns
@@ -151,13 +152,21 @@ class AnyKindEstimator(FlowEstimator):
         weight = None if weight is None else weight[kept] / weight[kept].mean()  # of which only ratios count
         return Encoded(rows.x[kept], rows.log_extra[kept]), weight, kept
 
-    def _encoded(self, X: Any, completing: bool = False) -> Encoded:
-        """Rows of a table, encoded, perhaps to be completed.
+    def _encoded(self, X: Any) -> Encoded:
+        """Rows of a table, encoded.
 
         Raises:
             DataError: a column is missing, or holds something else; there are gaps, and they are refused.
         """
-        table: pa.Table = mixed.as_table(X)
+        return self._without_refused(self.columns_.encode_values(self._values(X)))
+
+    def _values(self, X: Any) -> dict[str, Any]:
+        """Values of a table by column.
+
+        Raises:
+            DataError: a column is missing, or holds something else.
+        """
+        table: pa.Table = mixed_tables.as_table(X)
         if not len(table):
             raise DataError("the table has no rows; give one at least")
         if self.container_ is None and table.column_names[-1:] == [f"x{table.num_columns - 1}"]:
@@ -167,7 +176,15 @@ class AnyKindEstimator(FlowEstimator):
             raise DataError(
                 f"the table lacks the columns {listing(list(map(repr, absent)))}, which the model was fitted on"
             )
-        rows: Encoded = self.columns_.encode(table, completing)
+        values: dict[str, Any] = self.columns_.read(table)
+        return values
+
+    def _without_refused(self, rows: Encoded) -> Encoded:
+        """Encoded rows as they are.
+
+        Raises:
+            DataError: there are gaps, and they are refused.
+        """
         gaps = np.isnan(rows.x[:, :, CODE])
         if self.missing == "refuse" and gaps.any():
             named = [field.name for j, field in enumerate(self.columns_.modelled) if gaps[:, j].any()]
@@ -234,7 +251,7 @@ class AnyKindEstimator(FlowEstimator):
             import pyarrow as pa
 
             return pa.table({name: made[:, i] for i, name in enumerate(self.columns_.names)})
-        return mixed.as_table(made)
+        return mixed_tables.as_table(made)
 
     def impute(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows, their gaps filled in by draws from p(missing | observed), as the kind of table that `fit` was given.
@@ -252,22 +269,32 @@ class AnyKindEstimator(FlowEstimator):
         """
         self._require_mixed("impute")
         seed = draw_seed(self.random_state if random_state is None else random_state)
-        rows = self._encoded(X, completing=True)
-        tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n_samples), seed)
-        made = [self._over_gaps(mixed.as_table(X), x, seed, X) for x in tables]
+        values = self._values(X)
+        rows = self._without_refused(self.columns_.encode_values(values, completing=True))
+        tables = self._filled(rows, self.columns_.demands(values), check_draws(n_samples), seed)
+        made = [self._over_gaps(mixed_tables.as_table(X), x, seed, X) for x in tables]
         return made[0] if len(made) == 1 else made
 
     def _over_gaps(self, known: pa.Table, x: FloatArray, seed: int, like: Any = None) -> Any:
         """A table with its gaps filled from encoded rows, as the kind of table that was fitted on."""
         filled = self.columns_.decode(x[:, :, CODE], mixed.middle(x), seed)
-        return in_kind(mixed.over_gaps(known, filled), self.container_, self._output, like)
+        return in_kind(mixed_tables.over_gaps(known, filled), self.container_, self._output, like)
+
+    def _filled(self, rows: Encoded, demands: list[Demand], n: int, seed: int) -> FloatArray:
+        return completing.impute_rows(self.columns_, self._flow, self.filler_, rows.x, demands, n, seed)
 
     def _complete_rows(self, n: int, given: Any, random_state: Any) -> Any:
         """Draws of what a table of known columns leaves open, n for each of its rows, one row's after the other."""
         self._require_mixed("sample(given=...)")
-        seed, known = draw_seed(self.random_state if random_state is None else random_state), mixed.as_table(given)
-        wide, rows = mixed.widened(known, self.columns_), mixed.encode_given(self.columns_, known)
-        tables = mixed.impute_rows(self.columns_, self._flow, self.filler_, rows.x, check_draws(n), seed)
+        seed, known = (
+            draw_seed(self.random_state if random_state is None else random_state),
+            mixed_tables.as_table(given),
+        )
+        wide, (rows, demands) = (
+            mixed_tables.widened(known, self.columns_),
+            mixed_tables.encode_given(self.columns_, known),
+        )
+        tables = self._filled(rows, demands, check_draws(n), seed)
         x = tables.swapaxes(0, 1).reshape(-1, *rows.x.shape[1:])
         return self._over_gaps(wide.take(np.repeat(np.arange(len(wide)), n)), x, seed)
 
@@ -291,7 +318,7 @@ class AnyKindEstimator(FlowEstimator):
         """
         self._require_mixed("conditional_density")
         return conditional_density(
-            self.columns_, self._flow, self.filler_, column, mixed.as_table(given), values, n_values
+            self.columns_, self._flow, self.filler_, column, mixed_tables.as_table(given), values, n_values
         )
 
     def _require_mixed(self, asked: str) -> None:

@@ -13,6 +13,7 @@ from pushforward.data.fields import Field, Fields, to_arrow
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller
 from pushforward.estimators import mixed
+from pushforward.estimators.mixed_tables import encode_given
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,11 +66,14 @@ def conditional_density(
     rest = given.drop_columns([column]) if column in given.column_names else given
     each = rest.take(np.repeat(np.arange(len(rest)), len(at)))
     if any(column in rule.of for rule in fields.rules.values()):  # what follows from it tells of it
-        rows = mixed.encode_given(fields, each.append_column(column, to_arrow(np.tile(at, len(rest)), field)))
+        rows, demands = encode_given(fields, each.append_column(column, to_arrow(np.tile(at, len(rest)), field)))
     else:
-        rows = mixed.encode_given(fields, each)
+        rows, demands = encode_given(fields, each)
         place, own = [field.name for field in fields.modelled].index(column), field.encode(np.tile(at, len(rest)))
         rows.x[:, place], rows.log_extra[:, place] = own.x, own.log_extra
+    if demands:
+        asking = demands[0].field.name, listing(list(map(repr, demands[0].rule.of)))
+        raise DataError(f"given= has {asking[0]!r}, which follows from {asking[1]}; give these, or leave it out")
     logs = mixed.log_density(fields, model, filler, rows).reshape(len(rest), len(at)) + np.log(widths)
     if np.isneginf(logs).all(axis=1).any():
         raise DataError(f"no value of {column!r} that was asked for goes with what is given, from which others follow")

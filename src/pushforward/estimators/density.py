@@ -25,7 +25,7 @@ from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.copies import few_repeated, merge_copies
 from pushforward.estimators.defaults import default_longest, default_settings, starts_dense
-from pushforward.estimators.draws import draw_key, within_reach
+from pushforward.estimators.draws import draw_key, mixed_within_reach, within_reach
 from pushforward.estimators.mixed import draw_rows
 from pushforward.estimators.preparing import (
     FEWEST_TO_VALIDATE,
@@ -305,7 +305,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _drawn(self, n: int, random_state: Any, condition: Any = None, component: int | None = None) -> Draws:
         key = draw_key(random_state, self.random_state)
         if self._is_mixed:
-            return Draws(self._decoded(draw_rows(self._flow, n, key), random_state))
+            rows = mixed_within_reach(self.columns_, key, n, lambda key, some: draw_rows(self._flow, len(some), key))
+            return Draws(self._decoded(rows, random_state))
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
         on_device = None if given is None else as_float(given)
         return Draws(within_reach(self.columns_, key, lambda key: np.asarray(self._flow.sample(key, (n,), on_device))))

@@ -11,10 +11,14 @@ import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from pushforward.data.columns import Columns, FloatArray, as_float
+from pushforward.data.fields import Fields
 from pushforward.distributions import MixtureOfFlows
+from pushforward.distributions.mixed import CODE
+from pushforward.estimators.mixed import middle
 from pushforward.estimators.preparing import draw_seed
 from pushforward.estimators.scoring import SCORE_ROWS, in_batches, joint_and_logits_of
 from pushforward.estimators.validation import require_solved
@@ -25,6 +29,7 @@ from pushforward.training.feeds import bucket
 
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 20_000
 REDRAWS = 3  # of rows too far out
+REDRAWN_ROWS = 4096  # of rows of more than numbers, at once
 REFINING = Settings(max_epochs=40, batch_size=512, learning_rate=3e-3, schedule="cosine", patience=10)
 
 
@@ -56,6 +61,32 @@ def within_reach(columns: Columns, key: Array, draw: Callable[[Array], np.ndarra
             return rows
         rows[beyond] = _restored(columns, draw(jax.random.fold_in(key, i)))[beyond]
     return np.clip(rows, *columns.reach)
+
+
+def mixed_within_reach(
+    fields: Fields, key: Array, n: int, draw: Callable[[Array, NDArray[np.intp]], np.ndarray]
+) -> FloatArray:
+    """Encoded rows, shape (n, D, 4), none with a number further out than samples may lie, as `within_reach`.
+
+    Of many rows only those that are too far out are drawn again, some thousands at once, so that one more shape is
+    compiled at most. What is too far out even then is moved where rows are decoded.
+
+    Arguments:
+        fields: of the table.
+        key: a JAX random key.
+        n: how many rows.
+        draw: from a key and numbers of rows to these rows, encoded.
+    """
+    every = np.arange(n)
+    rows = np.array(draw(key, every), dtype=np.float64)
+    for i in range(1, REDRAWS + 1):
+        beyond = np.flatnonzero(fields.beyond(rows[:, :, CODE], middle(rows)).any(axis=1))
+        if not len(beyond):
+            break
+        some = beyond[:REDRAWN_ROWS]
+        again = draw(jax.random.fold_in(key, i), every if n <= REDRAWN_ROWS else np.resize(some, REDRAWN_ROWS))
+        rows[some] = again[some] if n <= REDRAWN_ROWS else again[: len(some)]
+    return rows
 
 
 def _restored(columns: Columns, drawn: np.ndarray) -> FloatArray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -14,15 +12,11 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pushforward.data.cells import categories, gaps_of, is_text, text_numbers
 from pushforward.data.columns import FloatArray, as_float
-from pushforward.data.fields import Encoded, Fields, to_arrow, values_of
-from pushforward.data.looking import learn_fields
-from pushforward.data.sources import DataError, listing
+from pushforward.data.fields import Encoded, Fields
 from pushforward.distributions import GapFiller, Layout, MixedRows
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.distributions.mixed import CODE, HIGH, INFINITE, LOW, started
-from pushforward.estimators.containers import ArrowTable, Frame, PandasFrame
 from pushforward.estimators.defaults import default_settings
 from pushforward.estimators.preparing import host_float, training_settings
 from pushforward.objectives import HiddenCells, NegativeLogLikelihood, Rows
@@ -30,7 +24,7 @@ from pushforward.training import Checkpoint, Fit, Resident, named_phase, train
 from pushforward.training.feeds import bucket
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 SIZES = (128, 128)  # hidden layers
 RATE = 3e-3
@@ -46,7 +40,7 @@ CONCENTRATIONS = 10
 
 
 class Filled(NamedTuple):
-    """Rows without gaps, drawn for some that have them.
+    """Rows drawn for some that have gaps.
 
     Arguments:
         x: shape (n, S, D, 4).
@@ -55,135 +49,6 @@ class Filled(NamedTuple):
 
     x: FloatArray
     log_q: FloatArray
-
-
-def is_mixed(X: Any, texts: bool = False) -> bool:
-    """Whether a table has columns that are no numbers, or gaps.
-
-    Arguments:
-        X: of any kind.
-        texts: whether texts that are all numbers are numbers, as they are in files.
-    """
-    import pyarrow as pa
-
-    if isinstance(X, pa.RecordBatch | ArrowTable | Frame):
-        return _is_mixed(as_table(X), texts)
-    array = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if array.ndim != 2 or not array.size:
-        return False
-    if array.dtype.kind == "f":
-        return bool(np.isnan(array).any())
-    return array.dtype.kind in "OU" and any(isinstance(v, str) or v is None for v in array.flat)
-
-
-def as_table(X: Any) -> pa.Table:
-    """A table in Arrow, its columns called x0, x1, … where they have no names.
-
-    Raises:
-        DataError: a column holds values of several types, or two have one name.
-    """
-    import pyarrow as pa
-
-    if isinstance(X, pa.RecordBatch):
-        return pa.Table.from_batches([X])
-    if isinstance(X, pa.Table):
-        return X
-    if isinstance(X, Frame):
-        return _of_frame(X)
-    array = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if array.ndim != 2 or not array.size:
-        raise DataError(f"the table has shape {array.shape}; expected rows and columns, at least one of each")
-    names = [f"x{i}" for i in range(array.shape[1])]
-    return pa.table({name: _array(column, name) for name, column in zip(names, array.T, strict=True)})
-
-
-def _of_frame(X: Any) -> pa.Table:
-    import pyarrow as pa
-
-    if not isinstance(X, PandasFrame):  # polars
-        return X.to_arrow()
-    frame: Any = X
-    names = [str(name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"the table: two columns are named {twice[0]!r}; give every column its own name")
-    columns = [frame.iloc[:, i] for i in range(len(names))]
-    dense = [c.sparse.to_dense() if str(c.dtype).startswith("Sparse") else c for c in columns]
-    return pa.table({name: _array(column, name) for name, column in zip(names, dense, strict=True)})
-
-
-def _array(values: Any, name: str) -> pa.Array:
-    import pyarrow as pa
-
-    try:
-        made = pa.array(values, from_pandas=True)
-        if pa.types.is_dictionary(made.type) and isinstance(made.type.value_type, pa.BaseExtensionType):
-            made = pa.array(values.cat.rename_categories(str), from_pandas=True)  # intervals, of pandas alone
-        return made
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        found = sorted({type(v).__name__ for v in values if v is not None and v == v})
-        several = f"values of several types ({listing(found)}); make them one, text for example"
-        what = (
-            several if len(found) > 1 else f"values of type {found[0]}, which are not supported; turn them into numbers"
-        )
-        raise DataError(f"column {name!r} holds {what}, or leave the column out") from error
-
-
-def without_gaps(table: pa.Table) -> NDArray[np.bool_]:
-    """Which rows have a value in every column, but for columns without any value, which nothing is learned of."""
-    whole = np.ones(len(table), dtype=bool)
-    for column in table.columns:
-        gaps = gaps_of(column)
-        whole &= ~gaps | gaps.all()
-    return whole
-
-
-def _is_mixed(table: pa.Table, texts: bool) -> bool:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for column in table.columns:
-        kind = column.type
-        if pa.types.is_floating(kind):
-            if column.null_count or pc.any(pc.is_nan(column)).as_py():
-                return True
-        elif is_text(column):
-            if not texts or column.null_count or text_numbers(column) is None:
-                return True
-        elif column.null_count or not (
-            pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
-        ):
-            return True
-    return False
-
-
-def learn_mixed(table: pa.Table, kinds: Mapping[Any, str] | None, missing: str) -> Fields:
-    """What the columns are, with warnings that name those that are left out, and those that follow from others.
-
-    Raises:
-        DataError: no column is left.
-    """
-    fields = learn_fields(table, kinds, gap_levels=missing == "level")
-    left = [
-        f"{field.name!r} ({field.why})" for field in fields.all if field.kind == "left out" and field.why != "as asked"
-    ]
-    if not fields.names:
-        raise DataError(f"no column can be modelled: {listing(left, 8)}")
-    if left:
-        warnings.warn(
-            f"columns are left out: {listing(left, 8)}; columns={{name: 'category'}} takes one in",
-            UserWarning,
-            stacklevel=5,
-        )
-    if fields.following:
-        told = [f"{field.name!r} ({field.follows})" for field in fields.following]
-        warnings.warn(
-            f"columns follow from others, and are rebuilt from these: {listing(told, 8)}; columns={{name: kind}} has "
-            "one modelled all the same, of a kind such as 'category' or 'number'",
-            UserWarning,
-            stacklevel=5,
-        )
-    return fields
 
 
 def layout_of(fields: Fields) -> Layout:
@@ -323,17 +188,39 @@ def complete(fields: Fields, filler: GapFiller, x: FloatArray, weight: FloatArra
 def fill(fields: Fields, filler: GapFiller, x: FloatArray, n_fills: int, seed: int) -> Filled:
     """Draws of what is missing of rows, shape (n, D, 4), given what is known, and their log-probabilities."""
     keys = jax.random.split(jax.random.key(seed), n_fills)
-    own = np.array([crc32(row.tobytes()) for row in np.ascontiguousarray(x)], dtype=np.uint32)  # alike in any company
-    gaps = np.isnan(x[:, :, CODE])
-    some = gaps.any(axis=0)
-    where = jax.numpy.asarray(np.argsort(~some, kind="stable"), jax.numpy.int32), jax.numpy.asarray(some.sum())
+    some = np.asarray(np.isnan(x[:, :, CODE]).any(axis=0))
+    own = own_numbers(x)
     filled, log_q = np.empty((len(x), n_fills, *x.shape[1:])), np.empty((len(x), n_fills))
     for s, key in enumerate(keys):
-        drawn = _batched(_fill, (filler, where, key), x, own)
-        again = fields.encode_again(drawn[:, :, CODE], middle(drawn), seed + s)
-        rows = np.where(gaps[:, :, None], again, x)
-        filled[:, s], log_q[:, s] = rows, _batched(_log_q, (filler, where), x, rows)
+        filled[:, s], log_q[:, s] = fill_columns(fields, filler, x, some, key, own, seed + s)
     return Filled(filled, log_q)
+
+
+def own_numbers(x: FloatArray) -> NDArray[np.uint32]:
+    """A number of each row by what is in it, so that its draws are alike in any company."""
+    return np.array([crc32(row.tobytes()) for row in np.ascontiguousarray(x)], dtype=np.uint32)
+
+
+def fill_columns(
+    fields: Fields, filler: GapFiller, x: FloatArray, some: NDArray[np.bool_], key: Array, own: NDArray[Any], seed: int
+) -> Filled:
+    """One draw of what is missing in some columns of rows with gaps, those of other columns left, (n, D, 4) and (n,).
+
+    Arguments:
+        fields: of the table.
+        filler: of gaps.
+        x: rows, shape (n, D, 4).
+        some: which columns, shape (D,).
+        key: a JAX random key.
+        own: a number of each row, that its draws hang on, shape (n,).
+        seed: of which of the rare levels.
+    """
+    gaps = np.isnan(x[:, :, CODE]) & some
+    where = jax.numpy.asarray(np.argsort(~some, kind="stable"), jax.numpy.int32), jax.numpy.asarray(some.sum())
+    drawn = _batched(_fill, (filler, where, key), x, own)
+    again = fields.encode_again(drawn[:, :, CODE], middle(drawn), seed)
+    rows = np.where(gaps[:, :, None], again, x)
+    return Filled(rows, _batched(_log_q, (filler, where), x, rows))
 
 
 def middle(x: FloatArray) -> FloatArray:
@@ -421,7 +308,7 @@ def log_density(fields: Fields, model: Any, filler: GapFiller, rows: Encoded) ->
         values[~gaps] += _batched(_log_p, model, rows.x[~gaps])
     for some in chunks(np.flatnonzero(gaps & ~empty)):
         drawn = fill(fields, filler, rows.x[some], DRAWS, 0)
-        values[some] += logsumexp(_log_weights(model, drawn), axis=1) - np.log(DRAWS)
+        values[some] += logsumexp(log_weights(model, drawn), axis=1) - np.log(DRAWS)
     return values
 
 
@@ -430,7 +317,7 @@ def chunks(places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return [places[start : start + GAPS_AT_ONCE] for start in range(0, len(places), GAPS_AT_ONCE)]
 
 
-def _log_weights(model: Any, drawn: Filled) -> FloatArray:
+def log_weights(model: Any, drawn: Filled) -> FloatArray:
     """Logarithms of importance weights of draws of gaps, shape (n, S)."""
     weights: FloatArray = _batched(_log_p, model, drawn.x.reshape(-1, *drawn.x.shape[2:])).reshape(drawn.log_q.shape)
     return weights - drawn.log_q
@@ -439,101 +326,3 @@ def _log_weights(model: Any, drawn: Filled) -> FloatArray:
 def draw_rows(model: AbstractDistribution, n: int, key: Array) -> FloatArray:
     """New rows, encoded, shape (n, D, 4)."""
     return np.asarray(model.sample(key, (bucket(n),)), dtype=np.float64)[:n]
-
-
-def impute_rows(fields: Fields, model: Any, filler: GapFiller, x: FloatArray, n_samples: int, seed: int) -> FloatArray:
-    """Rows with gaps filled in by draws from p(missing | observed), shape (n_samples, n, D, 4).
-
-    Draws of what fills gaps are drawn again by their importance weights.
-    """
-    gaps = np.isnan(x[:, :, CODE]).any(axis=1)
-    out = np.repeat(x[None], n_samples, axis=0)
-    rng = np.random.default_rng(seed)
-    for some in chunks(np.flatnonzero(gaps)):
-        drawn = fill(fields, filler, x[some], max(DRAWS, 2 * n_samples), seed)
-        chosen = resampled(_log_weights(model, drawn), n_samples, rng)
-        out[:, some] = drawn.x[np.arange(len(some)), chosen]
-    return out
-
-
-def resampled(log_weights: FloatArray, n_samples: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Which draws of each row stand for it, by their weights, shape (n_samples, n).
-
-    Systematically: a draw that has a share p of its row's weight is there ⌊p n⌋ or ⌈p n⌉ times of n, in random order,
-    so that means over them are nearer to weighted means than those of independent choices (Douc & Cappé 2005).
-
-    Arguments:
-        log_weights: shape (n, S).
-        n_samples: of each row.
-        rng: of everything random.
-
-    Example:
-        >>> import numpy as np
-        >>> from pushforward.estimators.mixed import resampled
-        >>> np.sort(resampled(np.log([[0.25, 0.5, 0.25]]), 4, np.random.default_rng(0))[:, 0]).tolist()
-        [0, 1, 1, 2]
-    """
-    n, n_draws = log_weights.shape
-    shares = np.exp(log_weights - logsumexp(log_weights, axis=1, keepdims=True))
-    row = np.arange(n)[:, None]
-    ends = np.cumsum(shares, axis=1)
-    places = (np.arange(n_samples) + rng.random((n, 1))) / n_samples
-    # one search in all rows at once: row i ends at i + 1
-    found = np.searchsorted((ends / ends[:, -1:] + row).ravel(), (places + row).ravel()).reshape(n, n_samples)
-    chosen = np.clip(found - row * n_draws, 0, n_draws - 1)
-    shuffled: NDArray[np.intp] = rng.permuted(chosen, axis=1).T
-    return shuffled
-
-
-def over_gaps(known: pa.Table, filled: pa.Table) -> pa.Table:
-    """A table with its gaps filled from another one of some of its columns, types and all else as they were."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for i, name in enumerate(known.column_names):
-        if name in filled.column_names:
-            was, now = known.column(name), filled.column(name)
-            gap = gaps_of(was)
-            if gap.all():
-                known = known.set_column(i, name, now)
-            elif gap.any() and pa.types.is_dictionary(was.type):
-                cells = np.where(gap, np.array(now.to_pylist(), dtype=object), np.array(was.to_pylist(), dtype=object))
-                levels = now.unify_dictionaries().chunk(0).dictionary.to_pylist()
-                merged = categories(cells, "dictionary", levels, now.type.ordered)
-                known = known.set_column(i, name, merged)
-            elif gap.any():
-                known = known.set_column(i, name, pc.if_else(pa.array(gap), now.cast(was.type, safe=False), was))
-    return known
-
-
-def encode_given(fields: Fields, known: pa.Table) -> Encoded:
-    """Rows of some of the columns, encoded; the others are gaps, whatever gaps are taken for."""
-    rows = fields.encode(widened(known, fields), completing=True)
-    told = {name for copy, rule in fields.rules.items() if copy in known.column_names for name in rule.of}
-    for j, field in enumerate(fields.modelled):
-        if field.name not in {*known.column_names, *told}:
-            rows.x[:, j], rows.log_extra[:, j] = np.nan, 0.0
-    return rows
-
-
-def widened(known: pa.Table, fields: Fields) -> pa.Table:
-    """A table with all columns of a model, those that it lacks empty, numbers and dates of their types.
-
-    Raises:
-        DataError: it has none of them, or no row.
-    """
-    import pyarrow as pa
-
-    if not set(known.column_names) & set(fields.drawn) or not len(known):
-        raise DataError(
-            f"given= needs rows of some of the columns {listing(fields.drawn)}; got {listing(known.column_names)}"
-        )
-    columns = {}
-    for field in (field for field in fields.all if field.name in fields.drawn):
-        if field.name not in known.column_names:
-            columns[field.name] = pa.nulls(len(known))
-        elif field.is_number:
-            columns[field.name] = to_arrow(values_of(known.column(field.name), field), field)
-        else:
-            columns[field.name] = known.column(field.name)
-    return pa.table(columns)

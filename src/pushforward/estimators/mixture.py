@@ -18,44 +18,37 @@ from sklearn.utils.validation import check_is_fitted
 
 from pushforward import trees
 from pushforward.bijections import Chain
-from pushforward.checks import check_choice, check_number, check_sizes, check_whole
 from pushforward.clustering import count_clusters
-from pushforward.clustering.latent import class_partition, count_classes
 from pushforward.clustering.told import levels_told
-from pushforward.data.columns import Bounds, FloatArray, as_float
+from pushforward.data.columns import Bounds, FloatArray
 from pushforward.distributions import MixtureOfFlows
 from pushforward.distributions.mixture import divergence
 from pushforward.estimators.any_kind import AnyKindEstimator
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.copies import merge_copies
 from pushforward.estimators.defaults import (
-    FAST,
     FEWEST_REFINED,
-    MOST_FAST,
     MOST_REFINED,
-    SLOW,
-    default_consistency,
-    default_longest,
-    default_n_likely,
-    default_settings,
-    few_rows,
-    mixture_precision,
 )
-from pushforward.estimators.draws import draw_components, draw_key, draw_of, refine_posterior, within_reach
+from pushforward.estimators.draws import (
+    draw_components,
+    draw_key,
+    draw_of,
+    mixed_within_reach,
+    refine_posterior,
+    within_reach,
+)
 from pushforward.estimators.images import check_image, image_bounds
 from pushforward.estimators.mixed_mixture import features_of, fit_mixture, joint_and_posterior
+from pushforward.estimators.mixture_fitting import count_components, looks_for_classes, train_mixture, with_classes
 from pushforward.estimators.preparing import (
     Table,
-    as_feed,
     bind,
     draw_seed,
     learn_table,
     read_table,
     split_rows,
-    standard,
     standard_condition,
-    training_settings,
-    unbounded,
 )
 from pushforward.estimators.rejecting import Draws
 from pushforward.estimators.repeats import refuse_repeats
@@ -67,13 +60,6 @@ from pushforward.estimators.scoring import (
     joint_and_logits_of,
     log_mean_of_cells,
 )
-from pushforward.estimators.starting import (
-    INITS,
-    Plan,
-    find_neighbours,
-    seen_rows,
-    start_mixture,
-)
 from pushforward.estimators.state import unchanged_on_error
 from pushforward.estimators.validation import (
     check_component,
@@ -83,8 +69,7 @@ from pushforward.estimators.validation import (
     check_labels,
     check_n_components,
 )
-from pushforward.objectives import MixtureBound
-from pushforward.training import Checkpoint, Fit, named_phase, reporting, train
+from pushforward.training import Checkpoint, Fit, named_phase, reporting
 from pushforward.trees import Frozen
 
 
@@ -306,11 +291,11 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             if not going_on:
                 if image is None:
                     refuse_repeats(table.x, self.columns_)
-                told = levels_told(table.x) if self._looks_for_classes(table) else None
-                self.n_components_, self.confusion_ = self._n_components(table, asked, classes, told)
-                table = self._with_classes(table, told)
+                told = levels_told(table.x) if looks_for_classes(self, table) else None
+                self.n_components_, self.confusion_ = count_components(self, table, asked, classes, told)
+                table = with_classes(self, table, told)
             self.classes_ = classes
-            fit = self._train(table, going_on, checkpoint)
+            fit = train_mixture(self, table, self._recipe, self._flow if going_on else None, checkpoint)
             fit = self._refined(fit, len(table.x), standard_condition(table.condition, self.condition_columns_))
             self._keep(fit, fit.model)
             self.labels_ = self.predict(X, condition=condition)
@@ -351,123 +336,6 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         """Whether the posterior network is refined where the user says nothing."""
         return len(self.columns_.names) <= MOST_REFINED and (
             self.max_epochs is None or self.max_epochs >= FEWEST_REFINED
-        )
-
-    def _looks_for_classes(self, table: Table) -> bool:
-        """Whether rows may be parted by what is independent within a part."""
-        plain = self.image_shape is None and table.condition is None and table.label is None
-        return plain and self.init == "auto"
-
-    def _with_classes(self, table: Table, told: list[FloatArray] | None) -> Table:
-        """The table, its rows labelled by their latent class where BIC says that there are K of these."""
-        if told is None:
-            return table
-        part = class_partition(told, self.n_components_, table.weight, draw_seed(self.random_state))
-        return table._replace(label=part)
-
-    def _n_components(
-        self, table: Table, asked: int | None, classes: np.ndarray | None, told: list[FloatArray] | None
-    ) -> tuple[int, np.ndarray | None]:
-        """K, as asked for or counted, and the evidence of the count of clusters."""
-        if asked is not None:
-            return asked, None
-        counted = None if told is None else count_classes(told, table.weight, draw_seed(self.random_state))
-        if counted is not None:
-            return counted, None
-        z = unbounded(self.columns_, self.columns_.standardize(table.x, training=True))
-        k, confusion = count_clusters(z, draw_seed(self.random_state))
-        return (k if classes is None else max(k, int(classes.max()) + 1)), confusion
-
-    def _train(self, table: Table, going_on: bool, checkpoint: Checkpoint | None) -> Fit[MixtureOfFlows]:
-        """Split, start and train."""
-        seed = draw_seed(self.random_state)
-        labelled = None if table.label is None or (table.label >= 0).mean() >= 0.5 else table.label >= 0
-        train_index, held_index = split_rows(table.x, self.validation_fraction, seed, labelled)
-        n_leading = 0
-        if labelled is not None:  # where labels are few their rows lead: batches of them, then of the others
-            train_index = train_index[np.argsort(~labelled[train_index], kind="stable")]
-            n_leading = int(labelled.sum())
-        every = standard(table, self.columns_, self.condition_columns_)
-        rows, held_out = every.take(train_index), every.take(held_index)
-
-        dim, n = self.columns_.n, len(rows.x)
-        rate = SLOW if dim > MOST_FAST else FAST
-        by_class = table.label is not None and self.classes_ is None  # whose parts are settled, at their price
-        precision, longest = mixture_precision(n, dim), 1 if by_class else default_longest(dim)
-        defaults = default_settings(n, learning_rate=rate, precision=precision, longest=longest)
-        max_epochs = training_settings(self, defaults).max_epochs
-        start_epochs = 0 if going_on else self._start_epochs(max_epochs, table.label)
-        plan = self._plan(rows, seed, going_on, max_epochs, start_epochs)  # checks all before any work
-        leading_epochs = start_epochs if plan.init == "random" and n_leading else 0
-        settings = training_settings(self, defaults, start_epochs=start_epochs, leading_epochs=leading_epochs)
-        loss = self._loss(plan, max_epochs, start_epochs)
-
-        with named_phase("starting"):
-            seen = seen_rows(plan, rows)
-            neighbours = find_neighbours(plan, seen)
-            model, starts = (self._flow, None) if going_on else start_mixture(plan, rows, seen, neighbours)
-        fit: Fit[MixtureOfFlows] = train(
-            model,
-            loss,
-            as_feed(rows, n_leading, starts, neighbours),
-            key=jax.random.key(seed),
-            settings=settings,
-            validation=as_feed(held_out) if len(held_out.x) else None,
-            n_restarts=plan.n_init,
-            checkpoint=bind(checkpoint, self, table),
-            show_progress=bool(self.verbose),
-        )
-        return fit
-
-    def _plan(self, rows: Table, seed: int, going_on: bool, max_epochs: int, start_epochs: int) -> Plan:
-        """What the start follows from; sets `spec_`."""
-        n, dim, k = len(rows.x), self.columns_.n, self.n_components_
-        if not going_on:
-            given = None if rows.condition is None else rows.condition.shape[1]
-            few = self.shared_layers == 0 and few_rows(n, dim, k)
-            self.spec_ = self._recipe(dim, given, few)
-        shared, spec = (None, self.spec_) if going_on else self.spec_.split(self.shared_layers)
-        chosen = default_consistency(dim) if self.consistency is None else self.consistency
-        return Plan(
-            spec=spec,
-            shared=shared,
-            columns=self.columns_,
-            n_rows=n,
-            n_components=k,
-            init=check_choice("init", self.init, INITS),
-            image_shape=None if self.image_shape is None else check_image(self.image_shape, dim),
-            posterior_hidden_sizes=check_sizes("posterior_hidden_sizes", self.posterior_hidden_sizes),
-            learn_weights=bool(self.learn_weights),
-            consistency=check_number("consistency", chosen, "finite and at least 0", lambda v: 0 <= v < math.inf),
-            n_init=1 if going_on else check_whole("n_init", self.n_init, 1),
-            max_epochs=max_epochs,
-            start_epochs=start_epochs,
-            seed=seed,
-        )
-
-    def _start_epochs(self, max_epochs: int, label: np.ndarray | None) -> int:
-        if self.start_epochs is not None:
-            return min(check_whole("start_epochs", self.start_epochs, 0), max_epochs - 1)
-        return max_epochs // 10 if self.init != "random" or label is not None else 0
-
-    def _loss(self, plan: Plan, max_epochs: int, start_epochs: int) -> MixtureBound:
-        temperature = check_number(
-            "temperature", self.temperature, "finite and at least 1", lambda v: 1 <= v < math.inf
-        )
-        balance = check_number("balance", self.balance, "at least 0 and at most 1", lambda v: 0 <= v <= 1)
-        if self.n_likely is None:
-            n_likely = default_n_likely(plan.columns.n, plan.n_components)
-        else:
-            n_likely = check_whole("n_likely", self.n_likely, 1)
-        return MixtureBound(
-            temperature=as_float(temperature),
-            anneal_epochs=as_float((max_epochs - start_epochs) // 2),
-            start_epochs=as_float(start_epochs),
-            noise=plan.noise,
-            n_likely=n_likely,
-            consistency=as_float(plan.consistency * plan.columns.n) if plan.consistency > 0 else None,
-            views=plan.views,
-            balance=as_float(balance),
         )
 
     @property
@@ -632,7 +500,10 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         key_k, key_x = jax.random.split(draw_key(random_state, self.random_state))
         if self._is_mixed:
             chosen = draw_components(self._flow, key_k, n, component)
-            return Draws(self._decoded(draw_of(self._flow, key_x, chosen), random_state), chosen)
+            drawn = mixed_within_reach(
+                self.columns_, key_x, n, lambda key, some: draw_of(self._flow, key, chosen[some])
+            )
+            return Draws(self._decoded(drawn, random_state), chosen)
         given = standard_condition(check_known_condition(condition, self.condition_columns_), self.condition_columns_)
         shape = (n,) if given is None else (n, len(given))
         repeated = None if given is None else np.tile(given, (n, 1))

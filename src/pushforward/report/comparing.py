@@ -8,7 +8,7 @@ import numpy as np
 
 from pushforward.data.cells import FloatArray
 from pushforward.data.sources import DataError
-from pushforward.estimators.mixed import as_table
+from pushforward.estimators.mixed_tables import as_table
 from pushforward.report.detecting import detection
 from pushforward.report.likeness import column_likeness, pair_likeness, require_sdmetrics
 from pushforward.report.nearest import distances

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pushforward.data.fields import Fields
 from pushforward.data.sources import DataError, Source, listing
 from pushforward.data.tables import finite_rows, to_numbers
-from pushforward.estimators.mixed import without_gaps
+from pushforward.estimators.mixed_tables import without_gaps
 from pushforward.service.kinds import Model, RequestError
 
 if TYPE_CHECKING:

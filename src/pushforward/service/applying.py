@@ -14,7 +14,7 @@ from pushforward.data.cells import gaps_of
 from pushforward.data.fields import Fields
 from pushforward.data.sources import DataError, Source
 from pushforward.data.writing import append_columns
-from pushforward.estimators.mixed import as_table
+from pushforward.estimators.mixed_tables import as_table
 from pushforward.service import kinds
 from pushforward.service.aligning import Alignment, align, as_frame
 from pushforward.service.kinds import Model

@@ -24,6 +24,7 @@ class ColumnFacts:
         mean: of its values; None of a bounded column of a model of before models knew it.
         unit: the length that the model counts as 1: the standard deviation (of a whole number x spread over x to
             x + 1), or an eighth of the range where that is larger.
+        counts: what the unit is of: "logarithm" of the values, "seconds" of dates, or "", of the values themselves.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ColumnFacts:
     high: float | None
     mean: float | None
     unit: float
+    counts: str = ""
 
 
 @dataclass(frozen=True)

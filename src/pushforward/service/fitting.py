@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from pushforward.checks import check_choice
 from pushforward.data.sources import DataError, Source, listing
 from pushforward.data.tables import check_filled, finite_rows, to_numbers
-from pushforward.estimators.mixed import is_mixed, without_gaps
+from pushforward.estimators.mixed_tables import is_mixed, without_gaps
 from pushforward.service.aligning import as_frame
 from pushforward.service.kinds import ESTIMATORS, Model, is_mixed_model
 from pushforward.training import Checkpoint

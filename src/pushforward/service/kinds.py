@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pushforward.data.fields import Fields
 from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
-from pushforward.estimators.mixed import as_table
+from pushforward.estimators.mixed_tables import as_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
