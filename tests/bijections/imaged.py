@@ -11,8 +11,8 @@ KEY = jax.random.key(0)
 
 
 def image_coupling(key: Key, dim: int, mask: np.ndarray | None = None, **options: object) -> ImageCoupling:
-    """Of 4 x 4 pixels and `dim` channels."""
-    return ImageCoupling.init(key, (4, 4, dim), (6, 6), mask, **options)
+    """Of 4 x 2 pixels and `dim` channels."""
+    return ImageCoupling.init(key, (4, 2, dim), (6, 6), mask, **options)
 
 
 def scalar() -> Affine:
@@ -47,12 +47,12 @@ IMAGED = [
     ),
     Entry(
         "image_coupling_board",
-        lambda key, dim: image_coupling(key, dim, checkerboard((4, 4)), network=ResidualConvolutions),
+        lambda key, dim: image_coupling(key, dim, checkerboard((4, 2)), network=ResidualConvolutions),
         reach=(1e2, 1e2),
         bad={
-            "mask must be boolean": lambda: image_coupling(KEY, 1, np.ones((4, 4, 1))),
+            "mask must be boolean": lambda: image_coupling(KEY, 1, np.ones((4, 2, 1))),
             "broadcast": lambda: image_coupling(KEY, 1, np.ones((4, 3, 1), bool)),
-            "keeps every number": lambda: image_coupling(KEY, 1, np.ones((4, 4, 1), bool)),
+            "keeps every number": lambda: image_coupling(KEY, 1, np.ones((4, 2, 1), bool)),
         },
     ),
     Entry(

@@ -259,7 +259,7 @@ ENTRIES = [
     ),
     Entry(
         "batch_norm_channels",
-        lambda key, dim: BatchNorm(jnp.ones(dim), jnp.exp(jax.random.normal(key, (dim,))), shape=(2, 2, dim)),
+        lambda key, dim: BatchNorm(jnp.ones(dim), jnp.exp(jax.random.normal(key, (dim,))), shape=(2, dim)),
         bad={"last axes of the event shape": lambda: BatchNorm(floats(0), floats(1), shape=(2, 3))},
     ),
     Entry(

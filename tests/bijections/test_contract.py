@@ -56,6 +56,7 @@ TWINS = {
     "conditional_coupling_first", "conditional_coupling_unseen",
     "autoregressive_spline", "coupling_spline", "stack_deep", "householder_zero", "prelu_shared", "planar_no_direction",
     "reshape_alone", "invert_reshape", "split_rows", "vmap_last",
+    "batch_norm_channels", "image_coupling_given", "image_coupling_spline",
     # quick ones are in tests of their own, and of the recipes
     "continuous", "continuous_direct", "deep_sigmoid", "block_autoregressive", "sylvester_householder",
     "residual_conditional",
@@ -183,7 +184,8 @@ def units() -> st.SearchStrategy[Any]:
 def noise(entry: Entry, bijection: Any, shares: Any, largest: float) -> Any:
     """Drawn points and the entry's own, shape (n, *shape)."""
     size = int(np.prod(bijection.noise_shape))
-    drawn = largest * shares[:, :size].reshape(-1, *bijection.noise_shape)
+    enough = np.tile(shares, (1, -(-size // shares.shape[1])))  # images have more numbers than are drawn
+    drawn = largest * enough[:, :size].reshape(-1, *bijection.noise_shape)
     return jnp.concatenate([jnp.asarray(drawn), *(jnp.asarray(p)[None] for p in entry.points(bijection))])
 
 

@@ -64,7 +64,9 @@ class Convolution1x1(AbstractBijection):
         """A direction of the linear map at every pixel, by what it does to the unit vectors."""
         origin = direction(jnp.zeros(self.shape[-1:], image.dtype))
         rows = jax.vmap(direction)(jnp.eye(self.shape[-1], dtype=image.dtype)) - origin
-        return image @ rows + origin
+        moved: Array = image @ rows + origin
+        return moved
 
     def _log_det(self) -> Array:
-        return math.prod(self.shape[:2]) * self.linear.log_diagonal.sum()
+        log_det: Array = self.linear.log_diagonal.sum() * math.prod(self.shape[:2])
+        return log_det

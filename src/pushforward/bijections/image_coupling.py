@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pushforward import trees
 from pushforward.bijections.affine import affine_transformer
 from pushforward.bijections.base import AbstractBijection, AbstractMap, require_transformer
-from pushforward.bijections.coupling import transform_each
+from pushforward.bijections.coupling import BoolArray, transform_each
 from pushforward.checks import check_shape, check_whole
 from pushforward.networks import PlainConvolutions
 from pushforward.trees import Frozen
@@ -30,7 +30,7 @@ class ImageCoupling(AbstractBijection):
         shape: of the event, (height, width, C).
         conditioner: from an image, shape (height, width, C), or (height, width, n_kept) without a mask, and the
             condition or None, to the parameters of the transformers, shape (height, width, C · P) or
-            (height, width, (C - n_kept) · P).
+            (height, width, (C - n_kept) · P); it takes batches along further first axes.
         transformer: a scalar bijection with P trainable numbers; the conditioner's output is added to them.
         mask: bool, broadcasting with `shape`, True where a number is kept; or None.
         n_kept: channels that are kept where there is no mask, in 1..C-1; None for half of them.
@@ -108,14 +108,26 @@ class ImageCoupling(AbstractBijection):
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self._move(x, condition, "inverse_and_log_det")
 
+    def forward_batch(
+        self, z: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
+        """As for any map, with the network's products those of all images at once."""
+        return self._move(z, condition, "forward_and_log_det")
+
+    def inverse_batch(
+        self, x: Array, key: PRNGKeyArray | None = None, condition: Array | None = None
+    ) -> tuple[Array, Array]:
+        """As for any map, with the network's products those of all images at once."""
+        return self._move(x, condition, "inverse_and_log_det")
+
     def _move(self, image: Array, condition: Array | None, direction: str) -> tuple[Array, Array]:
         if self.mask is None:
             moved, kept = image[..., : self.n_moved], image[..., self.n_moved :]
             moved, log_dets = self._transformed(moved, kept, condition, direction)
-            return jnp.concatenate([moved, kept], axis=-1), log_dets.sum()
+            return jnp.concatenate([moved, kept], axis=-1), log_dets.sum((-3, -2, -1))
         mask = self.mask.value
         moved, log_dets = self._transformed(image, jnp.where(mask, image, 0), condition, direction)
-        return jnp.where(mask, image, moved), jnp.where(mask, 0, log_dets).sum()
+        return jnp.where(mask, image, moved), jnp.where(mask, 0, log_dets).sum((-3, -2, -1))
 
     def _transformed(self, moved: Array, kept: Array, condition: Array | None, direction: str) -> tuple[Array, Array]:
         params = self.conditioner(kept, condition).reshape(moved.size, -1)
@@ -123,13 +135,14 @@ class ImageCoupling(AbstractBijection):
         return points.reshape(moved.shape), log_dets.reshape(moved.shape)
 
 
-def checkerboard(shape: Any, odd: bool = False) -> np.ndarray:
-    """The mask of one colour of a board over the pixels: True where i + j is even, or odd; shape (height, width, 1)."""
-    return (np.indices(shape[:2]).sum(0) % 2 == int(odd))[..., None]
+def checkerboard(shape: Any) -> BoolArray:
+    """The mask of one colour of a board over the pixels: True where i + j is even; shape (height, width, 1)."""
+    mask: BoolArray = (np.indices(shape[:2]).sum(0) % 2 == 0)[..., None]
+    return mask
 
 
-def _checked_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
-    mask = np.asarray(mask)
+def _checked_mask(given: Any, shape: tuple[int, ...]) -> BoolArray:
+    mask: BoolArray = np.asarray(given)
     fits = mask.ndim == 3 and all(a in (1, b) for a, b in zip(mask.shape, shape, strict=True))
     if mask.dtype != bool or not fits:
         raise ValueError(f"mask must be boolean and broadcast to {shape}; got dtype {mask.dtype}, shape {mask.shape}")

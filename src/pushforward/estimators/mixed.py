@@ -32,6 +32,8 @@ STEPS = 2500  # of training, about
 LONGEST, MANY_ROWS = 2, 20_000  # times as many epochs where validation asks for them, and rows from which on it may not
 PATIENCE, LEAST_PATIENCE = 30, 8  # epochs, fewer where rows are filled in several times
 PRECISION = 4.0  # of the prior on every parameter
+FEW_GAPS = 0.1  # share of rows with gaps below which what fills them is learned
+BRIEFLY, LEAST_EPOCHS = 0.25, 20  # in such a share of the epochs
 FILLS, MOST_FILLED = 20, 20_000  # draws of a row with gaps in training, at most, and of all such rows together
 DRAWS = 64  # of a row with gaps, in scoring
 AT_ONCE = 4096  # rows of one call
@@ -136,12 +138,16 @@ def _fit_filler(estimator: Any, fields: Fields, x: FloatArray, weight: FloatArra
     parts = [Complete(x[part], weight[part], part) for part in split]  # but for their gaps
     blank = GapFiller.init(jax.random.key(seed + 1), layout_of(fields), SIZES, fields.masses)
     model = started(blank, *parts[0][:2])
+    defaults = mixed_settings(len(split[0]))
+    if np.isnan(x[:, :, CODE]).any(axis=1).mean() < FEW_GAPS:  # draws are weighted, so that a fair guess will do
+        epochs = max(LEAST_EPOCHS, round(defaults["max_epochs"] * BRIEFLY))
+        defaults |= {"max_epochs": epochs, "most_epochs": epochs}
     fit: Fit[GapFiller] = train(
         model,
         HiddenCells(),
         parts[0].feed,
         key=jax.random.key(seed + 1),
-        settings=training_settings(estimator, mixed_settings(len(split[0]))),
+        settings=training_settings(estimator, defaults),
         validation=parts[1].feed if len(split[1]) else None,
         show_progress=bool(estimator.verbose),
     )

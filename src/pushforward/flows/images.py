@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
-from numpy.typing import NDArray
 
 from pushforward import trees
 from pushforward.bijections import (
@@ -29,14 +28,14 @@ from pushforward.bijections import (
     checkerboard,
     split,
 )
+from pushforward.bijections.coupling import BoolArray
 from pushforward.checks import check_choice, check_whole
 from pushforward.distributions import Normal, Pushforward
 from pushforward.flows._recipe import checked, quick
 from pushforward.networks import Lipschitz, ResidualConvolutions, image_sides
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]  # height, width, channels
 Part = Callable[[Array, Shape], list[AbstractMap]]
-BoolArray = NDArray[np.bool_]
 MOST_LEVELS, MOST_SCALES = 3, 3
 
 
@@ -159,7 +158,8 @@ def real_nvp_image(
         return Identity(shape)
 
     sides = _sides(dim, image_shape)
-    return _multi_scale(key, sides, _n_levels(sides, n_levels, MOST_LEVELS, 0), level, last, as_it_is)
+    levels = _n_levels(sides, n_levels, MOST_LEVELS, 0, fewest=2)  # pixels, for a board of two colours
+    return _multi_scale(key, sides, levels, level, last, as_it_is)
 
 
 @checked
@@ -283,18 +283,19 @@ def _sides(dim: int, image_shape: Sequence[int]) -> Shape:
     return sides
 
 
-def _n_levels(shape: Shape, n_levels: int | None, most: int, least: int) -> int:
+def _n_levels(shape: Shape, n_levels: int | None, most: int, least: int, fewest: int = 1) -> int:
     """How often height and width are halved: as asked, or as often as they can be, up to a most.
 
     Raises:
-        ValueError: they cannot be halved as often.
+        ValueError: they cannot be halved as often, or have fewer pixels than a fewest.
     """
-    can = 0
-    while all(side % 2 ** (can + 1) == 0 for side in shape[:2]):
-        can += 1
+    height, width, can = *shape[:2], 0
+    if height * width < fewest:
+        raise ValueError(f"images of {height} x {width} have fewer than {fewest} pixels; give larger ones")
+    while height % 2 == width % 2 == 0 and height * width // 4 >= fewest:
+        height, width, can = height // 2, width // 2, can + 1
     wanted = max(least, min(can, most)) if n_levels is None else check_whole("n_levels", n_levels, least)
     if wanted > can:
-        height, width = (side // 2**can for side in shape[:2])
         raise ValueError(
             f"level {can + 1} cannot halve images of {height} x {width} ({shape[0]} x {shape[1]}, halved {can} times); "
             f"pad or crop them so that both sides are multiples of {2**wanted}, or take n_levels={can}"

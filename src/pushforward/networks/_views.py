@@ -58,21 +58,23 @@ def _views(image: Array, *, side: int) -> Array:
 def _sum_of_views(shares: Array, *, side: int) -> Array:
     height, width, n = *shares.shape[-3:-1], shares.shape[-1] // side**2
     padded, last = _padded(shares, side), side - 1
-    total: Array = sum(
+    places = [(i, j) for i in range(side) for j in range(side)]
+    seen = [
         padded[..., last - i : last - i + height, last - j : last - j + width, k * n : (k + 1) * n]
-        for k, (i, j) in enumerate((i, j) for i in range(side) for j in range(side))
-    )
+        for k, (i, j) in enumerate(places)
+    ]
+    total: Array = sum(seen[1:], start=seen[0])
     return total
 
 
-def _linear(name: str, function: Any, channels: Any) -> Primitive:
+def _linear(name: str, function: Any, channels: Any) -> Any:
     """A primitive that is linear in one image, whose first axes are batches."""
-    primitive = Primitive(name)
+    primitive: Any = Primitive(name)  # which JAX gives no types
 
     def abstract(image: ShapedArray, *, side: int) -> ShapedArray:
         return ShapedArray((*image.shape[:-1], channels(image.shape[-1], side)), image.dtype)
 
-    def batched(arguments: Any, axes: Any, *, side: int) -> tuple[Array, int]:
+    def batched(arguments: Any, axes: Any, *, side: int) -> tuple[Any, int]:
         return primitive.bind(jnp.moveaxis(arguments[0], axes[0], 0), side=side), 0
 
     primitive.def_impl(function)
@@ -84,5 +86,6 @@ def _linear(name: str, function: Any, channels: Any) -> Primitive:
 
 views_p = _linear("views", _views, lambda n, side: n * side**2)
 sum_p = _linear("sum_of_views", _sum_of_views, lambda n, side: n // side**2)
-ad.deflinear2(views_p, lambda g, image, *, side: [sum_of_views(g, side)])
-ad.deflinear2(sum_p, lambda g, shares, *, side: [views(g, side)])
+for _primitive, _transpose in ((views_p, sum_of_views), (sum_p, views)):
+    linear: Any = ad.deflinear2
+    linear(_primitive, lambda g, image, *, side, transpose=_transpose: [transpose(g, side)])

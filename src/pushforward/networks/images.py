@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pushforward.networks._views import sum_of_views, views
 from pushforward.networks.mlp import activation
 
-Image = Float[Array, "h w c"]
+Image = Float[Array, "*batch h w _"]  # of any number of channels
 Kernel = Float[Array, "side side c_in c_out"]
 
 
@@ -24,19 +24,24 @@ def convolve(image: Image, kernel: Kernel) -> Image:
     on a CPU they take a fraction of what those of XLA's convolution take.
 
     Arguments:
-        image: shape (H, W, C_in).
+        image: shape (*batch, H, W, C_in).
         kernel: shape (side, side, C_in, C_out), side odd.
 
     Returns:
-        Shape (H, W, C_out).
+        Shape (*batch, H, W, C_out).
     """
     side, _, n_in, n_out = kernel.shape
     if side == 1:
-        return image @ kernel[0, 0]
+        return _product(image, kernel[0, 0])
     if n_in <= n_out:
-        return views(image, side) @ kernel.reshape(-1, n_out)
+        return _product(views(image, side), kernel.reshape(-1, n_out))
     shares = jnp.moveaxis(kernel[::-1, ::-1], 2, 0).reshape(n_in, -1)  # turned: a pixel is seen from the other side
-    return sum_of_views(image @ shares, side)
+    return sum_of_views(_product(image, shares), side)
+
+
+def _product(image: Image, matrix: Float[Array, "c_in c_out"]) -> Image:
+    """A product at every pixel, of all pixels at once, whose gradients then are plain products too."""
+    return (image.reshape(-1, image.shape[-1]) @ matrix).reshape(*image.shape[:-1], -1)
 
 
 class Convolve(eqx.Module):
@@ -115,7 +120,7 @@ class PlainConvolutions(eqx.Module):
         context = _context(key_context, sizes[1], cond_dim)
         return cls(tuple(layers), context if channels or context is None else 0 * context, activation)
 
-    def __call__(self, image: Image, condition: Float[Array, " cond_dim"] | None = None) -> Image:
+    def __call__(self, image: Image, condition: Float[Array, "*batch cond_dim"] | None = None) -> Image:
         act = activation(self.activation)
         image = _told(self.layers[0](image), self.context, condition)
         for layer in self.layers[1:]:
@@ -174,7 +179,7 @@ class ResidualConvolutions(eqx.Module):
             activation,
         )
 
-    def __call__(self, image: Image, condition: Float[Array, " cond_dim"] | None = None) -> Image:
+    def __call__(self, image: Image, condition: Float[Array, "*batch cond_dim"] | None = None) -> Image:
         act = activation(self.activation)
         image = _told(self.first(image), self.context, condition)
         for into, out in self.blocks:
@@ -197,4 +202,4 @@ def _told(image: Image, context: Array | None, condition: Array | None) -> Image
         return image
     if condition is None:
         raise ValueError(f"this network needs a condition of shape {context.shape[-1:]}; got none")
-    return image + context @ condition
+    return image + (condition @ context.T)[..., None, None, :]
