@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.checks import check_key, check_whole
 from pushforward.distributions import AbstractDistribution
-from pushforward.inference.diagnosis import Diagnosis, diagnose
+from pushforward.inference.diagnosis import TRUSTED, Diagnosis, diagnose
 from pushforward.inference.families import Recipe, check_flow, family, inverse_is_quick
 from pushforward.inference.faults import faults
 from pushforward.inference.posterior import FlowPosterior, PosteriorWarning
@@ -148,8 +148,8 @@ class Candidate(NamedTuple):
 
     @property
     def close(self) -> bool:
-        """Whether nothing is left to gain."""
-        return self.diagnosis.trusted and self.diagnosis.gap < CLOSE
+        """Whether nothing is left to gain, tails that hardly count included: a further round may reach them."""
+        return self.diagnosis.k_hat <= TRUSTED and self.diagnosis.gap < CLOSE
 
 
 def _starts(target: Target, key: PRNGKeyArray, wanted: int) -> list[Gaussian]:
