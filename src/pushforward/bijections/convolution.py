@@ -52,7 +52,9 @@ class Convolution1x1(AbstractBijection):
     @classmethod
     def init(cls, key: PRNGKeyArray, shape: Any) -> Convolution1x1:
         """Factor a random orthogonal matrix."""
-        return cls(PLU.init(key, shape[-1]), shape)
+        if len(check_shape("shape", shape)) != 3:
+            raise ValueError(f"shape must be (height, width, channels); got {shape}")
+        return cls(PLU.init(key, shape[2]), shape)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
         return self._moved(z, self.linear.forward), self._log_det()
