@@ -31,7 +31,11 @@ IMAGED = [
     Entry(
         "convolution_1x1",
         lambda key, dim: Convolution1x1.init(key, (2, 2, dim)),
-        bad={"as many channels": lambda: Convolution1x1(PLU.init(KEY, 2), (2, 2, 3))},
+        bad={
+            "as many channels": lambda: Convolution1x1(PLU.init(KEY, 2), (2, 2, 3)),
+            "tuple of whole numbers": lambda: Convolution1x1.init(KEY, 3),
+            "height, width": lambda: Convolution1x1.init(KEY, (3,)),
+        },
     ),
     Entry(
         "image_coupling",
@@ -41,6 +45,7 @@ IMAGED = [
         bad={
             "height, width, channels": lambda: ImageCoupling((2, 2), abs, scalar()),
             "one channel": lambda: ImageCoupling.init(KEY, (2, 2, 1)),
+            r"channels\); got \(2, 2\)": lambda: ImageCoupling.init(KEY, (2, 2)),
             "leave a channel of 2 to move": lambda: ImageCoupling.init(KEY, (2, 2, 2), n_kept=2),
             "transformer must be a scalar": lambda: ImageCoupling((2, 2, 2), abs, Affine(floats(0), floats(1))),
         },
@@ -51,6 +56,7 @@ IMAGED = [
         reach=(1e2, 1e2),
         bad={
             "mask must be boolean": lambda: image_coupling(KEY, 1, np.ones((4, 2, 1))),
+            "n_kept must be None": lambda: image_coupling(KEY, 2, checkerboard((4, 2)), n_kept=1),
             "broadcast": lambda: image_coupling(KEY, 1, np.ones((4, 3, 1), bool)),
             "keeps every number": lambda: image_coupling(KEY, 1, np.ones((4, 2, 1), bool)),
         },

@@ -147,3 +147,12 @@ def test_conditional_draws_have_one_shape() -> None:
     assert rows.shape == (3, 5, 2) and component.shape == (3, 5)
     alone = model.sample(3, component=1, condition=condition[:1])
     assert alone[0].shape == (3, 1, 2) and (alone[1] == 1).all()
+
+
+@pytest.mark.parametrize("flow", ["glow", "indexed_real_nvp_image"])
+def test_a_named_flow_says_what_it_needs(flow: str) -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 4))
+    with pytest.raises(ValueError, match=f"flow='{flow}' needs image_shape: give FlowDensity flow_options="):
+        pf.FlowDensity(flow).fit(rows)
+    with pytest.raises(ValueError, match=r"such as functools.partial\(flows.*, image_shape=...\)"):
+        pf.FlowMixture(2, flow=flow).fit(rows)

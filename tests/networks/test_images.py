@@ -68,3 +68,11 @@ def test_networks_start_at_zero_and_see_their_condition(network: Any) -> None:
 def test_blocks_have_as_many_channels() -> None:
     with pytest.raises(ValueError, match=r"as many channels; got \(4, 8\)"):
         ResidualConvolutions.init(jax.random.key(0), 1, 1, (4, 8))
+
+
+def test_kernels_have_a_middle() -> None:
+    """Of an even side, what convolutions are made of would not be each other's transposes, and gradients wrong."""
+    with pytest.raises(ValueError, match="side of a kernel must be odd, so that it has a middle; got 2"):
+        convolve(jnp.ones((4, 4, 3)), jnp.ones((2, 2, 3, 1)))
+    with pytest.raises(ValueError, match="side must be odd, so that a kernel has a middle; got 2"):
+        PlainConvolutions.init(jax.random.key(0), 2, 3, (4,), side=2)

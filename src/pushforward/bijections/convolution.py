@@ -52,20 +52,22 @@ class Convolution1x1(AbstractBijection):
     @classmethod
     def init(cls, key: PRNGKeyArray, shape: Any) -> Convolution1x1:
         """Factor a random orthogonal matrix."""
-        return cls(PLU.init(key, shape[-1]), shape)
+        if len(check_shape("shape", shape)) != 3:
+            raise ValueError(f"shape must be (height, width, channels); got {shape}")
+        return cls(PLU.init(key, shape[2]), shape)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return self._moved(z, self.linear.forward), self._log_det()
+        return z @ self._rows("forward") + self.linear.shift, self._log_det()
 
     def inverse_and_log_det(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        return self._moved(x, self.linear.inverse), -self._log_det()
+        return (x - self.linear.shift) @ self._rows("inverse"), -self._log_det()
 
-    def _moved(self, image: Array, direction: Any) -> Array:
-        """A direction of the linear map at every pixel, by what it does to the unit vectors."""
-        origin = direction(jnp.zeros(self.shape[-1:], image.dtype))
-        rows = jax.vmap(direction)(jnp.eye(self.shape[-1], dtype=image.dtype)) - origin
-        moved: Array = image @ rows + origin
-        return moved
+    def _rows(self, direction: str) -> Array:
+        """What a direction of the linear map, without its shift, makes of the unit vectors, shape (C, C)."""
+        shift = self.linear.shift
+        unshifted = eqx.tree_at(lambda linear: linear.shift, self.linear, jnp.zeros_like(shift))
+        rows: Array = jax.vmap(getattr(unshifted, direction))(jnp.eye(self.shape[-1], dtype=shift.dtype))
+        return rows
 
     def _log_det(self) -> Array:
         log_det: Array = self.linear.log_diagonal.sum() * math.prod(self.shape[:2])

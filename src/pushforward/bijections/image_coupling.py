@@ -37,8 +37,8 @@ class ImageCoupling(AbstractBijection):
         cond_dim: size of the condition, or None.
 
     Raises:
-        ValueError: the shape is not of that form, one channel cannot be parted, the mask is not boolean, does not fit
-            or moves nothing, or the transformer is not scalar.
+        ValueError: the shape is not of that form, one channel cannot be parted, the mask is not boolean, does not fit,
+            moves nothing or comes with `n_kept`, or the transformer is not scalar.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -64,9 +64,9 @@ class ImageCoupling(AbstractBijection):
         n_kept: int | None = None,
         cond_dim: int | None = None,
     ):
-        self.shape = check_shape("shape", shape)
-        if len(self.shape) != 3:
-            raise ValueError(f"shape must be (height, width, channels); got {self.shape}")
+        self.shape = _image_shape(shape)
+        if mask is not None and n_kept is not None:
+            raise ValueError(f"a mask says what is kept, so n_kept must be None beside it; got {n_kept!r}")
         require_transformer(transformer)
         self.conditioner, self.transformer = conditioner, Frozen(transformer)
         self.mask = None if mask is None else Frozen(jnp.asarray(_checked_mask(mask, self.shape)))
@@ -95,9 +95,9 @@ class ImageCoupling(AbstractBijection):
             transformer: a scalar bijection; None for a shift and a positive scale.
             network: `PlainConvolutions` or `ResidualConvolutions`.
         """
-        height, width, n_channels = check_shape("shape", shape)
+        n_channels = _image_shape(shape)[2]
         transformer = affine_transformer() if transformer is None else transformer
-        kept = n_channels if mask is not None else _n_kept((height, width, n_channels), n_kept)
+        kept = n_channels if mask is not None else _n_kept(shape, n_kept)
         n_out = (n_channels if mask is not None else n_channels - kept) * trees.n_parameters(transformer)
         conditioner = network.init(key, kept, n_out, channels, cond_dim)
         return cls(shape, conditioner, transformer, mask, n_kept, cond_dim)
@@ -139,6 +139,13 @@ def checkerboard(shape: Any) -> BoolArray:
     """The mask of one colour of a board over the pixels: True where i + j is even; shape (height, width, 1)."""
     mask: BoolArray = (np.indices(shape[:2]).sum(0) % 2 == 0)[..., None]
     return mask
+
+
+def _image_shape(given: Any) -> tuple[int, ...]:
+    shape = check_shape("shape", given)
+    if len(shape) != 3:
+        raise ValueError(f"shape must be (height, width, channels); got {shape}")
+    return shape
 
 
 def _checked_mask(given: Any, shape: tuple[int, ...]) -> BoolArray:

@@ -148,6 +148,14 @@ def _check_flow(spec: FlowSpec) -> None:
         known = flows.options_of(flow)
         if unknown := sorted(set(options) - known):
             raise ValueError(f"flow_options has {unknown}, which {flow!r} does not take; it takes {sorted(known)}")
+        name = flow.removeprefix(flows.INDEXED)
+        takes = inspect.signature(flows.recipe(name)).parameters.values()
+        needed = [p.name for p in takes if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+        if missing := [option for option in needed if option not in options]:
+            raise ValueError(
+                f"flow={flow!r} needs {missing[0]}: give FlowDensity flow_options={{{missing[0]!r}: ...}}, or other "
+                f"estimators a recipe of your own, such as functools.partial(flows.{name}, {missing[0]}=...)"
+            )
         return
     if not isinstance(flow, Pushforward) and not callable(flow):
         raise ValueError(f"flow must be a recipe's name, a callable (key, dim, ...) or a Pushforward; got {flow!r}")

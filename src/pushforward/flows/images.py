@@ -296,8 +296,10 @@ def _n_levels(shape: Shape, n_levels: int | None, most: int, least: int, fewest:
         height, width, can = height // 2, width // 2, can + 1
     wanted = max(least, min(can, most)) if n_levels is None else check_whole("n_levels", n_levels, least)
     if wanted > can:
+        larger = f" and there are {fewest * 4**wanted} pixels or more" if fewest > 1 else ""
+        fewer = f", or take n_levels={can}" if can >= least else ""
         raise ValueError(
             f"level {can + 1} cannot halve images of {height} x {width} ({shape[0]} x {shape[1]}, halved {can} times); "
-            f"pad or crop them so that both sides are multiples of {2**wanted}, or take n_levels={can}"
+            f"pad or crop them so that both sides are multiples of {2**wanted}{larger}{fewer}"
         )
     return wanted

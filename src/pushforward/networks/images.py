@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pushforward.checks import check_whole
 from pushforward.networks._views import sum_of_views, views
 from pushforward.networks.mlp import activation
 
@@ -29,8 +30,13 @@ def convolve(image: Image, kernel: Kernel) -> Image:
 
     Returns:
         Shape (*batch, H, W, C_out).
+
+    Raises:
+        ValueError: the side is even.
     """
     side, _, n_in, n_out = kernel.shape
+    if side % 2 == 0:
+        raise ValueError(f"the side of a kernel must be odd, so that it has a middle; got {side}")
     if side == 1:
         return _product(image, kernel[0, 0])
     if n_in <= n_out:
@@ -64,6 +70,8 @@ class Convolve(eqx.Module):
         cls, key: PRNGKeyArray, n_in: int, n_out: int, side: int = 3, scale: float = 2.0**0.5, normalised: bool = False
     ) -> Convolve:
         """Draw a kernel of He's scale, or another; of scale 0 it is zero, and has no gain."""
+        if check_whole("side", side, 1) % 2 == 0:
+            raise ValueError(f"side must be odd, so that a kernel has a middle; got {side}")
         kernel = jax.random.normal(key, (side, side, n_in, n_out)) * (scale / (side * side * max(n_in, 1)) ** 0.5)
         log_gain = jnp.log(jnp.linalg.norm(kernel.reshape(-1, n_out), axis=0)) if normalised and scale else None
         return cls(kernel, jnp.zeros(n_out), log_gain)
@@ -85,8 +93,11 @@ class PlainConvolutions(eqx.Module):
         n_out: channels that go, which start at zero.
         channels: of each hidden layer.
         cond_dim: size of a condition, which the first layer sees at every pixel; or None.
-        side: of the first and the last kernel.
+        side: of the first and the last kernel, odd.
         activation: a name in `ACTIVATIONS`.
+
+    Raises:
+        ValueError: the side is even.
 
     Example:
         >>> import jax, jax.numpy as jnp
