@@ -142,6 +142,7 @@ def test_rows_that_nothing_agrees_with_are_named_and_the_others_kept(density: pf
     assert twice == 2
 
 
+@pytest.mark.long
 def test_rare_levels_are_filled_in_as_their_copies_tell() -> None:
     rng = np.random.default_rng(0)
     city = rng.integers(0, 300, 3000)
@@ -163,6 +164,7 @@ def test_one_that_is_named_is_modelled() -> None:
     assert {"ride", "all"} <= set(fitted.columns_.names)
 
 
+@pytest.mark.long
 def test_gaps_that_are_levels_are_rebuilt_too() -> None:
     table = passengers()
     gap = table.index % 7 == 0

@@ -116,6 +116,7 @@ def test_every_kind_of_table_is_given_back(form: str, density: pf.FlowDensity) -
     assert (drawn.schema.names if form == "arrow" else drawn.columns) == list(customers().columns)
 
 
+@pytest.mark.long
 def test_objects_and_gaps_in_arrays(density: pf.FlowDensity) -> None:
     rng = np.random.default_rng(0)
     objects = np.array(
@@ -364,6 +365,7 @@ def test_what_a_row_scores_hangs_on_no_other(density: pf.FlowDensity) -> None:
     np.testing.assert_allclose(density.score_samples(table[::-1])[::-1], scores, atol=1e-4)
 
 
+@pytest.mark.long
 def test_samples_do_not_pile_up_at_the_ends() -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"u": rng.uniform(-1, 1, 400), "k": rng.choice(["a", "b"], 400), "v": rng.uniform(-1, 1, 400)})
@@ -438,6 +440,7 @@ def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
         pf.FlowDensity(**QUICK).fit(customers(seed=1), checkpoint=again)
 
 
+@pytest.mark.long
 def test_an_array_with_gaps_comes_back_as_one() -> None:
     x, _, _ = normals(200)
     fitted = pf.FlowDensity(**QUICK).fit(x)

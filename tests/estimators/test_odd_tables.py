@@ -174,6 +174,7 @@ def test_what_no_model_can_be_made_of_is_told_by_its_column(table: Any, says: st
         pf.FlowDensity(**QUICK).fit(table)
 
 
+@pytest.mark.long
 def test_rows_and_names_of_other_kinds(tmp_path: Path) -> None:
     table = pd.DataFrame({("size", 1): X, ("size", 2): WORD})
     table.iloc[:3] = None

@@ -114,6 +114,7 @@ def test_a_flow_that_has_not_moved_gains_nothing(monkeypatch: pytest.MonkeyPatch
     assert abs(seen[0].mean()) < 0.1  # a flow starts near the identity, by small random numbers
 
 
+@pytest.mark.long
 def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     from pushforward.estimators import density
 
@@ -213,6 +214,7 @@ def test_hardly_any_rows_are_enough(n: int) -> None:
     assert np.isfinite(model.score_samples(np.zeros((1, 2)))).all()
 
 
+@pytest.mark.long
 def test_where_gaussians_are_no_base_a_flow_trains_as_ever() -> None:
     rows = correlated(60, 2)
     repeated = np.repeat(correlated(20, 2), 10, axis=0)  # so few that copies look like shared values

@@ -105,8 +105,8 @@ def test_options_of_a_recipe_are_those_it_takes(name: str) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown flow 'glow'; choose one of"):
-        flows.recipe("glow")
+    with pytest.raises(ValueError, match="unknown flow 'glowing'; choose one of"):
+        flows.recipe("glowing")
     with pytest.raises(ValueError, match="unknown form 'diagonal'; choose one of"):
         flows.sylvester(jax.random.key(0), 2, form="diagonal")
     with pytest.raises(ValueError, match="fast must be one of 'density', 'sampling'; got 'both'"):
