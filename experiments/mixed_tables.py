@@ -45,6 +45,7 @@ from pushforward.estimators.mixed import log_density, middle
 
 CLASSES = (1, 2, 3, 5, 8, 12, 20, 30, 45)
 ROUNDS, ENOUGH = 100, 1e-3
+NUMBERS = 0.9  # share of a column's cells that read as numbers, above which the rivals get it as one
 CLUSTERS = {"penguins": ("species", 3, []), "telco-churn": ("Churn", 2, ["customerID"])}
 
 
@@ -231,12 +232,13 @@ def densities(seeds: int, tables: list[str]) -> None:
 
 
 def filled(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """A table without gaps, its numbers standardised, and the names of its numbers."""
-    numbers = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
+    """A table without gaps, its numbers standardised, and the names of its numbers, those that are texts too."""
+    read_as = {name: pd.to_numeric(frame[name], errors="coerce") for name in frame}
+    numbers = [name for name, column in read_as.items() if column.notna().mean() > NUMBERS]
     made = frame.copy()
     for name in frame:
         if name in numbers:
-            column = frame[name].astype(float)
+            column = read_as[name].astype(float)
             made[name] = ((column - column.mean()) / column.std()).fillna(0.0)
         else:
             made[name] = frame[name].fillna(frame[name].mode()[0]).astype(str)

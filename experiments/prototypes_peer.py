@@ -10,7 +10,7 @@ file, k, seeds, *numbers = sys.argv[1:]
 rows = pd.read_csv(file)
 categories = [i for i, name in enumerate(rows.columns) if name not in numbers]
 found = [
-    KPrototypes(int(k), init="Cao", n_init=5, random_state=seed).fit_predict(rows.to_numpy(), categorical=categories)
+    KPrototypes(int(k), init="Cao", n_init=2, random_state=seed).fit_predict(rows.to_numpy(), categorical=categories)
     for seed in range(int(seeds))
 ]
 print(json.dumps([part.tolist() for part in found]))
