@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pushforward import flows, trees
-from pushforward.bijections import ActNorm
+from pushforward.bijections import ActNorm, ImageCoupling, Squeeze
 from tests.sweeps import sweep
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -73,17 +73,23 @@ def test_a_first_batch_sets_every_scale_to_one(name: str) -> None:
 
 
 def test_what_leaves_is_read_off_what_stays() -> None:
-    """Of Glow, half of the numbers leave after the first of two levels, with moments that depend on the others."""
-    flow = draw("glow", n_levels=2)
-    z = jax.random.normal(jax.random.key(1), (16,))
-    early = flow.bijection.forward(z)
-    late = flow.bijection.forward(z.at[8:].add(1.0))  # those that stay longest come last
-    assert flow.bijection.noise_shape == (16,) and not np.allclose(early, late)
+    """Of Glow, half of the channels leave after the first of two levels, with moments that the others give."""
+    leaving = draw("glow", n_levels=2).bijection.bijections[0].bijections[1]
+    assert isinstance(leaving, ImageCoupling) and leaving.shape == (2, 2, 4)
+    stays = jax.random.normal(jax.random.key(1), (2, 2, 2, 2))
+    noise = jnp.zeros((2, 2, 2, 2))  # of what leaves
+    moved = jax.vmap(leaving.forward)(jnp.concatenate([noise, stays], axis=-1))
+    assert (moved[..., 2:] == stays).all()
+    assert not jnp.allclose(moved[0, ..., :2], moved[1, ..., :2])
 
 
-@pytest.mark.parametrize(("name", "shape"), [("glow", (28, 28)), ("real_nvp_image", (28, 28, 1)), ("glow", (6, 4, 3))])
-def test_levels_are_as_many_as_sides_can_be_halved(name: str, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("name", "shape", "n_levels"), [("glow", (28, 28), 2), ("real_nvp_image", (28, 28, 1), 2), ("glow", (6, 4, 3), 1)]
+)
+def test_levels_are_as_many_as_sides_can_be_halved(name: str, shape: tuple[int, ...], n_levels: int) -> None:
     flow = eqx.filter_eval_shape(lambda: draw(name, image_shape=shape))
+    nodes = jax.tree.leaves(flow, is_leaf=lambda node: isinstance(node, Squeeze))
+    assert sum(isinstance(node, Squeeze) for node in nodes) == n_levels
     assert flow.shape == (int(np.prod(shape)),)
 
 

@@ -62,7 +62,7 @@ class BatchNorm(AbstractDataMap):
     @classmethod
     def init(cls, shape: int | tuple[int, ...]) -> BatchNorm:
         """Mean 0 and variance 1, until a batch is seen; one for each entry of the last axis."""
-        shape = (shape,) if isinstance(shape, int) else shape
+        shape = shape if isinstance(shape, tuple) else (shape,)
         return cls(jnp.zeros(shape[-1:]), jnp.ones(shape[-1:]), shape=shape)
 
     def forward_and_log_det(self, z: Array, condition: Array | None = None) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,9 +32,6 @@ from pushforward.estimators.mixed import (
     middle,
     own_numbers,
 )
-
-if TYPE_CHECKING:
-    pass
 
 ASKED_DRAWS = (256, 4096)  # of a row that something is asked of, and of one of which none of them did it
 DRAWS_AT_ONCE = 2**16  # of rows together

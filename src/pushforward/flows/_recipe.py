@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from pushforward.bijections import AbstractMap, Invert
 from pushforward.checks import check_choice, check_key, check_sizes, is_whole
+from pushforward.networks import image_sides
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,3 +51,19 @@ def quick(bijection: AbstractMap, natural: str, fast: str) -> AbstractMap:
     """
     check_choice("fast", fast, ("density", "sampling"))
     return bijection if fast == natural else Invert(bijection)
+
+
+def sides_of(dim: int, image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Height, width and channels of events that are flat images.
+
+    Arguments:
+        dim: numbers of an event.
+        image_shape: (height, width) or (height, width, channels).
+
+    Raises:
+        ValueError: these are no sides, or make another number.
+    """
+    sides = image_sides(image_shape)
+    if math.prod(sides) != dim:
+        raise ValueError(f"image_shape must make {dim} pixels (and channels), the event's size; got {image_shape!r}")
+    return sides

@@ -31,8 +31,8 @@ from pushforward.bijections import (
 from pushforward.bijections.coupling import BoolArray
 from pushforward.checks import check_choice, check_whole
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._recipe import checked, quick
-from pushforward.networks import Lipschitz, ResidualConvolutions, image_sides
+from pushforward.flows._recipe import checked, quick, sides_of
+from pushforward.networks import Lipschitz, ResidualConvolutions
 
 Shape = tuple[int, ...]  # height, width, channels
 Part = Callable[[Array, Shape], list[AbstractMap]]
@@ -95,7 +95,7 @@ def glow(
     def moments(key: Array, shape: Shape) -> ImageCoupling:
         return ImageCoupling.init(key, shape, (), cond_dim=cond_dim)
 
-    sides = _sides(dim, image_shape)
+    sides = sides_of(dim, image_shape)
     levels = _n_levels(sides, n_levels, MOST_LEVELS, 1)
     return _multi_scale(key, sides, levels - 1, level, level, moments)
 
@@ -157,7 +157,7 @@ def real_nvp_image(
     def as_it_is(key: Array, shape: Shape) -> Identity:
         return Identity(shape)
 
-    sides = _sides(dim, image_shape)
+    sides = sides_of(dim, image_shape)
     levels = _n_levels(sides, n_levels, MOST_LEVELS, 0, fewest=2)  # pixels, for a board of two colours
     return _multi_scale(key, sides, levels, level, last, as_it_is)
 
@@ -231,7 +231,7 @@ def residual_image(
         key_dense, key_convolutions = jax.random.split(key)
         return [blocks(key_dense, shape, n_dense, network), convolutions(key_convolutions, shape)]
 
-    sides = _sides(dim, image_shape)
+    sides = sides_of(dim, image_shape)
     return _multi_scale(key, sides, _n_levels(sides, n_levels, MOST_SCALES - 1, 0), level, last, None)
 
 
@@ -269,18 +269,6 @@ def _multi_scale(
 
     dim = math.prod(shape)
     return Pushforward(Normal.standard((dim,)), Chain([scales(key, shape, n), Reshape(shape, (dim,))]))
-
-
-def _sides(dim: int, image_shape: Sequence[int]) -> Shape:
-    """Height, width and channels of images of `dim` numbers.
-
-    Raises:
-        ValueError: they are none.
-    """
-    sides = image_sides(image_shape)
-    if math.prod(sides) != dim:
-        raise ValueError(f"image_shape must make {dim} pixels (and channels), the event's size; got {image_shape!r}")
-    return sides
 
 
 def _n_levels(shape: Shape, n_levels: int | None, most: int, least: int, fewest: int = 1) -> int:

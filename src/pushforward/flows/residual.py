@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -11,8 +10,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections import ActNorm, Chain, Residual, Scan
 from pushforward.distributions import Normal, Pushforward
-from pushforward.flows._recipe import checked, quick
-from pushforward.networks import Lipschitz, image_sides
+from pushforward.flows._recipe import checked, quick, sides_of
+from pushforward.networks import Lipschitz
 
 
 @checked
@@ -58,15 +57,13 @@ def residual(
         >>> flow.sample(jax.random.key(1), (10,)).shape, flow.exactness
         ((10, 2), 'exact')
     """
-
-    if image_shape is not None and math.prod(image_sides(image_shape)) != dim:
-        raise ValueError(f"image_shape must make {dim} pixels (and channels), the event's size; got {image_shape!r}")
+    sides = None if image_shape is None else sides_of(dim, image_shape)
 
     def one(key: Array) -> Chain:
-        if image_shape is None:
+        if sides is None:
             network = Lipschitz.init(key, dim, dim, hidden_sizes, lipschitz, cond_dim)
         else:
-            network = Lipschitz.init_convolutional(key, image_shape, hidden_sizes, lipschitz, cond_dim)
+            network = Lipschitz.init_convolutional(key, sides, hidden_sizes, lipschitz, cond_dim)
         layer = quick(Residual(network, dim, log_det, cond_dim=cond_dim), "sampling", fast)
         return Chain([layer, ActNorm.init((dim,))])
 
