@@ -235,7 +235,7 @@ def test_many_draws_agree_within_their_standard_errors() -> None:
     true = with_true(fitted, means, covariances)
     some = x[np.isnan(x).any(axis=1)][:200]
     rows = fitted.columns_.encode(mixed_tables.as_table(some))
-    log_w = mixed._log_weights(true, mixed.fill(fitted.columns_, fitted.filler_, rows.x, 1000, 0))
+    log_w = mixed.log_weights(true, mixed.fill(fitted.columns_, fitted.filler_, rows.x, 1000, 0))
     estimates = logsumexp(log_w, axis=1) - np.log(1000) + rows.log_extra.sum(axis=1)
     weights = np.exp(log_w - log_w.max(axis=1, keepdims=True))
     standard_errors = weights.std(axis=1) / weights.mean(axis=1) / np.sqrt(1000)
