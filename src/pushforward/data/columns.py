@@ -169,15 +169,20 @@ class Columns:
         beyond: NDArray[np.bool_] = ((x < low) | (x > high)).any(axis=-1)
         return beyond
 
-    def draws(self) -> FloatArray:
-        """The fixed draws within a cell that score a row, in standard units, shape (M, D); M = 1 without cells."""
+    def draws(self, n: int | None = None) -> FloatArray:
+        """The fixed draws within a cell that score a row, in standard units, shape (M, D); M = 1 without cells.
+
+        Arguments:
+            n: M; None for as many as the columns need.
+        """
         cell = self.cell
         if not cell.any():
             return np.zeros((1, self.n))
-        n = max(N_DRAWS, MORE_DRAWS // max(2, self.n)) if self.stops.any() else N_DRAWS
+        if n is None:
+            n = max(N_DRAWS, MORE_DRAWS // max(2, self.n)) if self.stops.any() else N_DRAWS
         return (_evenly(np.random.default_rng(0), n, self.n) * cell - self._below) / self.scale
 
-    def draws_below(self, x: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+    def draws_below(self, x: FloatArray, n: int | None = None) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Fixed draws of rows that have values where whole numbers stop, with some of these values below.
 
         The mean over them of weight times density is the mass that draws of such values bring and cells do not hold.
@@ -185,11 +190,12 @@ class Columns:
 
         Arguments:
             x: shape (n, D).
+            n: how many; None for as many as the columns need.
 
         Yields:
             Rows in standard units, shape (n, D), and the logarithms of their weights, shape (n,).
         """
-        at, s, draws = self.stops & (x == self.low), self.standardize(x), self.draws()
+        at, s, draws = self.stops & (x == self.low), self.standardize(x), self.draws(n)
         share = 1 / np.maximum(at.sum(axis=1, keepdims=True), 1)
         rng = np.random.default_rng(1)
         most = FARTHEST / (FARTHEST + BELOW)

@@ -10,6 +10,7 @@ from pushforward.distributions.mixture import MixtureOfFlows
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.sequential import SequentialLatent
 from pushforward.distributions.standard import Logistic, Normal, Uniform
+from pushforward.distributions.tempered import tempered
 
 __all__ = [
     "AbstractDistribution",
@@ -30,4 +31,5 @@ __all__ = [
     "SequentialLatent",
     "Uniform",
     "WeightedEstimate",
+    "tempered",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -15,15 +16,17 @@ from pushforward.data.columns import FloatArray
 from pushforward.data.fields import Encoded, Fields
 from pushforward.data.settling import Demand
 from pushforward.data.sources import DataError, listing
-from pushforward.distributions import GapFiller
+from pushforward.distributions import GapFiller, tempered
 from pushforward.distributions.mixed import CODE
 from pushforward.estimators import completing, mixed, mixed_tables
 from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.conditional import ConditionalDensity, conditional_density
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.frames import container_of, in_kind
+from pushforward.estimators.images import bits_per_dim
 from pushforward.estimators.preparing import Table, bind, draw_seed, shaping, split_rows
 from pushforward.estimators.rejecting import Draws, draw_where
+from pushforward.estimators.scoring import in_precision
 from pushforward.estimators.state import FlowEstimator
 from pushforward.estimators.validation import check_draws
 from pushforward.processes import before_computing
@@ -73,6 +76,7 @@ class AnyKindEstimator(FlowEstimator):
     columns_: Any
     missing: str
     validation_fraction: float
+    score_samples: Callable[..., np.ndarray]
     filler_: Any = None  # a `GapFiller`, of tables of more than numbers
 
     def __sklearn_tags__(self) -> Any:
@@ -91,6 +95,8 @@ class AnyKindEstimator(FlowEstimator):
     def exactness_(self) -> str:
         check_is_fitted(self)
         said = super().exactness_
+        if self.image_shape_ is not None and said == "exact" and self.columns_.cell.any():
+            return "lower bound"  # the mean over draws within cells, of its logarithm
         gaps = self._is_mixed and any(f.missing and None not in f.levels for f in self.columns_.modelled)
         return f"{said}; of rows with gaps, importance-weighted estimates" if gaps else said
 
@@ -133,7 +139,7 @@ class AnyKindEstimator(FlowEstimator):
         if len(table) < 2:
             raise DataError(f"the table has {len(table)} rows; expected at least 2")
         self.columns_ = mixed_tables.learn_mixed(table, self.columns, self.missing)
-        self.condition_columns_, self.settings_ = None, shaping(self)
+        self.condition_columns_, self.settings_, self.image_shape_ = None, shaping(self), None
         self.container_ = container_of(X)
         self.n_features_in_ = table.num_columns
         self.filler_ = None
@@ -216,6 +222,43 @@ class AnyKindEstimator(FlowEstimator):
         table: pa.Table = self.columns_.decode(drawn[:, :, CODE], mixed.middle(drawn), seed)
         return table
 
+    def bits_per_dim(self, X: Any, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
+        """Negative log-probability of every image in bits for each pixel and channel, the lower the better.
+
+        Pixels are whole numbers, or levels that repeat, whose probability is estimated by draws within their cells; or
+        shares between bounds, which count as 256 levels. A uniform density has 8 bits of bytes.
+
+        Parameters:
+            X: images or rows.
+            condition: shape (n, C), if the model was fitted with one.
+            n_samples: draws within cells, of which one gives a bound and more a tighter one; None for 8.
+
+        Returns:
+            Shape (n,).
+
+        Raises:
+            ValueError: the model is of no images, or pixels are numbers without levels and bounds.
+        """
+        check_is_fitted(self)
+        if self.image_shape_ is None:
+            raise ValueError(
+                "bits per dimension are of images; fit with image_shape=(height, width), or on an array of images"
+            )
+        log_density = np.asarray(self.score_samples(X, condition, n_samples), dtype=np.float64)
+        return in_precision(bits_per_dim(self.columns_, log_density))
+
+    def _cooled(self, temperature: float) -> Self:
+        """This estimator with a flow of another temperature.
+
+        Raises:
+            ValueError: it models columns of categories, or noise without a scale.
+        """
+        if self._is_mixed:
+            raise ValueError("temperature= goes with tables of numbers and images alone; leave it at 1")
+        cooled: Self = copy.copy(self)
+        cooled._flow = tempered(self._flow, temperature)
+        return cooled
+
     def _drawn(self, n: int, random_state: Any, condition: Any = None, component: int | None = None) -> Draws:
         """Draws of a table of Arrow, of more than numbers, or else of an array."""
         raise NotImplementedError
@@ -246,7 +289,7 @@ class AnyKindEstimator(FlowEstimator):
 
     def _with_names(self, rows: Any) -> pa.Table:
         """Draws as a table of Arrow, of the names and types that a user sees."""
-        made = rows if self._is_mixed else self._in_container(rows)
+        made = rows if self._is_mixed or self.image_shape_ is not None else self._in_container(rows)
         if isinstance(made, np.ndarray):
             import pyarrow as pa
 

@@ -55,6 +55,7 @@ class FlowSpec(NamedTuple):
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
         options: Mapping[str, Any] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
         alone: bool,
         few_rows: bool = False,
     ) -> FlowSpec:
@@ -63,11 +64,13 @@ class FlowSpec(NamedTuple):
         A flow alone goes through splines, which can carve gaps between clusters. A component of a mixture, which has
         one cluster to bend, goes through RealNVP, whose smooth small networks need fewer rows; but a single column,
         which couplings can only shift and scale, through a spline. Of few rows, few layers: components that bend
-        more than rows can tell take each other's.
+        more than rows can tell take each other's. Of images whose sides halve, a flow alone is Glow.
 
         Raises:
             ValueError: there is no such flow, it does not take what is asked for, or a size is no whole number.
         """
+        if isinstance(flow, str) and flow == "auto" and alone and image_shape is not None:
+            flow = "glow" if image_shape[0] % 2 == image_shape[1] % 2 == 0 else flow
         if isinstance(flow, str) and flow == "auto":
             smooth = dim > 1 and not alone
             flow = "real_nvp" if smooth else "spline_coupling"
@@ -78,7 +81,9 @@ class FlowSpec(NamedTuple):
             hidden_sizes = (width,) if hidden_sizes is None else hidden_sizes
         n_layers = None if n_layers is None else check_whole("n_layers", n_layers, 1)
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
-        fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in (options or {}).items()}
+        told = {"image_shape": image_shape} if image_shape is not None and takes(flow, "image_shape") else {}
+        asked = told | dict(options or {})
+        fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
         spec = cls(flow, dim, cond_dim, n_layers, hidden, tuple(sorted(fixed.items())))
         _check_flow(spec)
         return spec
@@ -130,6 +135,13 @@ def _recipe(flow: str | Recipe) -> Recipe:
     return flows.recipe(flow) if isinstance(flow, str) else flow
 
 
+def takes(flow: Flow, option: str) -> bool:
+    """Whether a flow is a recipe that takes an option of that name, beside its sizes."""
+    if isinstance(flow, str):
+        return not flow.startswith(UNNAMED) and option in flows.options_of(flow)
+    return not isinstance(flow, Pushforward) and callable(flow) and _takes(flow, option)
+
+
 def _takes(recipe: Recipe, option: str) -> bool:
     """Whether a recipe of one's own takes an option of that name."""
     parameters = inspect.signature(recipe).parameters
@@ -153,8 +165,9 @@ def _check_flow(spec: FlowSpec) -> None:
         needed = [p.name for p in takes if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
         if missing := [option for option in needed if option not in options]:
             raise ValueError(
-                f"flow={flow!r} needs {missing[0]}: give FlowDensity flow_options={{{missing[0]!r}: ...}}, or other "
-                f"estimators a recipe of your own, such as functools.partial(flows.{name}, {missing[0]}=...)"
+                f"flow={flow!r} needs {missing[0]}: give {missing[0]}=, or images as an array (n, height, width)"
+                if missing[0] == "image_shape"
+                else f"flow={flow!r} needs {missing[0]}: give flow_options={{{missing[0]!r}: ...}}"
             )
         return
     if not isinstance(flow, Pushforward) and not callable(flow):

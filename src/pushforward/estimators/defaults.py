@@ -20,6 +20,7 @@ PRIOR_PRECISION = 2.5  # of few columns
 STEPS = 4000  # of training, about
 LONGEST = 8  # times as many, where validation still improves markedly
 MOST_FOLLOWED = 128  # columns up to which it may ask for them
+IMAGE_BATCH, IMAGE_RATE, IMAGE_STEPS, IMAGE_WARMUP = 64, 1e-3, 4000, 200  # of flows of images
 FEW_ROWS = 5  # for each column of each component
 
 
@@ -62,6 +63,21 @@ def default_settings(
         "clip_norm": 10.0,
         "averaging": 0.998,
         "weight_decay": precision / n,
+    }
+
+
+def image_settings(n: int) -> dict[str, Any]:
+    """Training settings for n images, whose networks share weights between pixels: small batches, small steps.
+
+    Arguments:
+        n: images.
+    """
+    return default_settings(n, IMAGE_RATE, PRIOR_PRECISION, IMAGE_STEPS) | {
+        "batch_size": IMAGE_BATCH,
+        "max_epochs": default_epochs(n, IMAGE_BATCH, IMAGE_STEPS, least=5),
+        "most_epochs": None,
+        "warmup_steps": IMAGE_WARMUP,
+        "clip_norm": 100.0,
     }
 
 

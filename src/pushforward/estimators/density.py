@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from pushforward.checks import check_choice, check_whole
 from pushforward.clustering.whitening import THIN
@@ -24,8 +24,9 @@ from pushforward.estimators.any_kind import AnyKindEstimator, numbers_alone
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.copies import few_repeated, merge_copies
-from pushforward.estimators.defaults import default_longest, default_settings, starts_dense
+from pushforward.estimators.defaults import default_longest, default_settings, image_settings, starts_dense
 from pushforward.estimators.draws import draw_key, mixed_within_reach, within_reach
+from pushforward.estimators.images import great_circle
 from pushforward.estimators.mixed import draw_rows
 from pushforward.estimators.preparing import (
     FEWEST_TO_VALIDATE,
@@ -42,7 +43,6 @@ from pushforward.estimators.preparing import (
     training_settings,
 )
 from pushforward.estimators.rejecting import Draws
-from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.scoring import (
     ESTIMATE_DRAWS,
     fitted_rows,
@@ -74,6 +74,9 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             goes on from.
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         flow_options: what else the recipe takes, by name, such as n_bins of a spline or index of an indexed flow.
+        image_shape: (height, width) or (height, width, channels) of rows that are images, told to recipes of
+            `flows.IMAGE_RECIPES` and to "residual"; flow="auto" is then "glow". None for a table, or for images in an
+            array (n, height, width) or (n, height, width, channels), which say it themselves.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. Without max_epochs it goes on, up to eight times as long, while the validation
             loss still falls markedly. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for
@@ -104,7 +107,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         columns_: what each column was taken to be.
         spec_: the recipe and the sizes that were chosen; of no layers where Gaussians alone are the model.
         label_column_, label_names_: None, as there are no labels.
-        container_: the kind of table fitted on, and how it calls columns and their types; None of an array.
+        container_: the kind of table fitted on, and how it calls columns and their types; None of an array of rows.
+        image_shape_: (height, width, channels) of rows that are images; else None.
         history_: training and validation loss of every epoch; of two trainings, of the better one; empty where nothing
             had to train.
         n_iter_, best_epoch_, seconds_: its epochs, the one kept (0 where Gaussians alone are), wall time of all of the
@@ -125,6 +129,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
         flow_options: Mapping[str, Any] | None = None,
+        image_shape: Sequence[int] | None = None,
         max_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -146,6 +151,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         self.n_layers = n_layers
         self.hidden_sizes = hidden_sizes
         self.flow_options = flow_options
+        self.image_shape = image_shape
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -171,6 +177,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             n_layers=self.n_layers,
             hidden_sizes=self.hidden_sizes,
             options=self.flow_options,
+            image_shape=self.image_shape_,
             alone=True,
         )
 
@@ -185,7 +192,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """Fit the density of the rows of a table.
 
         Parameters:
-            X: a table of n rows; NumPy, pandas, polars or Arrow.
+            X: a table of n rows; NumPy, pandas, polars or Arrow; or n images.
             y: ignored.
             sample_weight: non-negative, shape (n,).
             condition: numbers that the density is conditioned on, shape (n, C).
@@ -205,15 +212,17 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 return self._fit_mixed(X, sample_weight, condition, checkpoint)
             going_on = self.warm_start and self.__sklearn_is_fitted__()
             table, _ = merge_copies(read_table(self, X, sample_weight, condition, going_on).weighing())
-            learn_table(self, table, condition, going_on, bounds=self.bounds)
-            if not going_on:
-                refuse_repeats(table.x, self.columns_)
+            learn_table(self, table, condition, going_on)
             seed = draw_seed(self.random_state)
             split = split_rows(table.x, self.validation_fraction, seed)
             going_on = going_on and self.spec_.n_layers != 0  # Gaussians alone have no layers to go on with
             start = self._flow if going_on else None
             spec = self.spec_ if going_on else self._recipe(self.columns_.n, cond_dim(table))
-            defaults = default_settings(len(split[0]), longest=default_longest(self.columns_.n))
+            defaults = (
+                default_settings(len(split[0]), longest=default_longest(self.columns_.n))
+                if self.image_shape_ is None
+                else image_settings(len(split[0]))
+            )
             if start is None and _starts_from_gaussians(self, table) and _holds_out(split):
                 fit, alone = fit_on_gaussians(self, spec, table, split, defaults, seed, checkpoint)
                 spec = spec._replace(n_layers=0) if alone else spec
@@ -247,7 +256,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         mixed, flow = self._is_mixed, self._flow
         return flow if mixed else flow.then(self.columns_.units_map())
 
-    def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
+    def score_samples(self, X: Any, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
         """Log-density of every row, in nats per unit volume of the data's units.
 
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
@@ -258,6 +267,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Parameters:
             X: shape (n, D).
             condition: shape (n, C), if the model was fitted with one.
+            n_samples: draws within the cells of whole numbers, whose mean it is; None for 8 or more.
 
         Returns:
             Shape (n,); -inf outside declared bounds.
@@ -265,7 +275,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if self._is_mixed:
             return in_precision(self._log_density_mixed(X))
         x, c = fitted_rows(self, X, condition)
-        return in_precision(log_density(self.columns_, self._flow, x, c), X)
+        return in_precision(log_density(self.columns_, self._flow, x, c, n_samples), X)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""
@@ -278,6 +288,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         random_state: Any = None,
         given: Any = None,
         where: str | None = None,
+        temperature: float = 1.0,
     ) -> Any:
         """New rows, in the kind of table that `fit` was given, names and types of columns and all; see `set_output`.
 
@@ -289,6 +300,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 each, one row's after the other.
             where: a rule that rows are to keep to, such as "age >= 18 AND premium > 0", an expression of SQL; others
                 are drawn again.
+            temperature: what the scale of all noise is multiplied by; below 1, samples are more usual, and vary less.
 
         Returns:
             Shape (n, D); or an array of shape (n, m, D) with a condition.
@@ -296,6 +308,9 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Raises:
             ValueError: the rule is no such expression, or fewer than one draw in some thousands keeps to it.
         """
+        check_is_fitted(self)
+        if temperature != 1:
+            return self._cooled(temperature).sample(n, condition, random_state, given, where)
         if where is not None:
             return self._in_kind(self._drawn_where(n, where, random_state, condition=condition, given=given).rows)
         if given is not None:
@@ -353,8 +368,33 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         require_solved(s)
         return self._in_container(self.columns_.restore(s), Z)
 
+    def interpolate(self, a: Any, b: Any, n: int = 10, condition: Any = None) -> Any:
+        """Rows between two, along the arc of a great circle between their noises, whose lengths change evenly.
 
-for _name in ("transform", "inverse_transform"):  # here, as scikit-learn wraps what a class defines, and hides less
+        Noise of many dimensions lies near a sphere, which straight lines leave for where samples are not.
+
+        Parameters:
+            a, b: rows or images.
+            n: how many, these two included.
+            condition: shape (C,), if the model was fitted with one.
+
+        Returns:
+            Shape (n, D) or (n, height, width[, channels]), as `inverse_transform`.
+
+        Raises:
+            ValueError: fewer than two.
+        """
+        check_whole("n", n, 2)
+        given = None if condition is None else np.tile(np.asarray(condition), (2, 1))
+        first, last = np.asarray(self.transform(np.stack([np.asarray(a), np.asarray(b)]), given), dtype=np.float64)
+        return self.inverse_transform(great_circle(first, last, n), None if given is None else np.repeat(given[:1], n, 0))
+
+
+for _name in (
+    "transform",
+    "inverse_transform",
+    "interpolate",
+):  # here, as scikit-learn wraps what a class defines, and hides less
     setattr(FlowDensity, _name, numbers_alone(getattr(FlowDensity, _name)))
 
 
@@ -435,6 +475,7 @@ def _starts_from_gaussians(estimator: FlowDensity, table: Table) -> bool:
     if check_choice("base", estimator.base, BASES) == "normal":
         return False
     own = estimator.n_layers is not None or estimator.hidden_sizes is not None or bool(estimator.flow_options)
+    own = own or estimator.image_shape_ is not None
     chosen = isinstance(estimator.flow, str) and estimator.flow == "auto" and not own
     fits = chosen and table.condition is None and starts_dense(estimator.columns_.n)
     return fits and not few_repeated(table.x)  # which Gaussians would be as thin as
@@ -474,7 +515,7 @@ def _trainer(
     return trained
 
 
-def log_density(columns: Columns, flow: Pushforward, x: FloatArray, c: Any) -> FloatArray:
+def log_density(columns: Columns, flow: Pushforward, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
     """Log-density of every row under a flow in standard units, in nats per unit volume of the data's units, float64.
 
     Arguments:
@@ -482,8 +523,9 @@ def log_density(columns: Columns, flow: Pushforward, x: FloatArray, c: Any) -> F
         flow: in standard units.
         x: checked rows in the data's units, shape (n, D).
         c: their conditions in standard units, shape (n, C), or None.
+        n_samples: draws within cells; None for as many as `Columns.draws` chooses.
     """
-    values, draws = log_mean_of_cells(partial(log_prob_of, flow), columns, x, c)
+    values, draws = log_mean_of_cells(partial(log_prob_of, flow), columns, x, c, n_samples)
     if len(draws[0]) > 1:
         _warn_of_few_draws(values, np.max([draw[1] for draw in draws], axis=0))
     return values

@@ -13,6 +13,7 @@ from pushforward.data.cells import is_numeric, numbers_of
 from pushforward.data.columns import Columns, FloatArray
 
 KINDS = ("pandas", "polars", "pyarrow")
+IMAGES = "images"
 OUTPUTS = ("default", "pandas", "polars")  # what scikit-learn knows
 # what tables call their types, in small letters, and what NumPy does
 OTHER_NAMES = {"double": "float64", "float": "float32", "halffloat": "float16", "boolean": "bool"}
@@ -25,9 +26,10 @@ class Container(NamedTuple):
     """The kind of table that rows came in.
 
     Arguments:
-        kind: one of `KINDS`.
-        labels: what its columns are called, (D,): texts, whole numbers, or tuples of those.
-        dtypes: what it calls their types, (D,).
+        kind: one of `KINDS`, or "images" of an array of them.
+        labels: what its columns are called, (D,): texts, whole numbers, or tuples of those; of images, the shape of
+            one.
+        dtypes: what it calls their types, (D,); of images, the one that they have.
     """
 
     kind: str
@@ -36,7 +38,9 @@ class Container(NamedTuple):
 
 
 def container_of(table: Any) -> Container | None:
-    """The kind of a table of pandas, polars or Arrow; None of arrays and whatever else holds numbers."""
+    """The kind of a table of pandas, polars or Arrow, or of an array of images; None of whatever else holds numbers."""
+    if isinstance(table, np.ndarray) and table.ndim > 2:
+        return Container(IMAGES, table.shape[1:], (str(table.dtype),))
     homes = [cls.__module__.partition(".")[0] for cls in type(table).__mro__]
     kind = next((home for home in homes if home in KINDS), None)
     if kind is None:
@@ -67,6 +71,11 @@ def in_container(
     everywhere = sklearn.get_config()["transform_output"]
     asked = everywhere if asked is None and everywhere != "default" else asked
     kind = asked or ("default" if container is None else container.kind)
+    if container is not None and container.kind == IMAGES:
+        if kind in (IMAGES, "default"):
+            pictures = rows.reshape(*rows.shape[:-1], *container.labels)
+            return _typed(pictures, np.dtype(container.dtypes[0]), bool(columns.integer.all()))
+        container = None
     if kind == "default" or rows.ndim != 2:
         return rows
     was = container or Container("", columns.names, ("float64",) * columns.n)

@@ -1,10 +1,12 @@
-"""Rows that are images: their shape, what their pixels keep to, and pixels in common units."""
+"""Images as rows of a table: their shape, what their pixels keep to, and what is told of them."""
 
 from __future__ import annotations
 
-from math import prod
+import warnings
+from math import log, prod
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,17 +14,56 @@ from pushforward.bijections import Affine
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
 from pushforward.networks import image_sides
 
+LEVELS = 256  # of a pixel, where its values are no steps
+MOST_CHANNELS = 4  # red, green, blue and how opaque
+
 
 def check_image(image_shape: Any, n_columns: int) -> tuple[int, int, int]:
     """Height, width and channels of rows that are images.
 
     Raises:
-        ValueError: it is not two or three positive whole numbers, or their product is not the number of columns.
+        ValueError: it is not two or three positive whole numbers, their product is not the number of columns, or
+            channels come first.
     """
     sides = image_sides(image_shape)
+    if sides[0] <= MOST_CHANNELS < min(sides[1:]):
+        raise ValueError(
+            f"image_shape {image_shape!r} has its channels first; they come last here, {(*sides[1:], sides[0])}, and in "
+            "rows too: give X.reshape(-1, *image_shape).transpose(0, 2, 3, 1)"
+        )
     if prod(sides) != n_columns:
         raise ValueError(f"image_shape {image_shape!r} makes {prod(sides)} pixels, and a row has {n_columns} columns")
     return sides
+
+
+def image_rows(X: Any, image_shape: Any) -> tuple[Any, tuple[int, ...] | None]:
+    """Images as rows of a table, and their shape; whatever else is a table as it is.
+
+    Arguments:
+        X: shape (n, height, width) or (n, height, width, channels), a list of images, or a table.
+        image_shape: that was said, or None.
+
+    Raises:
+        ValueError: images of several sizes, channels first, or another shape than was said.
+    """
+    if isinstance(X, list | tuple) and len(X) and all(isinstance(image, np.ndarray) and image.ndim > 1 for image in X):
+        sizes = sorted({image.shape for image in X})
+        if len(sizes) > 1:
+            named = ", ".join(" x ".join(map(str, size)) for size in sizes[:5])
+            raise ValueError(f"images of {len(sizes)} sizes: {named}; crop or pad them to one")
+        X = np.stack(X)
+    if not isinstance(X, np.ndarray | jax.Array) or X.ndim < 3:
+        return X, image_shape
+    shape = X.shape[1:]
+    if X.ndim == 4 and shape[0] <= MOST_CHANNELS < min(shape[1:]):
+        raise ValueError(
+            f"images of shape {shape} have their channels first; they come last here: give X.transpose(0, 2, 3, 1)"
+        )
+    if X.ndim > 4:
+        raise ValueError(f"images must have shape (n, height, width) or (n, height, width, channels); got {X.shape}")
+    if image_shape is not None and image_sides(image_shape) != (*shape, 1)[:3]:
+        raise ValueError(f"image_shape is {tuple(image_shape)}, and the images have shape {shape}; they must agree")
+    return np.asarray(X).reshape(len(X), -1), tuple(shape)
 
 
 def image_bounds(x: FloatArray) -> Bounds | None:
@@ -30,7 +71,16 @@ def image_bounds(x: FloatArray) -> Bounds | None:
     low, high = x.min(), x.max()
     if low >= 0 and high <= 1:
         return (0, 1)
-    return (0, 255) if low >= 0 and 16 < high <= 255 and bool((x == np.round(x)).all()) else None
+    whole = bool((x == np.round(x)).all())
+    if low >= 0 and 16 < high <= 255 and whole:
+        return (0, 255)
+    if not whole:
+        warnings.warn(
+            f"pixels from {low:g} to {high:g} are neither bytes, 0 to 255, nor shares, 0 to 1, and are modelled as "
+            "numbers without bounds, of which there are no bits per dimension; rescale them, or give bounds=",
+            stacklevel=5,
+        )
+    return None
 
 
 def pixels(columns: Columns, s: NDArray[np.floating]) -> Affine:
@@ -45,3 +95,45 @@ def pixels(columns: Columns, s: NDArray[np.floating]) -> Affine:
     if not low < high:
         low, high = float(raw.min()), float(raw.max())
     return Affine(as_float((low - columns.shift) / columns.scale), as_float((high - low) / columns.scale))
+
+
+def bits_per_dim(columns: Columns, log_density: FloatArray) -> FloatArray:
+    """Log-densities as bits for each pixel and channel, of levels that pixels have, or of 256 between bounds.
+
+    Arguments:
+        columns: that the images are.
+        log_density: in nats per unit volume of the data's units, shape (n,).
+
+    Raises:
+        ValueError: pixels are numbers without steps or bounds.
+    """
+    step = np.where(columns.cell > 0, columns.cell, (columns.high - columns.low) / LEVELS)
+    if not np.isfinite(step).all():
+        raise ValueError(
+            "bits per dimension are of pixels in levels, or between two bounds; these are numbers without bounds: give "
+            "bytes, shares from 0 to 1, or bounds=(low, high)"
+        )
+    bits: FloatArray = -(log_density + np.log(step).sum()) / (columns.n * log(2))
+    return bits
+
+
+def great_circle(a: FloatArray, b: FloatArray, n: int) -> FloatArray:
+    """Points from a to b along the arc between their directions, their lengths in equal steps.
+
+    Arguments:
+        a, b: shape (D,).
+        n: points, both ends included.
+
+    Returns:
+        Shape (n, D).
+    """
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    share = np.linspace(0, 1, n)[:, None]
+    angle = np.arccos(np.clip(a @ b / max(lengths[0] * lengths[1], np.finfo(float).tiny), -1, 1))
+    points: FloatArray = (1 - share) * a + share * b
+    if np.sin(angle) < 1e-6:  # one direction, or opposite ones, between which there are many arcs
+        return points
+    arc = (np.sin((1 - share) * angle) * a / lengths[0] + np.sin(share * angle) * b / lengths[1]) / np.sin(angle)
+    between = arc * ((1 - share) * lengths[0] + share * lengths[1])
+    points[1:-1] = between[1:-1]  # both ends to the last bit
+    return points

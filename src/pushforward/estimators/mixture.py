@@ -38,7 +38,6 @@ from pushforward.estimators.draws import (
     refine_posterior,
     within_reach,
 )
-from pushforward.estimators.images import check_image, image_bounds
 from pushforward.estimators.mixed_mixture import features_of, fit_mixture, joint_and_posterior
 from pushforward.estimators.mixture_fitting import count_components, looks_for_classes, train_mixture, with_classes
 from pushforward.estimators.preparing import (
@@ -51,7 +50,6 @@ from pushforward.estimators.preparing import (
     standard_condition,
 )
 from pushforward.estimators.rejecting import Draws
-from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.scoring import (
     fitted_rows,
     for_each_draw,
@@ -179,6 +177,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         flow: Flow = "auto",
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
+        flow_options: Mapping[str, Any] | None = None,
         shared_layers: int | str = 0,
         posterior_hidden_sizes: Sequence[int] = (128, 128),
         temperature: float = 1.0,
@@ -210,6 +209,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         self.flow = flow
         self.n_layers = n_layers
         self.hidden_sizes = hidden_sizes
+        self.flow_options = flow_options
         self.shared_layers = shared_layers
         self.posterior_hidden_sizes = posterior_hidden_sizes
         self.temperature = temperature
@@ -244,6 +244,8 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             cond_dim,
             n_layers=self.n_layers,
             hidden_sizes=self.hidden_sizes,
+            options=self.flow_options,
+            image_shape=self.image_shape_,
             alone=False,
             few_rows=few_rows,
         )
@@ -285,12 +287,8 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             table, _ = merge_copies(table._replace(label=label).weighing())
             before = self._flow.n_components if going_on else None
             check_components(asked or before or 1, len(table.x), before)
-            image = None if self.image_shape is None else check_image(self.image_shape, table.x.shape[1])
-            bounds = image_bounds(table.x) if image is not None and self.bounds is None else self.bounds
-            learn_table(self, table, condition, going_on, bounds=bounds, alike=image is not None)
+            learn_table(self, table, condition, going_on)
             if not going_on:
-                if image is None:
-                    refuse_repeats(table.x, self.columns_)
                 told = levels_told(table.x) if looks_for_classes(self, table) else None
                 self.n_components_, self.confusion_ = count_components(self, table, asked, classes, told)
                 table = with_classes(self, table, told)
@@ -362,14 +360,16 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         components = tuple((k, share, labels[k] if k < len(labels) else None) for k, share in shares)
         return super().describe() | {"kind": "mixture", "components": components}
 
-    def _joint_and_posterior(self, X: Any, condition: Any) -> tuple[FloatArray, FloatArray]:
+    def _joint_and_posterior(
+        self, X: Any, condition: Any, n_samples: int | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         """log p(x, k) and q(k|x), both (n, K), averaged over the fixed draws of whole-number columns."""
         if self._is_mixed:
             encoded = self._encoded(X)
             joint, q = joint_and_posterior(self.columns_, self._flow, self.filler_, encoded.x)
             return joint + encoded.log_extra.sum(axis=1)[:, None], q
         rows, columns = fitted_rows(self, X, condition), self.columns_
-        joint, draws = log_mean_of_cells(partial(joint_and_logits_of, self._flow), columns, *rows)
+        joint, draws = log_mean_of_cells(partial(joint_and_logits_of, self._flow), columns, *rows, n_samples)
         return joint, np.mean([softmax(d[1], axis=1) for d in draws], axis=0)
 
     def _log_responsibilities(self, joint: FloatArray) -> FloatArray:
@@ -409,13 +409,13 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         joint, _ = self._joint_and_posterior(X, condition)
         return in_precision(np.exp(self._log_responsibilities(joint)), X)
 
-    def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
+    def score_samples(self, X: Any, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
         """Log-density of every row, in nats per unit volume of the data's units, shape (n,).
 
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
         density of the others given them) from a few fixed draws within each unit step.
         """
-        return in_precision(logsumexp(self._joint_and_posterior(X, condition)[0], axis=1), X)
+        return in_precision(logsumexp(self._joint_and_posterior(X, condition, n_samples)[0], axis=1), X)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""
@@ -459,6 +459,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         condition: Any = None,
         given: Any = None,
         where: str | None = None,
+        temperature: float = 1.0,
     ) -> tuple[Any, np.ndarray]:
         """New rows and the components they come from.
 
@@ -473,6 +474,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
                 each, one row's after the other, their components drawn from p(k|x).
             where: a rule that rows are to keep to, such as "age >= 18 AND premium > 0", an expression of SQL; others
                 are drawn again.
+            temperature: what the scale of all noise is multiplied by; below 1, samples are more usual, and vary less.
 
         Returns:
             Rows in the data's units, shape (n, D), and components, shape (n,); or arrays of shapes (n, m, D) and
@@ -482,6 +484,8 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             ValueError: the rule is no such expression, or fewer than one draw in some thousands keeps to it.
         """
         check_is_fitted(self)
+        if temperature != 1:
+            return self._cooled(temperature).sample(n, component, random_state, condition, given, where)
         n, component = check_draws(n), check_component(component, self._flow.n_components)
         if where is not None:
             drawn = self._drawn_where(n, where, random_state, component, condition=condition, given=given)

@@ -26,7 +26,6 @@ from pushforward.estimators.defaults import (
     few_rows,
     mixture_precision,
 )
-from pushforward.estimators.images import check_image
 from pushforward.estimators.preparing import (
     Table,
     as_feed,
@@ -44,7 +43,7 @@ from pushforward.training import Checkpoint, Fit, named_phase, train
 
 def looks_for_classes(estimator: Any, table: Table) -> bool:
     """Whether rows may be parted by what is independent within a part."""
-    plain = estimator.image_shape is None and table.condition is None and table.label is None
+    plain = estimator.image_shape_ is None and table.condition is None and table.label is None
     return plain and estimator.init == "auto"
 
 
@@ -151,7 +150,7 @@ def _plan(
         n_rows=n,
         n_components=k,
         init=check_choice("init", estimator.init, INITS),
-        image_shape=None if estimator.image_shape is None else check_image(estimator.image_shape, dim),
+        image_shape=estimator.image_shape_,
         posterior_hidden_sizes=check_sizes("posterior_hidden_sizes", estimator.posterior_hidden_sizes),
         learn_weights=bool(estimator.learn_weights),
         consistency=check_number("consistency", chosen, "finite and at least 0", lambda v: 0 <= v < math.inf),

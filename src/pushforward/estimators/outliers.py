@@ -29,7 +29,6 @@ from pushforward.estimators.preparing import (
     standard_condition,
     unbounded,
 )
-from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.scoring import fitted_rows
 from pushforward.estimators.starting import table_whitening
 from pushforward.estimators.state import unchanged_on_error
@@ -104,6 +103,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         flow: Flow = "auto",
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
+        flow_options: Mapping[str, Any] | None = None,
+        image_shape: Sequence[int] | None = None,
         max_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -126,6 +127,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             flow,
             n_layers=n_layers,
             hidden_sizes=hidden_sizes,
+            flow_options=flow_options,
+            image_shape=image_shape,
             max_epochs=max_epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -144,13 +147,15 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         )
 
     def _recipe(self, dim: int, cond_dim: int | None, few_rows: bool = False) -> FlowSpec:
-        small = isinstance(self.flow, str) and self.flow == "auto" and dim > 1
+        small = isinstance(self.flow, str) and self.flow == "auto" and dim > 1 and self.image_shape_ is None
         return FlowSpec.choose(
             RECIPE if small else self.flow,
             dim,
             cond_dim,
             n_layers=N_LAYERS if small and self.n_layers is None else self.n_layers,
             hidden_sizes=HIDDEN_SIZES if small and self.hidden_sizes is None else self.hidden_sizes,
+            options=self.flow_options,
+            image_shape=self.image_shape_,
             alone=True,
         )
 
@@ -191,9 +196,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             going_on = self.warm_start and self.__sklearn_is_fitted__()
             given = read_table(self, X, sample_weight, condition, going_on)
             table, merged = merge_copies(given.weighing())
-            learn_table(self, table, condition, going_on, bounds=self.bounds)
-            if not going_on:
-                refuse_repeats(table.x, self.columns_)
+            learn_table(self, table, condition, going_on)
             seed = draw_seed(self.random_state)
             s = table._replace(x=self.columns_.standardize(table.x, training=True))
             white, z = table_whitening(self.columns_, s, THIN), unbounded(self.columns_, s.x)
@@ -247,25 +250,26 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         """As of every estimator, with the threshold."""
         return super().describe() | {"kind": "outliers", "threshold": float(self.offset_)}
 
-    def _scores(self, x: FloatArray, c: Any) -> FloatArray:
+    def _scores(self, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
         """Log-densities in double precision, as scikit-learn wants scores of outlier detectors, as `log_density`."""
-        values = log_density(self.columns_, self._flow, x, c)
+        values = log_density(self.columns_, self._flow, x, c, n_samples)
         require_solved(values)
         return values
 
-    def score_samples(self, X: Any, condition: Any = None) -> np.ndarray:
+    def score_samples(self, X: Any, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
         """Log-density of every row, in nats per unit volume of the data's units, as of `FlowDensity`.
 
         Parameters:
             X: shape (n, D).
             condition: shape (n, C), if the model was fitted with one.
+            n_samples: draws within the cells of whole numbers, whose mean it is; None for 8 or more.
 
         Returns:
             Shape (n,), float64; -inf outside declared bounds.
         """
         if self._is_mixed:
             return self._log_density_mixed(X)
-        return self._scores(*fitted_rows(self, X, condition))
+        return self._scores(*fitted_rows(self, X, condition), n_samples)
 
     def fit_predict(self, X: Any, y: Any = None, **given: Any) -> np.ndarray:
         """Fit, and say which rows belong.

@@ -15,10 +15,12 @@ from sklearn.utils import check_random_state
 from pushforward.checks import check_number
 from pushforward.clustering import paired
 from pushforward.data import content_hash
-from pushforward.data.columns import Bounds, Columns, FloatArray, as_float, learn_columns
+from pushforward.data.columns import Columns, FloatArray, as_float, learn_columns
 from pushforward.estimators.build import flow_text
 from pushforward.estimators.containers import column_names
 from pushforward.estimators.frames import container_of
+from pushforward.estimators.images import check_image, image_bounds, image_rows
+from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.validation import (
     check_condition,
     check_known_condition,
@@ -68,13 +70,15 @@ def read_table(estimator: Any, X: Any, sample_weight: Any, condition: Any, going
 
     Arguments:
         estimator: that is fitted.
-        X, sample_weight, condition: as `fit` takes them.
+        X, sample_weight, condition: as `fit` takes them; images become rows, and set their shape.
         going_on: whether a warm start goes on from the last fit, so that columns must be the same.
 
     Raises:
         ValueError: one of them is not what it should be.
     """
-    x = check_rows(estimator, X, fitting=not going_on)
+    rows, image_shape = image_rows(X, estimator.image_shape)
+    x = check_rows(estimator, rows, fitting=not going_on)
+    estimator.image_shape_ = None if image_shape is None else check_image(image_shape, x.shape[1])
     vars(estimator).pop("filler_", None)  # of a table of more than numbers, before this one
     estimator.container_ = container_of(X)
     if going_on:
@@ -84,17 +88,16 @@ def read_table(estimator: Any, X: Any, sample_weight: Any, condition: Any, going
     return Table(x, table, None, check_weights(sample_weight, x))
 
 
-def learn_table(
-    estimator: Any, table: Table, condition: Any, going_on: bool, *, bounds: Bounds | None, alike: bool = False
-) -> None:
+def learn_table(estimator: Any, table: Table, condition: Any, going_on: bool) -> None:
     """Set the attributes that describe the columns; in a warm start, check that they are as they were.
+
+    Pixels are columns alike, which keep to 0 to 255 or 0 to 1 where nobody says.
 
     Arguments:
         estimator: that is fitted.
         table: checked rows.
         condition: as `fit` takes it, whose columns may have names.
         going_on: whether a warm start goes on from the last fit.
-        bounds, alike: as `learn_columns` takes them.
 
     Raises:
         ValueError: rows that have no density, or are unlike those of the last fit.
@@ -113,8 +116,12 @@ def learn_table(
     if (x == x[0]).all():
         raise ValueError(f"all {len(x)} rows are the same, and one point has no density; give rows that differ")
     estimator.settings_ = shaping(estimator)
+    image = estimator.image_shape_ is not None
+    bounds = image_bounds(x) if image and estimator.bounds is None else estimator.bounds
     names = row_names(estimator, x.shape[1])
-    columns = learn_columns(x, names, bounds=bounds, discrete=estimator.discrete, alike=alike)
+    columns = learn_columns(x, names, bounds=bounds, discrete=estimator.discrete, alike=image)
+    if not image:
+        refuse_repeats(x, columns)
     mean = np.average(x, axis=0, weights=table.weight)  # copies of rows are weights
     estimator.columns_ = dataclasses.replace(columns, mean=mean)
     estimator.condition_columns_ = None

@@ -53,7 +53,7 @@ def refuse_repeats(x: FloatArray, columns: Columns) -> None:
             warnings.warn(
                 f"columns that repeat others: {text}; it says nothing new, and densities count it as if it did; "
                 "leave one of them out",
-                stacklevel=3,
+                stacklevel=4,
             )
     if refused:
         precise = ", or run in double precision (JAX_ENABLE_X64=1), which tells them apart" if nearly else ""

@@ -14,9 +14,11 @@ from scipy.special import logsumexp
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.bijections.base import NOISY
+from pushforward.checks import check_whole
 from pushforward.data.columns import Columns, FloatArray, as_float
 from pushforward.distributions import MixtureOfFlows, Pushforward
 from pushforward.distributions.estimates import each_row
+from pushforward.estimators.images import image_rows
 from pushforward.estimators.preparing import standard_condition
 from pushforward.estimators.validation import (
     check_known_condition,
@@ -57,12 +59,14 @@ def _padded(a: Any, size: int) -> Any:
 def fitted_rows(estimator: Any, X: Any, condition: Any) -> tuple[FloatArray, Any]:
     """Checked rows in the data's units, and their conditions in standard units, for a fitted estimator."""
     check_is_fitted(estimator)
-    x = check_rows(estimator, X, fitting=False)
+    x = check_rows(estimator, image_rows(X, estimator.image_shape_)[0], fitting=False)
     table = check_known_condition(condition, estimator.condition_columns_, len(x))
     return x, standard_condition(table, estimator.condition_columns_)
 
 
-def for_each_draw(function: Callable[..., Any], columns: Columns, x: FloatArray, c: Any) -> list[list[FloatArray]]:
+def for_each_draw(
+    function: Callable[..., Any], columns: Columns, x: FloatArray, c: Any, n_draws: int | None = None
+) -> list[list[FloatArray]]:
     """Run a compiled function of rows and conditions in standard units, for each fixed draw of whole-number columns.
 
     Arguments:
@@ -70,32 +74,34 @@ def for_each_draw(function: Callable[..., Any], columns: Columns, x: FloatArray,
         columns: that the rows have.
         x: checked rows in the data's units, shape (n, D).
         c: their conditions in standard units, shape (n, C), or None.
+        n_draws: how many; None for as many as `Columns.draws` chooses.
 
     Returns:
         For each draw, the outputs as arrays of n rows.
     """
     check_whole_columns(x, columns)
+    n_draws = None if n_draws is None else check_whole("n_samples", n_draws, 1)
     s = columns.standardize(x)
-    return [in_batches(function, s + draw, c) for draw in columns.draws()]
+    return [in_batches(function, s + draw, c) for draw in columns.draws(n_draws)]
 
 
 def log_mean_of_cells(
-    function: Callable[..., Any], columns: Columns, x: FloatArray, c: Any
+    function: Callable[..., Any], columns: Columns, x: FloatArray, c: Any, n_draws: int | None = None
 ) -> tuple[FloatArray, list[list[FloatArray]]]:
     """Log-densities averaged over the cells of rows, with what lies below values at which whole numbers stop.
 
     Arguments:
-        function, columns, x, c: as of `for_each_draw`; of the outputs, the first are log-densities in standard units.
+        function, columns, x, c, n_draws: as of `for_each_draw`; the first output is log-densities in standard units.
 
     Returns:
         Log-densities in nats per unit volume of the data's units, and all outputs for each draw within cells.
     """
-    draws = for_each_draw(function, columns, x, c)
+    draws = for_each_draw(function, columns, x, c, n_draws)
     values = _log_mean([draw[0] for draw in draws])
     at = (columns.stops & (x == columns.low)).any(axis=1)
     if at.any():
         given = None if c is None else c[at]
-        below = [(in_batches(function, s, given)[0].T + weight).T for s, weight in columns.draws_below(x[at])]
+        below = [(in_batches(function, s, given)[0].T + weight).T for s, weight in columns.draws_below(x[at], n_draws)]
         values[at] = np.logaddexp(values[at], _log_mean(below))
     return values - columns.log_scale, draws
 

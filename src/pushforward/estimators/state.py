@@ -22,11 +22,12 @@ from pushforward.data.columns import Columns, FloatArray
 from pushforward.data.fields import Fields
 from pushforward.estimators.build import FlowSpec, flow_text
 from pushforward.estimators.frames import OUTPUTS, Container, in_container
+from pushforward.networks import image_sides
 from pushforward.training import Fit
 from pushforward.training.interrupts import acknowledged
 
 # of models saved before there were these
-MISSING: dict[str, Any] = {"label_column_": None, "label_names_": None, "container_": None}
+MISSING: dict[str, Any] = {"label_column_": None, "label_names_": None, "container_": None, "image_shape_": None}
 NAMED: dict[str, type[Any]] = {"spec_": FlowSpec, "container_": Container}  # written by the names of their fields
 
 
@@ -35,6 +36,7 @@ class FlowEstimator(BaseEstimator, ABC):
 
     flow: Any
     n_layers: int | None
+    image_shape: Any
     random_state: Any
     columns_: Columns
     condition_columns_: Columns | None
@@ -44,6 +46,7 @@ class FlowEstimator(BaseEstimator, ABC):
     label_column_: str | None
     label_names_: tuple[str, ...] | None
     container_: Container | None
+    image_shape_: tuple[int, int, int] | None  # of rows that are images
     _output: str | None = None  # what set_output was told
 
     @abstractmethod
@@ -167,6 +170,8 @@ class FlowEstimator(BaseEstimator, ABC):
             elif name in NAMED and value is not None:
                 value = NAMED[name](**value)
             setattr(estimator, name, value)
+        if estimator.image_shape is not None:  # which models of before did not keep as fitted
+            estimator.image_shape_ = image_sides(estimator.image_shape)
         if "spec_" not in state["fitted"]:
             given = estimator.condition_columns_
             chosen = estimator._recipe(estimator.columns_.n, None if given is None else given.n)

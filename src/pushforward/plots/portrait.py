@@ -79,7 +79,7 @@ class _Shown:
     @property
     def images(self) -> Sequence[int] | None:
         """The shape of each row, where rows are images."""
-        return self.model.image_shape if isinstance(self.model, FlowMixture) else None
+        return self.model.image_shape_
 
     @cached_property
     def drawn(self) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
