@@ -147,6 +147,10 @@ def sample(
             show_default=False,
         ),
     ] = None,
+    temperature: Annotated[
+        float,
+        typer.Option(metavar="T", help="Scale of the noise; below 1, rows are more usual, and vary less."),
+    ] = 1.0,
     seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Same seed, same rows.")] = 0,
     form: Format = None,
     overwrite: Overwrite = False,
@@ -165,7 +169,16 @@ def sample(
     while True:
         with about(model):
             values = parse_given(given, texts=is_mixed_model(estimator))
-            batches = draw(estimator, n, component=component, given=values, where=where, seed=seed, as_floats=as_floats)
+            batches = draw(
+                estimator,
+                n,
+                component=component,
+                given=values,
+                where=where,
+                temperature=temperature,
+                seed=seed,
+                as_floats=as_floats,
+            )
         drawn = 0
         try:
             with TableWriter(out, overwrite, form) as writer, reporting(True, "sampling"):

@@ -121,7 +121,7 @@ Image = Annotated[
     typer.Option(
         metavar="HxW",
         help="Rows are images of so many pixels, 28x28 say, or 32x32x3 with colours last: clusters are found by what "
-        "they show.",
+        "they show, and flows of images can be had (--flow glow). [default: of a folder of pictures, their size]",
         show_default=False,
     ),
 ]
@@ -129,7 +129,8 @@ Flow = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Kind of flow: auto (by the number of columns), real_nvp, spline_coupling, maf, residual and others; "
+        help="Kind of flow: auto (by the number of columns), real_nvp, spline_coupling, maf, residual and others; glow, "
+        "real_nvp_image and residual_image for images; "
         "indexed_maf and so on for data with holes or in parts, whose densities are then estimates.",
     ),
 ]
@@ -198,7 +199,7 @@ def fit(
     Ctrl-C ends training and keeps the best model so far.
     """
     keep = Keep(checkpoint, resume, overwrite)
-    for option, value in (("--label-column", label_column), ("--components", components), ("--image", image)):
+    for option, value in (("--label-column", label_column), ("--components", components)):
         if kind is not Kind.mixture and value:
             raise ValueError(f"{option} needs --kind mixture; --kind {kind} fits one flow, without components")
     if kind is not Kind.outliers and contamination:
@@ -211,8 +212,9 @@ def fit(
     from pushforward.training import reporting, tell
 
     with reporting(True, f"reading {name_of(data)}"):
+        source = open_source(data)
         inputs = read_inputs(
-            open_source(data),
+            source,
             columns=split_names(columns),
             given=split_names(given) or (),
             label_column=label_column or None,
@@ -230,10 +232,11 @@ def fit(
             "discrete": _discrete(discrete, inputs.names),
             "columns": parse_kinds(kind_of or [], inputs.names),
             "missing": missing,
+            "image_shape": _image_shape(image) or source.image_shape,
             "verbose": 1,
         }
         if kind is Kind.mixture:
-            options |= {"n_components": _n_components(components), "image_shape": _image_shape(image)}
+            options["n_components"] = _n_components(components)
         if kind is Kind.outliers:
             options["contamination"] = _contamination(contamination)
         model = _train(kind, options, inputs, out, keep)

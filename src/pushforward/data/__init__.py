@@ -1,6 +1,7 @@
 """Tables, toy sets, and how columns become preprocessing."""
 
 from pushforward.data.fields import Field, Fields
+from pushforward.data.images import images
 from pushforward.data.looking import learn_fields
 from pushforward.data.shapes import SHAPES, Shape, shape
 from pushforward.data.sources import DataError, Source
@@ -20,6 +21,7 @@ __all__ = [
     "append_columns",
     "check_output",
     "content_hash",
+    "images",
     "iter_batches",
     "learn_fields",
     "open_source",

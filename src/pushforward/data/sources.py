@@ -37,6 +37,8 @@ class Source:
         features: the columns a model uses where the user names none; all that have a name by default.
         positional: whether the column names are made up, as for arrays.
         unnamed: the columns that have no name in the file.
+        shown: the columns that are written beside what a model says of rows; None for all.
+        image_shape: (height, width, channels) where rows are images; else None.
 
     Raises:
         DataError: two columns share a name.
@@ -50,6 +52,8 @@ class Source:
         features: Sequence[str] | None = None,
         positional: bool = False,
         unnamed: Sequence[str] = (),
+        shown: Sequence[str] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
     ):
         self.name = name
         self.names = tuple(names)
@@ -58,6 +62,8 @@ class Source:
         named = tuple(n for n in self.names if n not in self.unnamed)
         self.features = named if features is None else tuple(features)
         self.positional = positional
+        self.shown = self.names if shown is None else tuple(shown)
+        self.image_shape = image_shape
         self._read = read
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         if twice:

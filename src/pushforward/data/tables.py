@@ -43,15 +43,15 @@ class Table:
 
 
 def open_source(source: str | os.PathLike[str] | pa.Table | pa.RecordBatch) -> Source:
-    """Open a table: CSV, Parquet, JSON lines, Arrow, .npy, .npz, a SQL query, or an Arrow table in memory.
+    """Open a table: CSV, Parquet, JSON lines, Arrow, .npy, .npz, a folder of pictures, SQL, or Arrow in memory.
 
     Nothing in a file is ever run: no pickles, no extensions, no network. CSV and JSON may be compressed, ending in .gz
     or .zst. What can be read only once, `-` for standard input and named pipes, lies in a temporary file as long as the
     source lives; its first bytes tell its kind.
 
     Arguments:
-        source: a path (`*` stands for several files of one table), `-`, a query that starts with SELECT, WITH or FROM,
-            or an Arrow table or record batch.
+        source: a path (`*` stands for several files of one table, a folder for the PNG and JPEG files in it), `-`, a
+            query that starts with SELECT, WITH or FROM, or an Arrow table or record batch.
 
     Raises:
         DataError: the file is missing, empty, malformed or of an unknown kind, or the query fails.
@@ -229,7 +229,10 @@ def _open_path(path: str, name: str | None = None) -> Source:
     from pushforward.data.arrays import open_array
     from pushforward.data.arrow import SUFFIXES, open_arrow_file
     from pushforward.data.duck import open_file
+    from pushforward.data.images import open_images
 
+    if os.path.isdir(path):
+        return open_images(path)
     if path.lower().endswith(SUFFIXES):
         return open_arrow_file(path, name)
     return (open_array if path.lower().endswith((".npy", ".npz")) else open_file)(path, name)

@@ -247,12 +247,16 @@ class AnyKindEstimator(FlowEstimator):
         log_density = np.asarray(self.score_samples(X, condition, n_samples), dtype=np.float64)
         return in_precision(bits_per_dim(self.columns_, log_density))
 
-    def _cooled(self, temperature: float) -> Self:
-        """This estimator with a flow of another temperature.
+    def cooled(self, temperature: float) -> Self:
+        """A copy whose noise has another scale, for samples that are more usual (below 1) or less; densities change too.
+
+        Parameters:
+            temperature: what the scale is multiplied by, at every level of a flow.
 
         Raises:
-            ValueError: it models columns of categories, or noise without a scale.
+            ValueError: the table was more than numbers, or the flow's noise has no scale.
         """
+        check_is_fitted(self)
         if self._is_mixed:
             raise ValueError("temperature= goes with tables of numbers and images alone; leave it at 1")
         cooled: Self = copy.copy(self)

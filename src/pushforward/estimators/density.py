@@ -310,7 +310,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """
         check_is_fitted(self)
         if temperature != 1:
-            return self._cooled(temperature).sample(n, condition, random_state, given, where)
+            return self.cooled(temperature).sample(n, condition, random_state, given, where)
         if where is not None:
             return self._in_kind(self._drawn_where(n, where, random_state, condition=condition, given=given).rows)
         if given is not None:
@@ -387,7 +387,9 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         check_whole("n", n, 2)
         given = None if condition is None else np.tile(np.asarray(condition), (2, 1))
         first, last = np.asarray(self.transform(np.stack([np.asarray(a), np.asarray(b)]), given), dtype=np.float64)
-        return self.inverse_transform(great_circle(first, last, n), None if given is None else np.repeat(given[:1], n, 0))
+        return self.inverse_transform(
+            great_circle(first, last, n), None if given is None else np.repeat(given[:1], n, 0)
+        )
 
 
 for _name in (

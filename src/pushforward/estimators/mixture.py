@@ -485,7 +485,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         """
         check_is_fitted(self)
         if temperature != 1:
-            return self._cooled(temperature).sample(n, component, random_state, condition, given, where)
+            return self.cooled(temperature).sample(n, component, random_state, condition, given, where)
         n, component = check_draws(n), check_component(component, self._flow.n_components)
         if where is not None:
             drawn = self._drawn_where(n, where, random_state, component, condition=condition, given=given)

@@ -37,6 +37,7 @@ def sample(
     component: int | None = None,
     given: Mapping[str, Any] | None = None,
     where: str | None = None,
+    temperature: float = 1.0,
     seed: int = 0,
     as_floats: Collection[str] = (),
 ) -> Iterator[pa.RecordBatch]:
@@ -52,6 +53,7 @@ def sample(
         given: a value for each column that the model is conditioned on; of a model of more than numbers, values of
             any of its columns, which the others are drawn given.
         where: a rule that rows are to keep to, an expression of SQL; not together with `given`.
+        temperature: scale of the noise; below 1, rows are more usual, and vary less.
         seed: same seed, same rows.
         as_floats: whole-number columns to give as floats nevertheless.
 
@@ -75,6 +77,7 @@ def sample(
         if not 0 <= check_whole("component", component, 0) < k:
             raise RequestError(f"the model has no component={component}; its components are 0 to {k - 1}")
     _refuse_clash(model)
+    model = model if temperature == 1 else model.cooled(temperature)
     if given and where is not None:
         raise ValueError("given= and where= do not go together; draw given values, and choose among the draws")
     if isinstance(model.columns_, Fields):
