@@ -129,8 +129,8 @@ Flow = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Kind of flow: auto (by the number of columns), real_nvp, spline_coupling, maf, residual and others; glow, "
-        "real_nvp_image and residual_image for images; "
+        help="Kind of flow: auto (by the number of columns), real_nvp, spline_coupling, maf, residual and others; "
+        "glow, real_nvp_image and residual_image for images; "
         "indexed_maf and so on for data with holes or in parts, whose densities are then estimates.",
     ),
 ]

@@ -248,7 +248,7 @@ class AnyKindEstimator(FlowEstimator):
         return in_precision(bits_per_dim(self.columns_, log_density))
 
     def cooled(self, temperature: float) -> Self:
-        """A copy whose noise has another scale, for samples that are more usual (below 1) or less; densities change too.
+        """A copy with noise of another scale, for samples more usual (below 1) or less; densities change with it.
 
         Parameters:
             temperature: what the scale is multiplied by, at every level of a flow.
