@@ -88,6 +88,11 @@ class FlowSpec(NamedTuple):
         _check_flow(spec)
         return spec
 
+    @property
+    def of_images(self) -> bool:
+        """Whether the recipe was told the shape of images."""
+        return any(name == "image_shape" for name, _ in self.options)
+
     def split(self, n_shared: Any) -> tuple[FlowSpec | None, FlowSpec]:
         """The recipe of a stack of `n_shared` layers, or None for none, and that of the layers left over.
 

@@ -97,6 +97,22 @@ def pixels(columns: Columns, s: NDArray[np.floating]) -> Affine:
     return Affine(as_float((low - columns.shift) / columns.scale), as_float((high - low) / columns.scale))
 
 
+def common_units(columns: Columns, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Location and scale, both (D,), by which the same units of all pixels become those of each.
+
+    Convolutions see pixels alike wherever they are; and noise of a byte that is always zero fills as much of the
+    logarithms of odds as ink does, so that one scale fits both.
+
+    Arguments:
+        columns: of the table.
+        z: rows in standard units, unbounded, shape (n, D).
+    """
+    inner = columns.bounded
+    shift, scale = (columns.inner_shift, columns.inner_scale) if inner else (columns.shift, columns.scale)
+    raw = z * scale + shift
+    return (raw.mean() - shift) / scale, raw.std() / scale
+
+
 def bits_per_dim(columns: Columns, log_density: FloatArray) -> FloatArray:
     """Log-densities as bits for each pixel and channel, of levels that pixels have, or of 256 between bounds.
 

@@ -42,7 +42,7 @@ from pushforward.estimators.build import (
     noise_side,
 )
 from pushforward.estimators.defaults import FEW_COLUMNS, default_epochs, starts_dense
-from pushforward.estimators.images import pixels
+from pushforward.estimators.images import common_units, pixels
 from pushforward.estimators.preparing import Table, as_feed, unbounded
 from pushforward.objectives import ImageViews, PosteriorStart
 from pushforward.training import Settings, train
@@ -80,12 +80,15 @@ def start_flow(
         n_init: restarts.
         gaussians: of the rows as they are `whitened`, which the flow starts as; None for a single one.
     """
-    white = table_whitening(columns, every, thin)
+    white = None if spec.of_images else table_whitening(columns, every, thin)
     below, z = data_side(columns, white), whitened(columns, white, rows)
-    part = np.zeros(len(z), dtype=int)
-    location, factor, _ = moments(z, part, 1, dense=starts_dense(spec.dim), weight=rows.weight)
-    at, by = as_float(location[0]), as_float(factor[0])
-    base = None if gaussians is None else as_base(gaussians.moved(location[0], factor[0]))
+    if spec.of_images:
+        location, factor = common_units(columns, z)
+    else:
+        part = np.zeros(len(z), dtype=int)
+        (location,), (factor,), _ = moments(z, part, 1, dense=starts_dense(spec.dim), weight=rows.weight)
+    at, by = as_float(location), as_float(factor)
+    base = None if gaussians is None else as_base(gaussians.moved(location, factor))
 
     def one(key: Array) -> Pushforward:
         flow = build_flow(key, spec, at, by)
@@ -284,6 +287,9 @@ def place(plan: Plan, parts: np.ndarray, z: FloatArray, rows: Table) -> Any:
     dense = starts_dense(plan.columns.n)
     where = [moments(z, part, k, dense=dense, weight=rows.weight) for z, part in zip(inner, parted, strict=True)]
     locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
+    if plan.spec.of_images:
+        at, by = common_units(plan.columns, z)
+        locations, factors = (np.tile(a, (plan.n_init, k, 1)) for a in (at, by))
     model: MixtureOfFlows = build_mixtures(
         jax.random.split(key, plan.n_init),
         plan.spec,
@@ -318,7 +324,7 @@ def start_posterior(plan: Plan, model: Any, rows: Table, parts: np.ndarray, seed
 
 def _shared(plan: Plan, key: Array, z: FloatArray, rows: Table) -> tuple[AbstractMap | None, Any]:
     """The map under all components (with a restart axis if there are several), and the rows on its noise side."""
-    white = table_whitening(plan.columns, rows)
+    white = None if plan.spec.of_images else table_whitening(plan.columns, rows)
     below, z = data_side(plan.columns, white), z if white is None else white.inverse(z)
     if below is not None and plan.n_init > 1:
         below = trees.repeat(below, plan.n_init)
