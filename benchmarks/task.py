@@ -16,6 +16,7 @@ MODULES = (
     "families",
     "large_k",
     "vae_step",
+    "images",
     "beyond",
 )  # in benchmarks/tasks
 
