@@ -76,7 +76,6 @@ class AnyKindEstimator(FlowEstimator):
     columns_: Any
     missing: str
     validation_fraction: float
-    score_samples: Callable[..., np.ndarray]
     filler_: Any = None  # a `GapFiller`, of tables of more than numbers
 
     def __sklearn_tags__(self) -> Any:
@@ -244,8 +243,11 @@ class AnyKindEstimator(FlowEstimator):
             raise ValueError(
                 "bits per dimension are of images; fit with image_shape=(height, width), or on an array of images"
             )
-        log_density = np.asarray(self.score_samples(X, condition, n_samples), dtype=np.float64)
-        return in_precision(bits_per_dim(self.columns_, log_density))
+        return in_precision(bits_per_dim(self.columns_, self._log_density(X, condition, n_samples)))
+
+    def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
+        """Log-densities of rows in the data's units, float64; of whole numbers, from so many draws within cells."""
+        raise NotImplementedError
 
     def cooled(self, temperature: float) -> Self:
         """A copy with noise of another scale, for samples more usual (below 1) or less; densities change with it.

@@ -272,10 +272,13 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns:
             Shape (n,); -inf outside declared bounds.
         """
+        mixed = self._is_mixed
+        return in_precision(self._log_density(X, condition, n_samples), None if mixed else X)
+
+    def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
         if self._is_mixed:
-            return in_precision(self._log_density_mixed(X))
-        x, c = fitted_rows(self, X, condition)
-        return in_precision(log_density(self.columns_, self._flow, x, c, n_samples), X)
+            return self._log_density_mixed(X)
+        return log_density(self.columns_, self._flow, *fitted_rows(self, X, condition), n_samples)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""

@@ -28,8 +28,8 @@ def check_image(image_shape: Any, n_columns: int) -> tuple[int, int, int]:
     sides = image_sides(image_shape)
     if sides[0] <= MOST_CHANNELS < min(sides[1:]):
         raise ValueError(
-            f"image_shape {image_shape!r} has its channels first; they come last, {(*sides[1:], sides[0])}, and in rows "
-            "too: give X.reshape(-1, *image_shape).transpose(0, 2, 3, 1)"
+            f"image_shape {image_shape!r} has its channels first; they come last, {(*sides[1:], sides[0])}, and in "
+            "rows too: give X.reshape(-1, *image_shape).transpose(0, 2, 3, 1)"
         )
     if prod(sides) != n_columns:
         raise ValueError(f"image_shape {image_shape!r} makes {prod(sides)} pixels, and a row has {n_columns} columns")

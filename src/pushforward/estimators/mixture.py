@@ -415,7 +415,11 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         Of a table with whole-number columns it estimates the log-probability of the whole numbers (and the
         density of the others given them) from a few fixed draws within each unit step.
         """
-        return in_precision(logsumexp(self._joint_and_posterior(X, condition, n_samples)[0], axis=1), X)
+        return in_precision(self._log_density(X, condition, n_samples), X)
+
+    def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
+        found: FloatArray = logsumexp(self._joint_and_posterior(X, condition, n_samples)[0], axis=1)
+        return found
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""

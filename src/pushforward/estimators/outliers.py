@@ -11,13 +11,13 @@ from scipy.linalg import solve_triangular
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from pushforward.checks import check_number
+from pushforward.checks import check_choice, check_number
 from pushforward.clustering import moments
 from pushforward.data.columns import Bounds, FloatArray
 from pushforward.estimators import mixed
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.copies import merge_copies
-from pushforward.estimators.defaults import default_settings, starts_dense
+from pushforward.estimators.defaults import default_settings, image_settings, starts_dense
 from pushforward.estimators.density import FlowDensity, cond_dim, fit_flow, log_density
 from pushforward.estimators.preparing import (
     Table,
@@ -43,6 +43,7 @@ RECIPE, N_LAYERS, HIDDEN_SIZES = "real_nvp", 2, (32,)
 MIXED_PRECISION = 40.0  # of tables of more than numbers
 PRECISION, STEPS = 250.0, 1000  # of the Gaussian prior on every parameter; of training
 THIN = 1e-3  # variance of a direction, of columns that have one each, that so strong a prior would bury
+SCORINGS = ("auto", "density", "typicality")
 FENCE = 3.0  # interquartile ranges below the lower quartile: Tukey's "far out"
 
 
@@ -51,15 +52,20 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
 
     A flow that is shown everything learns the outliers too. So the tightest `support_fraction` of the rows is found
     first, as the minimum covariance determinant does (Rousseeuw & Van Driessen 1999), and the flow, which starts from
-    their Gaussian, trains on these alone. A row's score is its log-density.
+    their Gaussian, trains on these alone. A row's score is its log-density; an image's, how near its log-density is to
+    the usual one, as images without content, or of another kind, can be likelier than any of the data.
 
     Parameters:
         contamination: share of outliers in the table given to `fit`, above 0 and at most 0.5, which places the
             threshold; "auto" places it three interquartile ranges below the lower quartile of the scores.
         support_fraction: share of the rows that the flow trains on, above 0 and at most 1.
-        flow: "auto" is a small RealNVP (a spline, of one column); or a recipe or a built flow, as for
+        scoring: "density", the log-density; "typicality", minus its distance from the median of the support's
+            (Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality");
+            or "auto", typicality of images and density of all else.
+        flow: "auto" is a small RealNVP (a spline, of one column; Glow, of images); or a recipe or a built flow, as for
             `FlowDensity`.
         n_layers, hidden_sizes: of the recipe; None for its own choice.
+        flow_options, image_shape: as of `FlowDensity`.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training, as for `FlowDensity`; by default
             fewer steps, and a hundred times the weight decay.
         training: further settings of `pushforward.training.Settings` by name.
@@ -79,7 +85,8 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         verbose: 1 shows what is going on: a bar on a terminal or in a notebook, lines elsewhere.
 
     Attributes:
-        offset_: the threshold: rows of lower log-density are outliers.
+        offset_: the threshold: rows of a lower score are outliers.
+        centre_: the log-density that typicality is measured from; None where the score is the log-density.
         support_: which rows given to `fit` the flow was trained on, booleans of shape (n,).
         model_: the fitted distribution, in the data's units.
         columns_, history_, n_iter_, best_epoch_, seconds_: as of `FlowDensity`.
@@ -94,12 +101,14 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
     """
 
     support_: np.ndarray
+    centre_: float | None = None  # as of models saved before there was any
 
     def __init__(
         self,
         contamination: float | str = "auto",
         *,
         support_fraction: float = 0.7,
+        scoring: str = "auto",
         flow: Flow = "auto",
         n_layers: int | None = None,
         hidden_sizes: Sequence[int] | None = None,
@@ -123,6 +132,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
     ):
         self.contamination = contamination
         self.support_fraction = support_fraction
+        self.scoring = scoring
         super().__init__(
             flow,
             n_layers=n_layers,
@@ -186,6 +196,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             CheckpointError: resuming from a checkpoint that does not fit.
         """
         fraction = check_number("support_fraction", self.support_fraction, "in (0, 1]", lambda v: 0 < v <= 1)
+        check_choice("scoring", self.scoring, SCORINGS)
         share = None
         if not (isinstance(self.contamination, str) and self.contamination == "auto"):
             share = check_number("contamination", self.contamination, 'in (0, 0.5] or "auto"', lambda v: 0 < v <= 0.5)
@@ -209,7 +220,10 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             split = support[train], support[held_out]
             start = self._flow if going_on else None
             spec = self.spec_ if going_on else self._recipe(self.columns_.n, cond_dim(table))
-            defaults = default_settings(len(train), precision=PRECISION, steps=STEPS)
+            image = self.image_shape_ is not None
+            defaults = (
+                image_settings(len(train)) if image else default_settings(len(train), precision=PRECISION, steps=STEPS)
+            )
             fit = fit_flow(self, spec, table, split, start, defaults, seed, checkpoint, THIN)
             self.spec_ = spec
             # it ends early on purpose, and learns no more for being told that it could
@@ -219,7 +233,10 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             self.support_[kept if given.weight is None else np.flatnonzero(given.weight > 0)[kept]] = True
             # one weight for all says nothing, and what rows of no weight are like is no matter
             weight = table.weight if merged is not None or np.asarray(sample_weight).ndim > 0 else None
-            scores = self._scores(table.x, standard_condition(table.condition, known))
+            found = self._checked(table.x, standard_condition(table.condition, known))
+            typical = self.scoring == "typicality" or (self.scoring == "auto" and image)
+            self.centre_ = float(np.median(found[support])) if typical else None
+            scores = self._scored(found)
             self.offset_ = _threshold(scores, share, weight)
         return self
 
@@ -244,20 +261,30 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         self._keep_mixed(dataclasses.replace(fit, unfinished=False), filler)
         self.support_ = np.zeros(len(which), dtype=bool)
         self.support_[np.flatnonzero(which)[kept]] = True
-        self.offset_ = _threshold(mixed.log_density(fields, self._flow, filler, rows), share, weight)
+        found = mixed.log_density(fields, self._flow, filler, rows)
+        self.centre_ = float(np.median(found[kept])) if self.scoring == "typicality" else None
+        self.offset_ = _threshold(self._scored(found), share, weight)
 
     def describe(self) -> dict[str, Any]:
         """As of every estimator, with the threshold."""
         return super().describe() | {"kind": "outliers", "threshold": float(self.offset_)}
 
-    def _scores(self, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
+    def _checked(self, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
         """Log-densities in double precision, as scikit-learn wants scores of outlier detectors, as `log_density`."""
         values = log_density(self.columns_, self._flow, x, c, n_samples)
         require_solved(values)
         return values
 
+    def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
+        if self._is_mixed:
+            return self._log_density_mixed(X)
+        return self._checked(*fitted_rows(self, X, condition), n_samples)
+
+    def _scored(self, log_density: FloatArray) -> FloatArray:
+        return log_density if self.centre_ is None else -np.abs(log_density - self.centre_)
+
     def score_samples(self, X: Any, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
-        """Log-density of every row, in nats per unit volume of the data's units, as of `FlowDensity`.
+        """The score of every row, the lower the stranger: its log-density as of `FlowDensity`, or its typicality.
 
         Parameters:
             X: shape (n, D).
@@ -265,11 +292,9 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             n_samples: draws within the cells of whole numbers, whose mean it is; None for 8 or more.
 
         Returns:
-            Shape (n,), float64; -inf outside declared bounds.
+            Shape (n,), float64, nats per unit volume of the data's units; -inf outside declared bounds.
         """
-        if self._is_mixed:
-            return self._log_density_mixed(X)
-        return self._scores(*fitted_rows(self, X, condition), n_samples)
+        return self._scored(self._log_density(X, condition, n_samples))
 
     def fit_predict(self, X: Any, y: Any = None, **given: Any) -> np.ndarray:
         """Fit, and say which rows belong.
@@ -285,7 +310,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         return self.fit(X, y, **given).predict(X, given.get("condition"))
 
     def decision_function(self, X: Any, condition: Any = None) -> np.ndarray:
-        """How far the log-density of each row is above the threshold.
+        """How far the score of each row is above the threshold.
 
         Parameters:
             X: shape (n, D).
