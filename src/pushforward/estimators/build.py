@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple, TypeAlias
@@ -13,7 +14,15 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pushforward import flows, trees
-from pushforward.bijections import AbstractBijection, AbstractMap, Affine, Identity, Triangular
+from pushforward.bijections import (
+    AbstractBijection,
+    AbstractMap,
+    Affine,
+    Identity,
+    RationalQuadraticSpline,
+    Triangular,
+    Vmap,
+)
 from pushforward.checks import check_sizes, check_whole, is_whole
 from pushforward.distributions import GaussianMixture, MixtureOfFlows, Normal, Pushforward
 from pushforward.networks import row_network
@@ -24,6 +33,8 @@ NARROW, WIDE = 64, 256
 UNNAMED = "<"  # how the text for a flow that has no name begins
 Recipe: TypeAlias = Callable[..., Pushforward]
 Flow: TypeAlias = str | Recipe | Pushforward
+Marginal: TypeAlias = tuple[Array, Array, Array]
+HALF_WIDTH = 4.0  # of the spline that all pixels of images share
 
 
 class FlowSpec(NamedTuple):
@@ -205,8 +216,18 @@ def _place(location: Array, factor: Array) -> AbstractBijection:
     return Triangular(factor, location) if factor.ndim == 2 else Affine(location, factor)
 
 
+def _placed(flow: Pushforward, location: Array, factor: Array, marginal: Marginal | None) -> Pushforward:
+    """A flow where its rows are; of images, with one spline for all pixels before that."""
+    if marginal is not None:
+        spline = RationalQuadraticSpline(*marginal, HALF_WIDTH)
+        flow = flow.then(Vmap(spline, axis_size=math.prod(flow.shape)))
+    return flow.then(_place(location, factor))
+
+
 @jit_once
-def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pushforward:
+def build_flow(
+    key: Array, spec: FlowSpec, location: Array, factor: Array, marginal: Marginal | None = None
+) -> Pushforward:
     """One flow, started at a location and scale.
 
     Arguments:
@@ -214,8 +235,10 @@ def build_flow(key: Array, spec: FlowSpec, location: Array, factor: Array) -> Pu
         spec: the recipe.
         location: shape (D,).
         factor: lower triangular, shape (D, D), or positive, shape (D,).
+        marginal: widths, heights and slopes of a spline that all coordinates share, as of `images.PixelStart`; None for
+            none.
     """
-    return spec.draw(key).then(_place(location, factor))
+    return _placed(spec.draw(key), location, factor, marginal)
 
 
 @jit_once
@@ -260,6 +283,7 @@ def build_mixtures(
     posterior_hidden_sizes: tuple[int, ...],
     learn_weights: bool,
     image_shape: tuple[int, ...] | None = None,
+    marginal: Marginal | None = None,
 ) -> MixtureOfFlows:
     """R mixtures with a restart axis (one without, if R = 1), each component started at a place of its own.
 
@@ -272,12 +296,13 @@ def build_mixtures(
         posterior_hidden_sizes: hidden layers of the posterior network.
         learn_weights: whether the weights train.
         image_shape: of rows that are images, which the posterior network reads by convolutions; None for a table.
+        marginal: as of `build_flow`, of every component.
     """
 
     def one(key: Array, locations: Array, factors: Array, log_weights: Array) -> MixtureOfFlows:
         k = locations.shape[0]
         posterior_key, *keys = jax.random.split(key, k + 1)
-        components = eqx.filter_vmap(lambda key, at, by: spec.draw(key).then(_place(at, by)))(
+        components = eqx.filter_vmap(lambda key, at, by: _placed(spec.draw(key), at, by, marginal))(
             jnp.stack(keys), locations, factors
         )
         posterior = row_network(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import warnings
 from math import log, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Array
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from pushforward.bijections import Affine
 from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
+from pushforward.estimators.build import HALF_WIDTH
 from pushforward.networks import image_sides
 
 LEVELS = 256  # of a pixel, where its values are no steps
+BINS = 24  # of the spline of all pixels
+LEAST_BIN = 2e-3  # share of its range
 MOST_CHANNELS = 4  # red, green, blue and how opaque
 
 
@@ -97,20 +102,41 @@ def pixels(columns: Columns, s: NDArray[np.floating]) -> Affine:
     return Affine(as_float((low - columns.shift) / columns.scale), as_float((high - low) / columns.scale))
 
 
-def common_units(columns: Columns, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Location and scale, both (D,), by which the same units of all pixels become those of each.
+class PixelStart(NamedTuple):
+    """Where a flow of images starts, between its noise and rows in standard units.
 
-    Convolutions see pixels alike wherever they are; and noise of a byte that is always zero fills as much of the
-    logarithms of odds as ink does, so that one scale fits both.
+    Convolutions see pixels alike wherever they are, so all have the same units, and one spline takes normal noise to
+    what all pixels together are: the noise within bytes that are zero fills as much of the logarithms of odds as ink.
+
+    Arguments:
+        location, scale: by which common units become those of each pixel, shape (D,).
+        marginal: widths and heights of the bins of the spline, shape (BINS,), and slopes at its inner knots, shape
+            (BINS - 1,).
+    """
+
+    location: FloatArray
+    scale: FloatArray
+    marginal: tuple[Array, Array, Array]
+
+
+def pixel_start(columns: Columns, z: FloatArray) -> PixelStart:
+    """Read the start of a flow off some images.
 
     Arguments:
         columns: of the table.
         z: rows in standard units, unbounded, shape (n, D).
     """
-    inner = columns.bounded
-    shift, scale = (columns.inner_shift, columns.inner_scale) if inner else (columns.shift, columns.scale)
+    shift, scale = (columns.inner_shift, columns.inner_scale) if columns.bounded else (columns.shift, columns.scale)
     raw = z * scale + shift
-    return (raw.mean() - shift) / scale, raw.std() / scale
+    centre, spread = raw.mean(), raw.std()
+    knots = np.linspace(-HALF_WIDTH, HALF_WIDTH, BINS + 1)
+    widths, least = np.diff(knots), LEAST_BIN * 2 * HALF_WIDTH
+    reached = np.clip(np.quantile((raw - centre) / spread, ndtr(knots[1:-1])), -HALF_WIDTH, HALF_WIDTH)
+    heights = np.diff(reached, prepend=-HALF_WIDTH, append=HALF_WIDTH)
+    heights = least + heights * (1 - BINS * LEAST_BIN)
+    slopes = heights / widths
+    marginal = as_float(widths), as_float(heights), as_float(np.sqrt(slopes[1:] * slopes[:-1]))
+    return PixelStart((centre - shift) / scale, spread / scale, marginal)
 
 
 def bits_per_dim(columns: Columns, log_density: FloatArray) -> FloatArray:

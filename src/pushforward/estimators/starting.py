@@ -42,7 +42,7 @@ from pushforward.estimators.build import (
     noise_side,
 )
 from pushforward.estimators.defaults import FEW_COLUMNS, default_epochs, starts_dense
-from pushforward.estimators.images import common_units, pixels
+from pushforward.estimators.images import PixelStart, pixel_start, pixels
 from pushforward.estimators.preparing import Table, as_feed, unbounded
 from pushforward.objectives import ImageViews, PosteriorStart
 from pushforward.training import Settings, train
@@ -53,6 +53,7 @@ INITS = ("auto", "spectral", "embedding", "random")
 STARTING = Settings(batch_size=512, learning_rate=1e-3, schedule="cosine")  # of the posterior network
 STEPS = 300  # of the posterior network on the parts
 MOST_PLACED = 10_000  # rows that components are placed by where none trains the component of its part
+MOST_LOOKED_AT = 2_000  # images that say what pixels are
 ROWS_AN_EPOCH = 5_000  # that are given neighbours for each epoch of training
 
 
@@ -80,18 +81,20 @@ def start_flow(
         n_init: restarts.
         gaussians: of the rows as they are `whitened`, which the flow starts as; None for a single one.
     """
-    white = None if spec.of_images else table_whitening(columns, every, thin)
-    below, z = data_side(columns, white), whitened(columns, white, rows)
+    white, marginal = None, None
     if spec.of_images:
-        location, factor = common_units(columns, z)
+        location, factor, marginal = start_of_pixels(columns, rows)
+        below = data_side(columns, None)
     else:
+        white = table_whitening(columns, every, thin)
+        below, z = data_side(columns, white), whitened(columns, white, rows)
         part = np.zeros(len(z), dtype=int)
         (location,), (factor,), _ = moments(z, part, 1, dense=starts_dense(spec.dim), weight=rows.weight)
     at, by = as_float(location), as_float(factor)
     base = None if gaussians is None else as_base(gaussians.moved(location, factor))
 
     def one(key: Array) -> Pushforward:
-        flow = build_flow(key, spec, at, by)
+        flow = build_flow(key, spec, at, by, marginal)
         if base is not None:
             flow = eqx.tree_at(lambda flow: flow.base, flow, base)
         return flow if below is None else flow.then(below)
@@ -101,6 +104,12 @@ def start_flow(
         return one(keys[0])
     flows: Pushforward = eqx.filter_vmap(one)(keys)
     return flows
+
+
+def start_of_pixels(columns: Columns, rows: Table) -> PixelStart:
+    """Where flows of images start, by a sample of rows in standard units."""
+    some = subsample(len(rows.x), MOST_LOOKED_AT, np.random.default_rng(0))
+    return pixel_start(columns, unbounded(columns, rows.x[some]))
 
 
 def as_base(gaussians: Gaussians) -> GaussianMixture:
@@ -287,8 +296,9 @@ def place(plan: Plan, parts: np.ndarray, z: FloatArray, rows: Table) -> Any:
     dense = starts_dense(plan.columns.n)
     where = [moments(z, part, k, dense=dense, weight=rows.weight) for z, part in zip(inner, parted, strict=True)]
     locations, factors, shares = (np.stack(a) for a in zip(*where, strict=True))
+    marginal = None
     if plan.spec.of_images:
-        at, by = common_units(plan.columns, z)
+        at, by, marginal = start_of_pixels(plan.columns, rows)
         locations, factors = (np.tile(a, (plan.n_init, k, 1)) for a in (at, by))
     model: MixtureOfFlows = build_mixtures(
         jax.random.split(key, plan.n_init),
@@ -299,6 +309,7 @@ def place(plan: Plan, parts: np.ndarray, z: FloatArray, rows: Table) -> Any:
         plan.posterior_hidden_sizes,
         plan.learn_weights,
         plan.image_shape,
+        marginal,
     )
     if shared is not None:
         model = eqx.tree_at(lambda m: m.shared, model, shared)

@@ -198,9 +198,8 @@ def _alone(spec: FlowSpec, columns: Columns, white: Any, gaussians: Gaussians) -
     below = data_side(columns, white)
     if len(gaussians.weights) > 1:
         return Pushforward(as_base(gaussians), Identity((columns.n,)) if below is None else below)
-    flow = build_flow(
-        jax.random.key(0), spec._replace(n_layers=0), *map(as_float, (gaussians.means[0], gaussians.factors[0]))
-    )
+    at, by = as_float(gaussians.means[0]), as_float(gaussians.factors[0])
+    flow = build_flow(jax.random.key(0), spec._replace(n_layers=0), at, by)
     return flow if below is None else flow.then(below)
 
 
