@@ -441,7 +441,7 @@ def test_a_fit_that_fails_leaves_the_last_one(fitted: dict[str, Any]) -> None:
 
 
 def test_training_that_diverges_leaves_the_last_fit(monkeypatch: pytest.MonkeyPatch, fitted: dict[str, Any]) -> None:
-    from pushforward.estimators import density as module
+    from pushforward.estimators import flow_fitting as module
 
     def fails(*_: Any, **__: Any) -> None:
         raise pf.training.TrainingError("diverged")

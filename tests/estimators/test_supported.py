@@ -116,16 +116,16 @@ def test_a_flow_that_has_not_moved_gains_nothing(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.long
 def test_training_is_eased_unless_the_prior_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pushforward.estimators import density
+    from pushforward.estimators import flow_fitting
 
     seen: list[Settings] = []
-    train = density.train
+    train = flow_fitting.train
 
     def watched(*args: Any, **given: Any) -> Any:
         seen.append(given["settings"])
         return train(*args, **given)
 
-    monkeypatch.setattr(density, "train", watched)
+    monkeypatch.setattr(flow_fitting, "train", watched)
     rows = bent(400)
     pf.FlowDensity(max_epochs=1, random_state=0).fit(rows)
     pf.FlowDensity(max_epochs=1, random_state=0, weight_decay=0.1).fit(rows)
@@ -240,9 +240,9 @@ def test_bad_settings_are_refused_also_where_nothing_trains() -> None:
 @pytest.mark.usefixtures("shallow")
 def test_what_diverges_later_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supported, "SURE", -np.inf)
-    from pushforward.estimators import density
+    from pushforward.estimators import density, flow_fitting
 
-    train, calls = density.train, []
+    train, calls = flow_fitting.train, []
 
     def diverging(*args: Any, **given: Any) -> Any:
         calls.append(given)
@@ -250,7 +250,7 @@ def test_what_diverges_later_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> N
             raise TrainingError("the loss is not finite")
         return train(*args, **given)
 
-    monkeypatch.setattr(density, "train", diverging)
+    monkeypatch.setattr(flow_fitting, "train", diverging)
     monkeypatch.setattr(density, "default_settings", lambda n, **_: {"max_epochs": 3, "most_epochs": 3})
     model = pf.FlowDensity(random_state=0).fit(bent(400))
     assert len(calls) == 2 and model.n_iter_ == 3 and np.isfinite(model.score(bent(400)))

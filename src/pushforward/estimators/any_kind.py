@@ -39,7 +39,14 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 MISSING = ("marginal", "level", "refuse")
 # parameters of tables of numbers alone, and where they stand when nobody sets them
 PLAIN: dict[str, Any] = {"bounds": None, "discrete": "auto", "warm_start": False, "n_init": 1, "n_layers": None}
-PLAIN |= {"flow_options": None, "image_shape": None, "shared_layers": 0, "n_likely": None, "init": "auto"}
+PLAIN |= {
+    "flow_options": None,
+    "image_shape": None,
+    "dequantise": "uniform",
+    "shared_layers": 0,
+    "n_likely": None,
+    "init": "auto",
+}
 
 
 def check_width(n: int, known: int) -> None:

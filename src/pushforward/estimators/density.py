@@ -2,61 +2,52 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array
-from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from pushforward.checks import check_choice, check_whole
-from pushforward.clustering.whitening import THIN
-from pushforward.data.columns import Bounds, Columns, FloatArray, as_float
+from pushforward.checks import check_whole
+from pushforward.data.columns import Bounds, FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.distributions.estimates import each_row
 from pushforward.estimators.any_kind import AnyKindEstimator, numbers_alone
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.containers import as_missing
-from pushforward.estimators.copies import few_repeated, merge_copies
-from pushforward.estimators.defaults import default_longest, default_settings, image_settings, starts_dense
+from pushforward.estimators.copies import merge_copies
+from pushforward.estimators.defaults import default_longest, default_settings, image_settings
 from pushforward.estimators.draws import draw_key, mixed_within_reach, within_reach
+from pushforward.estimators.flow_fitting import (
+    cond_dim,
+    fit_flow,
+    fit_on_gaussians,
+    holds_out,
+    log_density,
+    starts_from_gaussians,
+)
 from pushforward.estimators.images import great_circle
 from pushforward.estimators.mixed import draw_rows
 from pushforward.estimators.preparing import (
-    FEWEST_TO_VALIDATE,
-    SETTINGS,
-    Table,
-    as_feed,
-    bind,
     draw_seed,
     learn_table,
     read_table,
     split_rows,
-    standard,
     standard_condition,
-    training_settings,
 )
 from pushforward.estimators.rejecting import Draws
 from pushforward.estimators.scoring import (
-    ESTIMATE_DRAWS,
     fitted_rows,
     in_batches,
     in_precision,
-    log_mean_of_cells,
-    log_prob_of,
 )
-from pushforward.estimators.starting import start_flow
 from pushforward.estimators.state import FlowEstimator, unchanged_on_error
-from pushforward.estimators.supported import Train, fit_supported, movable, settled
 from pushforward.estimators.validation import check_draws, check_inside, check_known_condition, require_solved
-from pushforward.objectives import NegativeLogLikelihood
-from pushforward.training import Checkpoint, Fit, reporting, train
+from pushforward.training import Checkpoint, reporting
 
 BASES = ("auto", "normal")
 PATIENT, LEAST_PATIENCE = 20, 10  # share of the epochs in which a flow on Gaussians has to get better, and fewest
@@ -77,6 +68,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         image_shape: (height, width) or (height, width, channels) of rows that are images, told to recipes of
             `flows.IMAGE_RECIPES` and to "residual"; flow="auto" is then "glow". None for a table, or for images in an
             array (n, height, width) or (n, height, width, channels), which say it themselves.
+        dequantise: how values of images lie within their cells in training and scoring: "uniform", or "variational", by
+            a flow that sees the image (Ho et al. 2019, "Flow++"), whose bound is tighter; of whole-number pixels.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
             size of the table. Without max_epochs it goes on, up to eight times as long, while the validation
             loss still falls markedly. `weight_decay` is an L2 penalty in the gradient, a Gaussian prior; None for
@@ -109,6 +102,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         label_column_, label_names_: None, as there are no labels.
         container_: the kind of table fitted on, and how it calls columns and their types; None of an array of rows.
         image_shape_: (height, width, channels) of rows that are images; else None.
+        spread_: of variational dequantisation, the map from normal noise to places in cells, given an image; else None.
         history_: training and validation loss of every epoch; of two trainings, of the better one; empty where nothing
             had to train.
         n_iter_, best_epoch_, seconds_: its epochs, the one kept (0 where Gaussians alone are), wall time of all of the
@@ -122,6 +116,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         (300,)
     """
 
+    spread_: Any = None  # as of models saved before there was any
+
     def __init__(
         self,
         flow: Flow = "auto",
@@ -130,6 +126,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         hidden_sizes: Sequence[int] | None = None,
         flow_options: Mapping[str, Any] | None = None,
         image_shape: Sequence[int] | None = None,
+        dequantise: str = "uniform",
         max_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -152,6 +149,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         self.hidden_sizes = hidden_sizes
         self.flow_options = flow_options
         self.image_shape = image_shape
+        self.dequantise = dequantise
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -223,7 +221,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 if self.image_shape_ is None
                 else image_settings(len(split[0]))
             )
-            if start is None and _starts_from_gaussians(self, table) and _holds_out(split):
+            if start is None and starts_from_gaussians(self, table) and holds_out(split):
                 fit, alone = fit_on_gaussians(self, spec, table, split, defaults, seed, checkpoint)
                 spec = spec._replace(n_layers=0) if alone else spec
             else:
@@ -278,7 +276,8 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
         if self._is_mixed:
             return self._log_density_mixed(X)
-        return log_density(self.columns_, self._flow, *fitted_rows(self, X, condition), n_samples)
+        x, c = fitted_rows(self, X, condition)
+        return log_density(self, x, c, n_samples)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""
@@ -401,149 +400,6 @@ for _name in (
     "interpolate",
 ):  # here, as scikit-learn wraps what a class defines, and hides less
     setattr(FlowDensity, _name, numbers_alone(getattr(FlowDensity, _name)))
-
-
-def cond_dim(table: Table) -> int | None:
-    """Conditioning columns, or None."""
-    return None if table.condition is None else table.condition.shape[1]
-
-
-def fit_flow(
-    estimator: FlowDensity,
-    spec: FlowSpec,
-    table: Table,
-    split: tuple[NDArray[np.intp], NDArray[np.intp]],
-    start: Pushforward | None,
-    defaults: dict[str, Any],
-    seed: int,
-    checkpoint: Checkpoint | None,
-    thin: float = THIN,
-) -> Fit[Pushforward]:
-    """Train one flow on some rows of a table.
-
-    Arguments:
-        estimator: whose parameters say how, and whose columns the table has.
-        spec: the recipe of the flow.
-        table: in the data's units.
-        split: numbers of rows to train on and to validate on.
-        start: the flow to go on from; None for a new one.
-        defaults: training settings where the user says nothing.
-        seed: of everything random.
-        checkpoint: where to keep the state of training, or None.
-        thin: variance, of columns that have one each, of directions that rows are whitened for.
-    """
-    columns = estimator.columns_
-    rows = standard(table, columns, estimator.condition_columns_)
-    n_init = 1 if start is not None else check_whole("n_init", estimator.n_init, 1)
-    trained = _trainer(estimator, table, rows, split, defaults, seed, n_init)
-    if start is None:
-        start = start_flow(spec, columns, rows.take(split[0]), rows, thin, seed=seed, n_init=n_init)
-    elif isinstance(start.base, GaussianMixture):
-        return settled(trained(movable(start, 1.0), checkpoint))
-    return trained(start, checkpoint)
-
-
-def fit_on_gaussians(
-    estimator: FlowDensity,
-    spec: FlowSpec,
-    table: Table,
-    split: tuple[NDArray[np.intp], NDArray[np.intp]],
-    defaults: dict[str, Any],
-    seed: int,
-    checkpoint: Checkpoint | None,
-) -> tuple[Fit[Pushforward], bool]:
-    """What starts from Gaussians is fitted by: `fit_supported`, as the user says; arguments as of `fit_flow`."""
-    training_settings(estimator, defaults)  # checked also where nothing trains
-    rows = standard(table, estimator.columns_, None)
-    n_init = check_whole("n_init", estimator.n_init, 1)
-    given = set(estimator.training or {}) | {name for name in SETTINGS if getattr(estimator, name) is not None}
-    return fit_supported(
-        spec,
-        estimator.columns_,
-        rows,
-        split,
-        seed,
-        n_init,
-        _trainer(estimator, table, rows, split, defaults, seed, n_init),
-        checkpoint,
-        patience=max(LEAST_PATIENCE, defaults["max_epochs"] // PATIENT),
-        eases="weight_decay" not in given,
-    )
-
-
-def _starts_from_gaussians(estimator: FlowDensity, table: Table) -> bool:
-    """Whether the base is of Gaussians.
-
-    Raises:
-        ValueError: there is no such base.
-    """
-    if check_choice("base", estimator.base, BASES) == "normal":
-        return False
-    own = estimator.n_layers is not None or estimator.hidden_sizes is not None or bool(estimator.flow_options)
-    own = own or estimator.image_shape_ is not None
-    chosen = isinstance(estimator.flow, str) and estimator.flow == "auto" and not own
-    fits = chosen and table.condition is None and starts_dense(estimator.columns_.n)
-    return fits and not few_repeated(table.x)  # which Gaussians would be as thin as
-
-
-def _holds_out(split: tuple[NDArray[np.intp], NDArray[np.intp]]) -> bool:
-    """Whether rows are held out, or too few to hold any out; not where the user holds out none."""
-    return len(split[1]) > 0 or len(split[0]) < FEWEST_TO_VALIDATE
-
-
-def _trainer(
-    estimator: FlowDensity,
-    table: Table,
-    rows: Table,
-    split: tuple[NDArray[np.intp], NDArray[np.intp]],
-    defaults: dict[str, Any],
-    seed: int,
-    n_init: int,
-) -> Train:
-    """What trains a model, or several with a restart axis, on some rows in standard units and judges it by others."""
-    columns = estimator.columns_
-    training, held_out = (rows.take(part) for part in split)
-
-    def trained(model: Any, checkpoint: Checkpoint | None, **more: Any) -> Fit[Pushforward]:
-        return train(
-            model,
-            NegativeLogLikelihood(None if columns.noise is None else as_float(columns.noise)),
-            as_feed(training),
-            key=jax.random.key(seed),
-            settings=training_settings(estimator, {**defaults, **more}),
-            validation=as_feed(held_out) if len(held_out.x) else None,
-            n_restarts=n_init,
-            checkpoint=bind(checkpoint, estimator, table),
-            show_progress=bool(estimator.verbose),
-        )
-
-    return trained
-
-
-def log_density(columns: Columns, flow: Pushforward, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
-    """Log-density of every row under a flow in standard units, in nats per unit volume of the data's units, float64.
-
-    Arguments:
-        columns: that the rows have.
-        flow: in standard units.
-        x: checked rows in the data's units, shape (n, D).
-        c: their conditions in standard units, shape (n, C), or None.
-        n_samples: draws within cells; None for as many as `Columns.draws` chooses.
-    """
-    values, draws = log_mean_of_cells(partial(log_prob_of, flow), columns, x, c, n_samples)
-    if len(draws[0]) > 1:
-        _warn_of_few_draws(values, np.max([draw[1] for draw in draws], axis=0))
-    return values
-
-
-def _warn_of_few_draws(values: FloatArray, effective_draws: FloatArray) -> None:
-    few = int((np.isfinite(values) & (effective_draws < FEW_DRAWS)).sum())
-    if few:
-        warnings.warn(
-            f"log-densities of {few} of {len(values)} rows rest on less than {FEW_DRAWS} effective draws of "
-            f"{ESTIMATE_DRAWS}, so they may be far too low; rows far from all that the model has seen are such",
-            stacklevel=4,
-        )
 
 
 @eqx.filter_jit

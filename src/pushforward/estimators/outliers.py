@@ -18,7 +18,8 @@ from pushforward.estimators import mixed
 from pushforward.estimators.build import Flow, FlowSpec
 from pushforward.estimators.copies import merge_copies
 from pushforward.estimators.defaults import default_settings, image_settings, starts_dense
-from pushforward.estimators.density import FlowDensity, cond_dim, fit_flow, log_density
+from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.flow_fitting import cond_dim, fit_flow, log_density
 from pushforward.estimators.preparing import (
     Table,
     bind,
@@ -65,7 +66,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         flow: "auto" is a small RealNVP (a spline, of one column; Glow, of images); or a recipe or a built flow, as for
             `FlowDensity`.
         n_layers, hidden_sizes: of the recipe; None for its own choice.
-        flow_options, image_shape: as of `FlowDensity`.
+        flow_options, image_shape, dequantise: as of `FlowDensity`.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training, as for `FlowDensity`; by default
             fewer steps, and a hundred times the weight decay.
         training: further settings of `pushforward.training.Settings` by name.
@@ -114,6 +115,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         hidden_sizes: Sequence[int] | None = None,
         flow_options: Mapping[str, Any] | None = None,
         image_shape: Sequence[int] | None = None,
+        dequantise: str = "uniform",
         max_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -139,6 +141,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             hidden_sizes=hidden_sizes,
             flow_options=flow_options,
             image_shape=image_shape,
+            dequantise=dequantise,
             max_epochs=max_epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -271,7 +274,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
 
     def _checked(self, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
         """Log-densities in double precision, as scikit-learn wants scores of outlier detectors, as `log_density`."""
-        values = log_density(self.columns_, self._flow, x, c, n_samples)
+        values = log_density(self, x, c, n_samples)
         require_solved(values)
         return values
 

@@ -38,7 +38,7 @@ FAR_OUT = 5.0  # widths of the middle 98 % of a column beyond which a row is not
 SETTINGS = ("max_epochs", "batch_size", "learning_rate", "weight_decay", "patience")
 # parameters that shape the model, so that a warm start may not change them
 SHAPING = {"flow", "n_layers", "hidden_sizes", "shared_layers", "posterior_hidden_sizes", "bounds", "discrete"}
-SHAPING |= {"image_shape", "flow_options", "base"}
+SHAPING |= {"image_shape", "flow_options", "base", "dequantise"}
 
 
 class Table(NamedTuple):
