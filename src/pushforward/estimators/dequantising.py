@@ -9,37 +9,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from pushforward.bijections import AbstractMap, Affine, Amortized, Chain, Dequantise, Sigmoid
-from pushforward.data.columns import Columns, FloatArray, as_float
+from pushforward.data.columns import Columns
 from pushforward.distributions import Pushforward
 from pushforward.distributions.estimates import each_row
-from pushforward.networks import PlainConvolutions
+from pushforward.networks import PlainConvolutions, SpreadNetwork
 from pushforward.processes import jit_once
 
 CHANNELS = (32, 32)  # of the network that sees the image
 SAMPLES = 8  # of an importance-weighted estimate
-
-
-class SeenBytes(eqx.Module):
-    """A location and a scale for every pixel of a flat image, as numbers added to those of an `Affine`.
-
-    Arguments:
-        network: of two channels for each of the image's: how bright a pixel is, and whether it is more than zero.
-        sides: height, width and channels.
-        brightest: value of a pixel that counts as 1.
-    """
-
-    network: PlainConvolutions
-    sides: tuple[int, int, int] = eqx.field(static=True)
-    brightest: float = eqx.field(static=True)
-
-    def __call__(self, row: Float[Array, " d"]) -> Float[Array, " p"]:
-        image = row.reshape(self.sides)
-        told = self.network(jnp.concatenate([2 * image / self.brightest - 1, (image > 0).astype(image.dtype)], -1))
-        location, scale = jnp.split(told, 2, axis=-1)
-        return jnp.concatenate([location.reshape(-1), scale.reshape(-1)])
 
 
 @jit_once
@@ -53,22 +33,20 @@ def build_spread(key: Array, sides: tuple[int, int, int], brightest: float) -> A
     """
     dim, channels = math.prod(sides), sides[2]
     network = PlainConvolutions.init(key, 2 * channels, 2 * channels, CHANNELS)
-    normal = Amortized(Affine(jnp.zeros(dim), jnp.ones(dim)), SeenBytes(network, sides, brightest), (dim,))
+    normal = Amortized(Affine(jnp.zeros(dim), jnp.ones(dim)), SpreadNetwork(network, sides, brightest), (dim,))
     return Chain([normal, Sigmoid((dim,))])
 
 
 def dequantised(flow: Pushforward, columns: Columns, spread: AbstractMap) -> Pushforward:
-    """A flow of whole numbers in standard units, from one of numbers within their cells.
+    """A flow of whole numbers, in the data's units, from one of numbers within their cells, in standard units.
 
     Arguments:
         flow: in standard units.
         columns: whole numbers, all of them.
         spread: of `build_spread`.
     """
-    to_data = columns.units_map()
-    to_standard = Affine(as_float(-columns.shift / columns.scale), as_float(1 / columns.scale))
     cells = Dequantise(jnp.ones(columns.n), spread)
-    return Pushforward(flow.base, Chain([flow.bijection, to_data, cells, to_standard]))
+    return Pushforward(flow.base, Chain([flow.bijection, columns.units_map(), cells]))
 
 
 def with_spread(start: Any, columns: Columns, sides: Any, seed: int, n_init: int, spread: AbstractMap | None) -> Any:
@@ -95,23 +73,18 @@ def with_spread(start: Any, columns: Columns, sides: Any, seed: int, n_init: int
 
 def parted(model: Any) -> tuple[Pushforward, AbstractMap]:
     """The flow and the spread that `dequantised` put together."""
-    within, _, cells, _ = model.bijection.bijections
+    within, _, cells = model.bijection.bijections
     return Pushforward(model.base, within), cells.spread
 
 
 @eqx.filter_jit
-def log_bounds(model: Pushforward, n_samples: int, s: Array, c: Array | None) -> Array:
-    """Bounds on the log-probabilities of images in standard units, of so many draws each, importance weighted."""
+def log_bounds(model: Pushforward, n_samples: int, x: Array, c: Array | None) -> Array:
+    """Bounds on the log-probabilities of images in the data's units, of so many draws each, importance weighted."""
 
-    def bound(s: Array, c: Array | None, key: Array) -> Any:
+    def bound(x: Array, c: Array | None, key: Array) -> Any:
         if n_samples == 1:
-            return model.elbo(s, c, key=key)
-        return model.log_prob_estimate(s, c, key=key, n_samples=n_samples).value
+            return model.elbo(x, c, key=key)
+        return model.log_prob_estimate(x, c, key=key, n_samples=n_samples).value
 
-    bounds: Array = each_row(bound, s, c)
+    bounds: Array = each_row(bound, x, c)
     return bounds
-
-
-def on_grid(columns: Columns, x: FloatArray) -> FloatArray:
-    """Whole numbers in standard units, the lower ends of their cells, shape (n, D)."""
-    return (x - columns.shift) / columns.scale

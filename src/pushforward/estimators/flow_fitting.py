@@ -18,7 +18,7 @@ from pushforward.distributions import GaussianMixture, Pushforward
 from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.copies import few_repeated
 from pushforward.estimators.defaults import starts_dense
-from pushforward.estimators.dequantising import SAMPLES, dequantised, log_bounds, on_grid, parted, with_spread
+from pushforward.estimators.dequantising import SAMPLES, dequantised, log_bounds, parted, with_spread
 from pushforward.estimators.preparing import (
     FEWEST_TO_VALIDATE,
     SETTINGS,
@@ -87,7 +87,7 @@ def fit_flow(
     if start is None:
         start = start_flow(spec, columns, rows.take(split[0]), rows, thin, seed=seed, n_init=n_init)
     if variational:
-        rows = rows._replace(x=host_float(on_grid(columns, table.x)))
+        rows = rows._replace(x=host_float(table.x))  # whole numbers, exact in the data's units
         start = with_spread(start, columns, estimator.image_shape_, seed, n_init, spread)
     fit = _trainer(estimator, table, rows, split, defaults, seed, n_init)(start, checkpoint)
     estimator.spread_ = None
@@ -202,9 +202,7 @@ def log_density(estimator: FlowDensity, x: FloatArray, c: Any, n_samples: int | 
         check_whole_columns(x, columns)
         n = SAMPLES if n_samples is None else check_whole("n_samples", n_samples, 1)
         model = dequantised(flow, columns, estimator.spread_)
-        (bounds,) = in_batches(partial(log_bounds, model, n), on_grid(columns, x), c)
-        found: FloatArray = bounds - columns.log_scale
-        return found
+        return in_batches(partial(log_bounds, model, n), x, c)[0]
     values, draws = log_mean_of_cells(partial(log_prob_of, flow), columns, x, c, n_samples)
     if len(draws[0]) > 1:
         _warn_of_few_draws(values, np.max([draw[1] for draw in draws], axis=0))

@@ -4,7 +4,7 @@ from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
 from pushforward.networks.convolutional import Convolution, Convolutional, image_sides
 from pushforward.networks.gaussian import Gaussian
 from pushforward.networks.grouped import GroupedMADE
-from pushforward.networks.images import Convolve, PlainConvolutions, ResidualConvolutions, convolve
+from pushforward.networks.images import Convolve, PlainConvolutions, ResidualConvolutions, SpreadNetwork, convolve
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.lipschitz import Lipschitz, norm_bound
 from pushforward.networks.made import MADE
@@ -27,6 +27,7 @@ __all__ = [
     "Lipschitz",
     "PlainConvolutions",
     "ResidualConvolutions",
+    "SpreadNetwork",
     "Trunk",
     "convolve",
     "image_sides",

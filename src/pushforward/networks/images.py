@@ -198,6 +198,33 @@ class ResidualConvolutions(eqx.Module):
         return self.last(act(image))
 
 
+class SpreadNetwork(eqx.Module):
+    """A location and a scale for every pixel of a flat image, as numbers added to those of an `Affine`.
+
+    Arguments:
+        network: of two channels for each of the image's: how bright a pixel is, and whether it is more than zero.
+        sides: height, width and channels.
+        brightest: value of a pixel that counts as 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import PlainConvolutions, SpreadNetwork
+        >>> network = PlainConvolutions.init(jax.random.key(0), 2, 2, (4,))
+        >>> SpreadNetwork(network, (2, 3, 1), 255.0)(jnp.zeros(6)).shape
+        (12,)
+    """
+
+    network: PlainConvolutions
+    sides: tuple[int, int, int] = eqx.field(static=True)
+    brightest: float = eqx.field(static=True)
+
+    def __call__(self, row: Float[Array, " d"]) -> Float[Array, " p"]:
+        image = row.reshape(self.sides)
+        told = self.network(jnp.concatenate([2 * image / self.brightest - 1, (image > 0).astype(image.dtype)], -1))
+        location, scale = jnp.split(told, 2, axis=-1)
+        return jnp.concatenate([location.reshape(-1), scale.reshape(-1)])
+
+
 def _context(key: PRNGKeyArray, n_out: int, cond_dim: int | None) -> Array | None:
     """Weights of a condition, or None where there is none."""
     return None if cond_dim is None else jax.random.normal(key, (n_out, cond_dim)) / cond_dim**0.5

@@ -104,6 +104,11 @@ def add_noise(x: Array, width: Array | None, key: PRNGKeyArray) -> Array:
     return x if width is None else x + width * jax.random.uniform(key, x.shape, x.dtype)
 
 
+def with_noise(batch: Batch, width: Array | None, key: PRNGKeyArray) -> Batch:
+    """A batch whose rows have noise of that width, as `add_noise` adds it."""
+    return batch._replace(data=batch.rows._replace(x=add_noise(batch.rows.x, width, key)))
+
+
 def annealed_share(progress: Array) -> Array:
     """The weight of log p in an annealed bound, min(1, 0.01 + progress) (Rezende & Mohamed 2015, equation 20).
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from pushforward.bijections import shuffle_orders
 from pushforward.checks import check_whole
 from pushforward.distributions import AbstractDistribution, Pushforward
 from pushforward.distributions.base import log_mean_exp, weigher
-from pushforward.objectives.batch import AbstractLoss, Batch, add_noise
+from pushforward.objectives.batch import AbstractLoss, Batch, with_noise
 
 
 def weighted_mean(values: Array, weight: Array) -> Array:
@@ -50,13 +52,17 @@ class NegativeLogLikelihood(AbstractLoss):
         check_whole("n_samples", self.n_samples, 1)
 
     def __call__(self, model: AbstractDistribution, batch: Batch, key: PRNGKeyArray) -> Array:
-        batch = batch._replace(data=batch.rows._replace(x=add_noise(batch.rows.x, self.noise, key)))
+        batch = with_noise(batch, self.noise, key)
         key_map = jax.random.fold_in(key, 1) if model.inexactness else None
         if key_map is None or self.n_samples == 1:
             bounds = model.calibrate(batch.rows.x, batch.rows.condition, batch.weight, key_map)[1]
         else:
             bounds = _importance_weighted(model, batch, key_map, self.n_samples)
         return weighted_mean(-bounds, batch.weight)
+
+    def calibrate(self, model: Any, batch: Batch, key: PRNGKeyArray) -> Any:
+        """As of every loss, read off rows with noise as in training."""
+        return super().calibrate(model, with_noise(batch, self.noise, jax.random.fold_in(key, 1)), key)
 
 
 def _importance_weighted(model: AbstractDistribution, batch: Batch, key: PRNGKeyArray, n_samples: int) -> Array:

@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pushforward.distributions import MixtureOfFlows
 from pushforward.distributions.mixture import evidence_bound
 from pushforward.objectives.agreement import agreement
-from pushforward.objectives.batch import AbstractLoss, Batch, add_noise
+from pushforward.objectives.batch import AbstractLoss, Batch, add_noise, with_noise
 from pushforward.objectives.likelihood import weighted_mean
 from pushforward.objectives.views import ImageViews
 
@@ -51,6 +51,10 @@ class MixtureBound(AbstractLoss):
     def __check_init__(self) -> None:
         if self.n_likely is not None and (not isinstance(self.n_likely, int) or self.n_likely < 1):
             raise ValueError(f"n_likely must be a whole number of at least 1, or None; got {self.n_likely!r}")
+
+    def calibrate(self, model: Any, batch: Batch, key: PRNGKeyArray) -> Any:
+        """As of every loss, read off rows with noise as in training."""
+        return super().calibrate(model, with_noise(batch, self.noise, jax.random.fold_in(key, 1)), key)
 
     def __call__(self, model: MixtureOfFlows, batch: Batch, key: PRNGKeyArray) -> Array:
         key_x, key_partner = jax.random.split(key)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pushforward.checks import check_whole
 
 SMALLEST = 64
+MOST_READ, LEAST_READ = 2**22, 1024  # numbers, and rows, that statistics are read off
 CHUNK = 64  # epochs that one compiled call may run
 
 
@@ -176,7 +177,14 @@ class Resident(AbstractFeed):
         return data, jnp.where(inside, weight, 0)
 
     def everything(self) -> tuple[Any, Array]:
-        return self.data, self.weight
+        """All rows; of many wide ones, whose activations would not fit in memory, some that lie evenly among them."""
+        numbers = sum(leaf.size for leaf in jax.tree.leaves(self.data)) // self.capacity
+        most = max(LEAST_READ, MOST_READ // max(numbers, 1))
+        if self.capacity <= most:
+            return self.data, self.weight
+        which = (jnp.arange(most) * (self.n_rows / most)).astype(jnp.int32)
+        data, weight = jax.tree.map(lambda leaf: leaf[which], (self.data, self.weight))
+        return data, weight
 
     def in_order(self, batch_size: int) -> tuple[Self, Array]:
         order = jnp.concatenate([jnp.arange(self.capacity), jnp.zeros(batch_size, jnp.int32)])
