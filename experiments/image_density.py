@@ -1,5 +1,6 @@
 """Bits per dimension of flows of images, each trained for the same time on this machine's cores.
 
+Dequantisation is uniform unless said; "variational" has a network draw where within its byte a pixel lies (Flow++).
 MNIST: bytes, all 60,000 training images but those held out to choose the epoch; every figure is of the 10,000 test
 images, which nothing was chosen by. CIFAR: the 15,000 colour images of a JPEG copy, which compares with no published
 figure; and the same in grey. A bound of one draw of the noise within bytes, and one of eight, importance weighted, on
@@ -30,6 +31,7 @@ CHECKPOINTS = HERE / "checkpoints"
 MINUTES = 30.0
 RECIPES: dict[str, dict[str, Any]] = {
     "glow": {"flow": "glow"},
+    "glow, variational": {"flow": "glow", "dequantise": "variational"},
     "glow, additive": {"flow": "glow", "flow_options": {"coupling": "additive"}},
     "real_nvp_image": {"flow": "real_nvp_image"},
     "residual_image": {"flow": "residual_image"},
