@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pushforward.bijections import AbstractMap, Affine, Amortized, Chain, Dequantise, Sigmoid
+from pushforward.bijections import AbstractMap, Affine, Amortized, Chain, Dequantise, Sigmoid, Untrained
 from pushforward.data.columns import Columns
 from pushforward.distributions import Pushforward
 from pushforward.distributions.estimates import each_row
@@ -19,6 +19,7 @@ from pushforward.networks import PlainConvolutions, SpreadNetwork
 from pushforward.processes import jit_once
 
 CHANNELS = (32, 32)  # of the network that sees the image
+ROOM = 1e-3  # share of a cell at each of its ends where no pixel is put
 SAMPLES = 8  # of an importance-weighted estimate
 
 
@@ -34,7 +35,9 @@ def build_spread(key: Array, sides: tuple[int, int, int], brightest: float) -> A
     dim, channels = math.prod(sides), sides[2]
     network = PlainConvolutions.init(key, 2 * channels, 2 * channels, CHANNELS)
     normal = Amortized(Affine(jnp.zeros(dim), jnp.ones(dim)), SpreadNetwork(network, sides, brightest), (dim,))
-    return Chain([normal, Sigmoid((dim,))])
+    # away from the ends of a cell, which single precision may round onto the bounds of all pixels
+    within = Untrained(Affine(jnp.full(dim, ROOM), jnp.full(dim, 1 - 2 * ROOM)))
+    return Chain([normal, Sigmoid((dim,)), within])
 
 
 def dequantised(flow: Pushforward, columns: Columns, spread: AbstractMap) -> Pushforward:

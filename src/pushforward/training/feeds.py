@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pushforward.checks import check_whole
 
 SMALLEST = 64
-MOST_READ, LEAST_READ = 2**22, 1024  # numbers, and rows, that statistics are read off
+MOST_READ, LEAST_READ = 2**20, 1024  # numbers, and rows, that statistics are read off
 CHUNK = 64  # epochs that one compiled call may run
 
 
