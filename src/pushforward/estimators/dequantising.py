@@ -49,7 +49,7 @@ def dequantised(flow: Pushforward, columns: Columns, spread: AbstractMap) -> Pus
         spread: of `build_spread`.
     """
     cells = Dequantise(jnp.ones(columns.n), spread)
-    return Pushforward(flow.base, Chain([flow.bijection, columns.units_map(), cells]))
+    return Pushforward(flow.base, Chain([flow.bijection, Untrained(columns.units_map()), cells]))
 
 
 def with_spread(start: Any, columns: Columns, sides: Any, seed: int, n_init: int, spread: AbstractMap | None) -> Any:
