@@ -34,6 +34,8 @@ TITLES = {
     "mixed_tables": "Tables as they are",
     "imputation": "Cells filled in",
     "synthetic": "Synthetic rows",
+    "image_density": "Flows of images at equal time",
+    "image_outliers": "Images of another kind",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",
