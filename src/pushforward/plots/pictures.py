@@ -19,7 +19,11 @@ PICTURES = 10  # of a row
 
 
 def images(
-    pictures: ArrayLike, image_shape: Sequence[int] | None = None, columns: int = PICTURES, title: str | None = None
+    pictures: ArrayLike,
+    image_shape: Sequence[int] | None = None,
+    columns: int = PICTURES,
+    title: str | None = None,
+    caption: str = "",
 ) -> Figure:
     """A grid of images.
 
@@ -27,7 +31,7 @@ def images(
         pictures: shape (n, height, width), (n, height, width, channels), or rows (n, D).
         image_shape: of rows, (height, width) or (height, width, channels).
         columns: images in a row.
-        title: what they are.
+        title, caption: what is shown, above, and how to read it, below.
 
     Raises:
         ValueError: rows without a shape, or that do not fit it.
@@ -39,7 +43,7 @@ def images(
         6
     """
     rows, shape = _flat(pictures, image_shape)
-    return image_rows({"": rows}, shape, min(columns, len(rows)), title)
+    return image_rows({"": rows}, shape, max(min(columns, len(rows)), 1), title, caption)
 
 
 def interpolation(model: Any, pairs: Sequence[tuple[ArrayLike, ArrayLike]], n: int = PICTURES) -> Figure:
@@ -113,8 +117,9 @@ def temperatures(
         shape,
         max(map(len, drawn.values())),
         title="New images at several temperatures T, the scale of the noise they are made of",
-        caption="Lower: more usual, and less varied. At T = 1 they are samples of the density itself. "
-        + ("" if condition is None else "Each column has the condition of the image of the data above it."),
+        caption="Good: at T = 1, where they are samples of the density itself, they look like the data; below they are "
+        "more usual, and less varied."
+        + ("" if condition is None else " Each column has the condition of the image of the data above it."),
     )
 
 

@@ -163,8 +163,11 @@ def draw_image(axes: Axes, row: np.ndarray | None, image_shape: Sequence[int], l
     if row is None:
         return
     height, width, channels = image_sides(image_shape)
-    shares = (row.reshape(height, width, channels) - low) / max(high - low, 1e-12)
-    axes.imshow(shares if channels == 3 else shares[..., 0], cmap="gray", vmin=0, vmax=1)
+    pixels = row.reshape(height, width, channels)
+    if channels == 3:
+        axes.imshow((pixels - low) / max(high - low, 1e-12))
+    else:
+        axes.imshow(pixels[..., 0], cmap="gray", vmin=low, vmax=high)
 
 
 def _points(
