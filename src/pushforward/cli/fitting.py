@@ -337,7 +337,7 @@ def _image_shape(text: str | None, source: Source, names: tuple[str, ...]) -> tu
     if text is None:
         return pictures
     sides = text.lower().split("x")
-    if not all(side.isdecimal() for side in sides):
+    if len(sides) not in (2, 3) or not all(side.isdecimal() for side in sides):
         raise ValueError(f"--image {text}: expected HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS, such as 28x28")
     shape = tuple(int(side) for side in sides)
     if pictures is not None and (*shape, 1)[:3] != pictures:
