@@ -232,7 +232,6 @@ def test_bounds_and_whole_numbers_are_declared(work):
         (["--discrete", "z"], "no modelled column 'z'"),
         (["--kind", "density", "--components", "3"], "--components needs --kind mixture"),
         (["--kind", "density", "--label-column", "side"], "--label-column needs --kind mixture"),
-        (["--kind", "density", "--image", "1x2"], "--image needs --kind mixture"),
         (["--kind", "outliers", "--components", "2"], "--components needs --kind mixture"),
         (["--contamination", "0.1"], "--contamination needs --kind outliers"),
         (["--kind", "outliers", "--contamination", "many"], "--contamination many: give a share above 0"),

@@ -36,7 +36,8 @@ def info(model: ModelFolder) -> None:
 
     description = describe_saved(model) or describe(load(model))
     print_summary(description, {"model": str(model)})
-    print_columns(description)
+    if description.image_shape is None:
+        print_columns(description)
     if description.components:
         print_components(description)
 
@@ -77,6 +78,8 @@ def print_summary(description: Description, facts: Mapping[str, str], log_densit
 def _facts(model: Description, log_density: float | None) -> dict[str, str]:
     whole = sum(column.kind == "whole number" for column in model.columns)
     facts = {"columns": f"{len(model.columns)}" + (f", {whole} of them of whole numbers" if whole else "")}
+    if model.image_shape is not None:
+        facts = {"images": _images(model)}
     if model.given:
         facts["given"] = ", ".join(model.given)
     if model.components:
@@ -84,7 +87,8 @@ def _facts(model: Description, log_density: float | None) -> dict[str, str]:
         facts["components"] = f"{len(model.components)} of shares {shares}"
     if model.label_column is not None:
         facts["labels"] = f"{model.label_column}: {', '.join(model.label_names)}"
-    facts["flow"] = f"{model.flow}, chosen by the number of columns" if model.flow_chosen else model.flow
+    by = "number of columns" if model.image_shape is None else "size of the images"
+    facts["flow"] = f"{model.flow}, chosen by the {by}" if model.flow_chosen else model.flow
     if model.exactness != "exact":
         facts["log-density"] = f"known through estimates ({model.exactness})"
     if model.threshold is not None:
@@ -94,6 +98,15 @@ def _facts(model: Description, log_density: float | None) -> dict[str, str]:
         label = "" if model.exactness == "exact" else f", an estimate ({model.exactness})"
         facts["log-density"] = f"{log_density:.4f} nats a row, on rows it was fitted to{label}"
     return facts
+
+
+def _images(model: Description) -> str:
+    """The size of images, and what their pixels are."""
+    height, width, channels = model.image_shape or (0, 0, 0)
+    pixel, coloured = model.columns[0], "" if channels == 1 else f" of {channels} channels"
+    kind = "whole numbers" if pixel.kind == "whole number" else "numbers"
+    ends = "" if pixel.low is None or pixel.high is None else f" from {pixel.low:g} to {pixel.high:g}"
+    return f"{height} x {width} pixels{coloured}, {kind}{ends}"
 
 
 def print_columns(description: Description) -> None:

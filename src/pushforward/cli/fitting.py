@@ -13,6 +13,7 @@ import typer
 from pushforward.cli.shell import command, free_name, note, prepare
 
 if TYPE_CHECKING:
+    from pushforward.data import Source
     from pushforward.service import Inputs, Model
 
 EPILOG = """
@@ -27,6 +28,8 @@ pushforward fit patients.parquet --out model --label-column diagnosis --drop-mis
 pushforward fit sales.parquet --out model --kind density --columns price,volume --given weekday
 
 pushforward fit readings.csv --out detector --kind outliers --contamination 0.05    *(then: score)*
+
+pushforward fit faces --out model --kind density --flow glow    *(a folder of pictures of one size)*
 
 zcat readings.csv.gz | pushforward fit - --out model
 
@@ -46,7 +49,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="CSV, Parquet, JSON lines, Arrow, .npy or .npz file, a SQL query over files, or - for standard input.",
+        help="CSV, Parquet, JSON lines, Arrow, .npy or .npz file, a folder of PNG and JPEG pictures, a SQL query over "
+        "files, or - for standard input.",
         show_default=False,
     ),
 ]
@@ -232,7 +236,7 @@ def fit(
             "discrete": _discrete(discrete, inputs.names),
             "columns": parse_kinds(kind_of or [], inputs.names),
             "missing": missing,
-            "image_shape": _image_shape(image) or source.image_shape,
+            "image_shape": _image_shape(image, source, inputs.names),
             "verbose": 1,
         }
         if kind is Kind.mixture:
@@ -327,12 +331,19 @@ def _discrete(text: str, names: tuple[str, ...]) -> str | tuple[str, ...]:
     return chosen
 
 
-def _image_shape(text: str | None) -> tuple[int, ...] | None:
-    """`HxW` as the estimator takes it, which checks it against the columns."""
-    sides = [] if text is None else text.lower().split("x")
-    if not all(side.isdecimal() for side in sides):
+def _image_shape(text: str | None, source: Source, names: tuple[str, ...]) -> tuple[int, ...] | None:
+    """`HxW` as the estimator takes it, which checks it against the columns; of pictures, all of each, their size."""
+    pictures = source.image_shape if names == source.features else None
+    if text is None:
+        return pictures
+    sides = text.lower().split("x")
+    if len(sides) not in (2, 3) or not all(side.isdecimal() for side in sides):
         raise ValueError(f"--image {text}: expected HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS, such as 28x28")
-    return tuple(int(side) for side in sides) or None
+    shape = tuple(int(side) for side in sides)
+    if pictures is not None and (*shape, 1)[:3] != pictures:
+        own = "x".join(map(str, pictures))
+        raise ValueError(f"{source.name}: --image {text} is not the size of the pictures, {own}; leave it out")
+    return shape
 
 
 def _n_components(text: str | None) -> int | str | None:

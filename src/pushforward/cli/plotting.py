@@ -35,6 +35,7 @@ class What(StrEnum):
     """A picture."""
 
     samples = "samples"
+    interpolation = "interpolation"
     density = "density"
     clusters = "clusters"
     training = "training"
@@ -44,7 +45,7 @@ Shown = Annotated[
     str | None,
     typer.Argument(
         metavar="DATA",
-        help="Table to show beside the model: a file, a SQL query, or - for standard input.",
+        help="Table to show beside the model: a file, a folder of pictures, a SQL query, or - for standard input.",
         show_default=False,
     ),
 ]
@@ -59,7 +60,7 @@ Out = Annotated[
 Choice = Annotated[
     What | None,
     typer.Option(
-        metavar="samples|density|clusters|training",
+        metavar="samples|interpolation|density|clusters|training",
         help="One picture alone. [default: all; for a file, the first that there is]",
         show_default=False,
     ),
@@ -74,7 +75,7 @@ def plot(
     drop_missing: DropMissing = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a model: new rows beside the data, its density, its clusters, how training went.
+    """Draw a model: new rows beside the data, its density, its clusters, images between images, how training went.
 
     Each picture says what it shows and what is good. Of a table of more than 5,000 rows, so many at random are shown.
     """

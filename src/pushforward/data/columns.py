@@ -13,7 +13,7 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Affine, Bounded, Chain, Identity
-from pushforward.data.ties import FINEST, find_ties, round_to_ties
+from pushforward.data.ties import FINEST, find_ties, grid_step, round_to_ties, tie_cells
 
 FloatArray = NDArray[np.float64]
 Bounds = Mapping[Any, Sequence[Any]] | Sequence[Any]  # (low, high) of some columns, or of all; None for an open end
@@ -256,8 +256,9 @@ def learn_columns(
         bounds: column (name or number) -> (low, high), None for an open side; or one such pair for all columns.
         discrete: "auto" takes every column of whole numbers only as whole; "none" takes none; or a list
             of columns.
-        alike: whether all columns are of one kind, as pixels are: whole numbers all of them or none, and spread by the
-            steps of all values where one of them is constant.
+        alike: whether all columns are of one kind, as pixels are: whole numbers all of them or none; or, where all
+            values lie on one grid, with cells of its step; and spread by the steps of all values where one of them is
+            constant.
 
     Raises:
         ValueError: an unknown column, bounds that the data break, a declared whole-number column that is
@@ -284,9 +285,11 @@ def learn_columns(
             f"columns that are constant have no density: {listed}; leave them out"
             + (", or declare them as whole numbers with discrete=[...]" if possible else "")
         )
-    width, ties = _cells(x, spread, integer, constant)
+    step = grid_step(x) if alike and not integer.any() else 0.0
+    width, ties = _cells(x, spread, integer, constant) if step == 0 else _cells_of(x, step)
     # no value may lie further out than FARTHEST units: rare large ones would swamp every gradient
-    scale = np.maximum(np.sqrt(spread**2 + np.where(integer | constant, width, 0) ** 2 / 12), span / FARTHEST)
+    spreads = integer | constant | (step > 0)
+    scale = np.maximum(np.sqrt(spread**2 + np.where(spreads, width, 0) ** 2 / 12), span / FARTHEST)
     mean, below = x.mean(axis=0), np.where(integer, 0, width / 2)
     ends = np.where(stops, -np.inf, low) - below
     shift, margin = _near_bounds(x, ends, high + below, scale, mean + np.where(integer, 0.5, 0))
@@ -343,6 +346,17 @@ def _cells(
             width[i], found = find_ties(x[:, i], spread[i])
         ties.append(np.column_stack([np.full(len(found), float(i)), found]))
     return width, np.concatenate(ties)
+
+
+def _cells_of(x: FloatArray, step: float) -> tuple[FloatArray, FloatArray]:
+    """The same as `_cells`, of columns whose values lie on one grid."""
+    ties = []
+    for i, column in enumerate(x.T):
+        values = np.unique(column)
+        values = values[np.diff(values, prepend=-np.inf) > step / 2]  # which arithmetic told apart
+        cells = tie_cells(values, np.ones(len(values), dtype=bool), step)
+        ties.append(np.column_stack([np.full(len(values), float(i)), cells]))
+    return np.full(x.shape[1], step), np.concatenate(ties)
 
 
 def _near_bounds(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
-MODES = {"1": "L", "L": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+GREY, COLOURED = {"1", "L", "LA"}, {"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr"}  # modes of 8 bits a channel
 FILE, FOLDER = "file", "folder"  # what the columns beside those of pixels are called
 
 
@@ -107,7 +107,8 @@ def _files(root: Path) -> list[Path]:
     if not files:
         held = sorted({file.suffix.lower() or file.name for file in root.iterdir()})
         raise DataError(
-            f"{root}: holds no PNG or JPEG file{f', but {listing(held, 4)}' if held else ''}; a table is a single file"
+            f"{root}: holds no PNG or JPEG file{f', but {listing(held, 4)}' if held else ''}; give a folder of such "
+            "files, or a table as a single file"
         )
     return files
 
@@ -117,13 +118,21 @@ def _looked_at(files: list[Path]) -> tuple[list[tuple[int, int]], str]:
     sizes, modes = [], set()
     for file in files:
         with _opened(file) as picture:
-            if picture.mode not in MODES:
+            if picture.mode not in GREY | COLOURED:
                 raise DataError(
                     f"{file}: has pixels of kind {picture.mode}, which bytes do not hold; save it with 8 bits a channel"
                 )
             sizes.append(picture.size)
-            modes.add(MODES[picture.mode])
+            modes.add("L" if _is_grey(picture) else "RGB")
     return sizes, "RGB" if "RGB" in modes else "L"
+
+
+def _is_grey(picture: Any) -> bool:
+    """Whether a picture has no colours, nor a palette of some."""
+    if picture.mode != "P":
+        return picture.mode in GREY
+    red, green, blue = np.reshape(picture.getpalette("RGB"), (-1, 3)).T
+    return bool((red == green).all() and (red == blue).all())
 
 
 def _pixels(file: Path, mode: str) -> UInt8[np.ndarray, "h w *c"]:

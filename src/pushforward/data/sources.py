@@ -62,7 +62,7 @@ class Source:
         named = tuple(n for n in self.names if n not in self.unnamed)
         self.features = named if features is None else tuple(features)
         self.positional = positional
-        self.shown = self.names if shown is None else tuple(shown)
+        self.shown = None if shown is None else tuple(shown)
         self.image_shape = image_shape
         self._read = read
         twice = sorted({n for n in self.names if self.names.count(n) > 1})

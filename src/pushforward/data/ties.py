@@ -10,6 +10,9 @@ FINEST, COARSEST = 1e-2, 0.5  # widths of a cell, in standard deviations
 COMMON = 0.005  # share of the rows, and
 FEWEST = 3  # number of rows, from which on a value repeats, and does not merely coincide
 DISCRETE = 0.95  # share of rows at values that repeat from which on every value counts as one that does
+LEVELS = 4096  # of a grid, at most
+GRID_ROWS = 1000  # that tell its step
+OFF_GRID = 1e-3  # of its step, how far off values may lie
 ROUNDING = 8  # units in the last place within which values are one, told apart by arithmetic
 
 
@@ -42,6 +45,23 @@ def find_ties(column: FloatArray, spread: float) -> tuple[float, FloatArray]:
         room = np.minimum(np.diff(values, prepend=-np.inf), np.diff(values, append=np.inf))
         repeats |= room > (1 - 1e-6) * width  # steps of 0.1 differ in their last places
     return width, tie_cells(values, repeats, width)
+
+
+def grid_step(x: FloatArray) -> float:
+    """The step of the grid that all values of a table lie on, such as 1/255 of bytes as shares; 0 where there is none.
+
+    Arguments:
+        x: shape (n, D).
+    """
+    values = np.unique(x[:: -(-len(x) // GRID_ROWS)])
+    apart = np.diff(values)
+    apart = apart[apart > ROUNDING * np.finfo(np.float32).eps * np.abs(values).max()]  # of single precision, often
+    if not 2 <= len(apart) < LEVELS:
+        return 0.0
+    low, span = values[0], values[-1] - values[0]
+    step = span / np.round(span / apart.min())
+    off = np.abs((x - low) / step - np.round((x - low) / step)).max()
+    return float(step) if off <= OFF_GRID and span / step < LEVELS else 0.0
 
 
 def tie_cells(values: FloatArray, repeats: NDArray[np.bool_], width: float) -> FloatArray:

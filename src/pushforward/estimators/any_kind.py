@@ -23,7 +23,7 @@ from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.conditional import ConditionalDensity, conditional_density
 from pushforward.estimators.containers import as_missing
 from pushforward.estimators.frames import container_of, in_kind
-from pushforward.estimators.images import bits_per_dim
+from pushforward.estimators.images import as_images, bits_per_dim
 from pushforward.estimators.preparing import Table, bind, draw_seed, shaping, split_rows
 from pushforward.estimators.rejecting import Draws, draw_where
 from pushforward.estimators.scoring import in_precision
@@ -118,7 +118,9 @@ class AnyKindEstimator(FlowEstimator):
         check_choice("missing", self.missing, MISSING)
         if self.columns is not None:
             return True
-        return isinstance(self.flow, str) and self.flow == "auto" and mixed_tables.is_mixed(X)
+        if self.image_shape is not None or not isinstance(self.flow, str) or self.flow != "auto":
+            return False
+        return mixed_tables.is_mixed(as_images(X))
 
     def _learn_mixed(
         self, X: Any, sample_weight: Any, condition: Any

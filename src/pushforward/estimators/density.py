@@ -46,12 +46,14 @@ from pushforward.estimators.scoring import (
     in_precision,
 )
 from pushforward.estimators.state import FlowEstimator, unchanged_on_error
-from pushforward.estimators.validation import check_draws, check_inside, check_known_condition, require_solved
+from pushforward.estimators.validation import (
+    check_draws,
+    check_inside,
+    check_known_condition,
+    check_whole_columns,
+    require_solved,
+)
 from pushforward.training import Checkpoint, reporting
-
-BASES = ("auto", "normal")
-PATIENT, LEAST_PATIENCE = 20, 10  # share of the epochs in which a flow on Gaussians has to get better, and fewest
-FEW_DRAWS = 2  # effective draws below which a score is one draw's
 
 
 class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, AnyKindEstimator):
@@ -66,8 +68,9 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         flow_options: what else the recipe takes, by name, such as n_bins of a spline or index of an indexed flow.
         image_shape: (height, width) or (height, width, channels) of rows that are images, told to recipes of
-            `flows.IMAGE_RECIPES` and to "residual"; flow="auto" is then "glow". None for a table, or for images in an
-            array (n, height, width) or (n, height, width, channels), which say it themselves.
+            `flows.IMAGE_RECIPES` and to "residual"; flow="auto" is then "glow", where both sides are even. None for a
+            table, or for images in an array (n, height, width) or (n, height, width, channels), which say it
+            themselves.
         dequantise: how values of images lie within their cells in training and scoring: "uniform", or "variational", by
             a flow that sees the image (Ho et al. 2019, "Flow++"), whose bound is tighter; of whole-number pixels.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
@@ -349,6 +352,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """
         x, c = fitted_rows(self, X, condition)
         check_inside(x, self.columns_)
+        check_whole_columns(x, self.columns_)
         middle = np.where(self.columns_.integer, 0.5, 0) / self.columns_.scale
         (z,) = in_batches(partial(_to_noise, self._flow), self.columns_.standardize(x) + middle, c)
         return in_precision(z, X)
@@ -386,19 +390,31 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Raises:
             ValueError: fewer than two.
         """
+        check_is_fitted(self)
         check_whole("n", n, 2)
-        given = None if condition is None else np.tile(np.asarray(condition), (2, 1))
-        first, last = np.asarray(self.transform(np.stack([np.asarray(a), np.asarray(b)]), given), dtype=np.float64)
-        return self.inverse_transform(
-            great_circle(first, last, n), None if given is None else np.repeat(given[:1], n, 0)
-        )
+        ends = np.stack([self._one_row("a", a), self._one_row("b", b)])
+        given = None if condition is None else np.tile(np.asarray(condition).reshape(1, -1), (n, 1))
+        rows = self._named(ends) if "feature_names_in_" in vars(self) else ends
+        z = np.asarray(self.transform(rows, None if given is None else given[:2]), dtype=np.float64)
+        return self.inverse_transform(great_circle(z[0], z[1], n), given)
+
+    def _one_row(self, name: str, row: Any) -> FloatArray:
+        """The numbers of one row or image, shape (D,)."""
+        numbers, d = np.asarray(as_missing(row), dtype=np.float64), self.columns_.n
+        if numbers.size != d:
+            what = f"row of {d} columns" if self.image_shape_ is None else f"image of {self.image_shape_}"
+            raise ValueError(f"{name} has shape {numbers.shape}; expected one {what}")
+        return numbers.reshape(d)
+
+    def _named(self, rows: FloatArray) -> Any:
+        """Rows under the names that `fit` knew their columns by."""
+        import pyarrow as pa
+
+        return pa.table({name: rows[:, i] for i, name in enumerate(self.columns_.names)})
 
 
-for _name in (
-    "transform",
-    "inverse_transform",
-    "interpolate",
-):  # here, as scikit-learn wraps what a class defines, and hides less
+# here, as scikit-learn wraps what a class defines, and hides less
+for _name in ("transform", "inverse_transform", "interpolate"):
     setattr(FlowDensity, _name, numbers_alone(getattr(FlowDensity, _name)))
 
 

@@ -74,7 +74,7 @@ def in_container(
     if container is not None and container.kind == IMAGES:
         if kind in (IMAGES, "default"):
             pictures = rows.reshape(*rows.shape[:-1], *container.labels)
-            return _typed(pictures, np.dtype(container.dtypes[0]), bool(columns.integer.all()))
+            return _typed(pictures, numpy_dtype(container.dtypes[0]), bool(columns.integer.all()))
         container = None
     if kind == "default" or rows.ndim != 2:
         return rows

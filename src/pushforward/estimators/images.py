@@ -33,12 +33,30 @@ def check_image(image_shape: Any, n_columns: int) -> tuple[int, int, int]:
     sides = image_sides(image_shape)
     if sides[0] <= MOST_CHANNELS < min(sides[1:]):
         raise ValueError(
-            f"image_shape {image_shape!r} has its channels first; they come last, {(*sides[1:], sides[0])}, and in "
-            "rows too: give X.reshape(-1, *image_shape).transpose(0, 2, 3, 1)"
+            f"image_shape {image_shape!r} has its channels first; they come last, {(*sides[1:], sides[0])}, in rows "
+            f"too: give X.reshape(-1, {', '.join(map(str, sides))}).transpose(0, 2, 3, 1)"
         )
     if prod(sides) != n_columns:
         raise ValueError(f"image_shape {image_shape!r} makes {prod(sides)} pixels, and a row has {n_columns} columns")
     return sides
+
+
+def as_images(X: Any) -> Any:
+    """A list of images, or an array of JAX of them, as one of NumPy; whatever else as it is.
+
+    Raises:
+        ValueError: images of several sizes.
+    """
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) > 1:
+        each = [np.asarray(image) for image in X]
+        sizes = sorted({image.shape for image in each})
+        if len(sizes) > 1:
+            named = ", ".join(" x ".join(map(str, size)) for size in sizes[:5])
+            raise ValueError(f"images of {len(sizes)} sizes: {named}; crop or pad them to one")
+        return np.stack(each)
+    return np.asarray(X) if isinstance(X, jax.Array) and X.ndim > 2 else X
 
 
 def image_rows(X: Any, image_shape: Any) -> tuple[Any, tuple[int, ...] | None]:
@@ -49,26 +67,26 @@ def image_rows(X: Any, image_shape: Any) -> tuple[Any, tuple[int, ...] | None]:
         image_shape: that was said, or None.
 
     Raises:
-        ValueError: images of several sizes, channels first, or another shape than was said.
+        ValueError: images of several sizes, channels first, another shape than was said, or a single image.
     """
-    if isinstance(X, list | tuple) and len(X) and all(isinstance(image, np.ndarray) and image.ndim > 1 for image in X):
-        sizes = sorted({image.shape for image in X})
-        if len(sizes) > 1:
-            named = ", ".join(" x ".join(map(str, size)) for size in sizes[:5])
-            raise ValueError(f"images of {len(sizes)} sizes: {named}; crop or pad them to one")
-        X = np.stack(X)
-    if not isinstance(X, np.ndarray | jax.Array) or X.ndim < 3:
+    X = as_images(X)
+    known = None if image_shape is None else image_sides(image_shape)
+    if known is not None and isinstance(X, np.ndarray | jax.Array) and X.ndim in (2, 3):
+        fits = X.shape[1] == prod(known) if X.ndim == 2 else (*X.shape[1:], 1) == known
+        if not fits and (*X.shape, 1)[:3] == known:
+            raise ValueError(f"X of shape {X.shape} is a single image; expected several: give X[None]")
+    if not isinstance(X, np.ndarray) or X.ndim < 3:
         return X, image_shape
     shape = X.shape[1:]
     if X.ndim == 4 and shape[0] <= MOST_CHANNELS < min(shape[1:]):
         raise ValueError(
-            f"images of shape {shape} have their channels first; they come last here: give X.transpose(0, 2, 3, 1)"
+            f"images of shape {shape} have their channels first; they come last: give X.transpose(0, 2, 3, 1)"
         )
     if X.ndim > 4:
         raise ValueError(f"images must have shape (n, height, width) or (n, height, width, channels); got {X.shape}")
-    if image_shape is not None and image_sides(image_shape) != (*shape, 1)[:3]:
+    if known is not None and known != (*shape, 1)[:3]:
         raise ValueError(f"image_shape is {tuple(image_shape)}, and the images have shape {shape}; they must agree")
-    return np.asarray(X).reshape(len(X), -1), tuple(shape)
+    return X.reshape(len(X), prod(shape)), tuple(shape)
 
 
 def image_bounds(x: FloatArray) -> Bounds | None:
@@ -82,7 +100,7 @@ def image_bounds(x: FloatArray) -> Bounds | None:
     if not whole:
         warnings.warn(
             f"pixels from {low:g} to {high:g} are neither bytes, 0 to 255, nor shares, 0 to 1, and are modelled as "
-            "numbers without bounds, of which there are no bits per dimension; rescale them, or give bounds=",
+            "numbers without bounds; rescale them, or give bounds=(low, high)",
             stacklevel=5,
         )
     return None
@@ -140,7 +158,7 @@ def pixel_start(columns: Columns, z: FloatArray) -> PixelStart:
 
 
 def bits_per_dim(columns: Columns, log_density: FloatArray) -> FloatArray:
-    """Log-densities as bits for each pixel and channel, of levels that pixels have, or of 256 between bounds.
+    """Log-densities as bits for each pixel and channel, of levels where all pixels have the same, or of 256 of them.
 
     Arguments:
         columns: that the images are.
@@ -149,7 +167,8 @@ def bits_per_dim(columns: Columns, log_density: FloatArray) -> FloatArray:
     Raises:
         ValueError: pixels are numbers without steps or bounds.
     """
-    step = np.where(columns.cell > 0, columns.cell, (columns.high - columns.low) / LEVELS)
+    cell, share = columns.cell, (columns.high - columns.low) / LEVELS
+    step = cell if 0 < cell.min() == cell.max() else np.where(cell > 0, np.minimum(cell, share), share)
     if not np.isfinite(step).all():
         raise ValueError(
             "bits per dimension are of pixels in levels, or between two bounds; these are numbers without bounds: give "
@@ -171,8 +190,10 @@ def great_circle(a: FloatArray, b: FloatArray, n: int) -> FloatArray:
     """
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     share = np.linspace(0, 1, n)[:, None]
-    angle = np.arccos(np.clip(a @ b / max(lengths[0] * lengths[1], np.finfo(float).tiny), -1, 1))
     points: FloatArray = (1 - share) * a + share * b
+    if min(lengths) == 0:
+        return points
+    angle = np.arccos(np.clip(a @ b / (lengths[0] * lengths[1]), -1, 1))
     if np.sin(angle) < 1e-6:  # one direction, or opposite ones, between which there are many arcs
         return points
     arc = (np.sin((1 - share) * angle) * a / lengths[0] + np.sin(share * angle) * b / lengths[1]) / np.sin(angle)

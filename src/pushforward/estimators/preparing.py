@@ -19,7 +19,7 @@ from pushforward.data.columns import Columns, FloatArray, as_float, learn_column
 from pushforward.estimators.build import flow_text
 from pushforward.estimators.containers import column_names
 from pushforward.estimators.frames import container_of
-from pushforward.estimators.images import check_image, image_bounds, image_rows
+from pushforward.estimators.images import as_images, check_image, image_bounds, image_rows
 from pushforward.estimators.repeats import refuse_repeats
 from pushforward.estimators.validation import (
     check_condition,
@@ -76,6 +76,7 @@ def read_table(estimator: Any, X: Any, sample_weight: Any, condition: Any, going
     Raises:
         ValueError: one of them is not what it should be.
     """
+    X = as_images(X)
     rows, image_shape = image_rows(X, estimator.image_shape)
     x = check_rows(estimator, rows, fitting=not going_on)
     estimator.image_shape_ = None if image_shape is None else check_image(image_shape, x.shape[1])

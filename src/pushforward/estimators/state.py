@@ -121,6 +121,7 @@ class FlowEstimator(BaseEstimator, ABC):
         return {
             "kind": "density",
             "columns": self.columns_.facts(),
+            "image_shape": self.image_shape_,
             "given": () if given is None else given.names,
             "components": (),
             "label_column": self.label_column_,

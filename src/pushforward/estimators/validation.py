@@ -29,7 +29,8 @@ def check_rows(estimator: BaseEstimator, X: Any, fitting: bool) -> FloatArray:
         ValueError: cells that are no finite numbers, or other columns than in `fit`.
     """
     before_computing()
-    refuse_text(X, "leave flow= at 'auto', which takes them as they are" if fitting else "")
+    of_table = fitting and vars(estimator).get("image_shape") is None
+    refuse_text(X, "leave flow= at 'auto', which takes them as they are" if of_table else "")
     rows: FloatArray = validate_data(
         estimator,
         as_missing(X),

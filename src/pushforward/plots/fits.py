@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from pushforward.networks import image_sides
 from pushforward.plots.marks import (
     COLOURS,
     colours,
@@ -23,6 +23,7 @@ from pushforward.plots.marks import (
     whole_columns,
     window,
 )
+from pushforward.plots.samples import draw_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,7 +87,7 @@ def _shown(history: Sequence[Mapping[str, Any]], key: str, log_scale: float | No
 
 def densities(
     log_density: ArrayLike,
-    components: ArrayLike,
+    components: ArrayLike | None = None,
     pictures: ArrayLike | None = None,
     image_shape: Sequence[int] | None = None,
     n_pictures: int = 3,
@@ -95,7 +96,7 @@ def densities(
 
     Arguments:
         log_density: of each row, in nats, shape (n,): `score_samples` of a model.
-        components: the component of each row, integers of shape (n,).
+        components: the component of each row, integers of shape (n,); None where there are none.
         pictures: the rows themselves where they are images, shape (n, height * width * channels).
         image_shape: (height, width), or (height, width, channels).
         n_pictures: how many to show at either end.
@@ -110,7 +111,8 @@ def densities(
         >>> figure.axes[-1].get_xlabel()
         'log-density of a row, nats'
     """
-    nats, component = np.asarray(log_density, dtype=float), np.asarray(components).astype(int)
+    nats = np.asarray(log_density, dtype=float)
+    component = np.zeros(nats.shape, dtype=int) if components is None else np.asarray(components).astype(int)
     if nats.ndim != 1 or nats.shape != component.shape:
         raise ValueError(f"log_density has shape {nats.shape} and components {component.shape}; expected (n,) of both")
     if pictures is not None and (image_shape is None or len(np.asarray(pictures)) != len(nats)):
@@ -130,17 +132,19 @@ def densities(
         axes = line[sides]
         axes.hist(np.clip(nats[rows], edges[0], edges[-1]), bins=edges.tolist(), color=palette[j])
         axes.set(yticks=[], xlim=(edges[0], edges[-1]))
-        axes.set_title(f"component {j}: {len(rows):,} rows, mean {nats[rows].mean():.1f}", fontsize=8.5, loc="left")
+        which = "" if components is None else f"component {j}: "
+        axes.set_title(f"{which}{len(rows):,} rows, mean {nats[rows].mean():.1f}", fontsize=8.5, loc="left")
         axes.tick_params(labelbottom=j == present[-1])
         tidy(axes)
         if pictures is not None and image_shape is not None:
             _ends(line, rows, nats, np.asarray(pictures, dtype=float), image_shape)
     grid[-1, sides].set_xlabel("log-density of a row, nats")
-    title = "How usual each row is: log-densities by component"
+    title = f"How usual each row is: log-densities{'' if components is None else ' by component'}"
     caption = "Good: the bulk lies high and close together, with a short tail to the left."
     if sides:
         caption += (
-            " On the left the least usual rows of each component, on the right the most usual, each with its own."
+            f" On the left the least usual rows{'' if components is None else ' of each component'}, on the right the "
+            "most usual, each with its own."
         )
     explain(figure, title, caption)
     return figure
@@ -254,12 +258,9 @@ def _ends(
     line: np.ndarray, rows: np.ndarray, nats: np.ndarray, pictures: np.ndarray, image_shape: Sequence[int]
 ) -> None:
     """The first rows as pictures left of a histogram, and the last ones right of it, titled by their log-densities."""
-    height, width, channels = image_sides(image_shape)
-    sides = len(line) // 2
+    sides, low, high = len(line) // 2, pictures.min(), pictures.max()
     for panels, shown in ((line[:sides], rows[:sides]), (line[sides + 1 :], rows[sides:][-sides:])):
-        for axes in panels:
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-        for axes, row in zip(panels, shown, strict=False):  # there may be fewer rows than places
-            axes.imshow(pictures[row].reshape(height, width, channels).squeeze(), cmap="gray_r")
-            axes.set_title(f"{nats[row]:.0f}", fontsize=8)
+        for axes, row in zip_longest(panels, shown):  # there may be fewer rows than places
+            draw_image(axes, None if row is None else pictures[row], image_shape, low, high)
+            if row is not None:
+                axes.set_title(f"{nats[row]:.0f}", fontsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,11 @@ PICTURES = 10  # of a row
 
 
 def images(
-    pictures: ArrayLike, image_shape: Sequence[int] | None = None, columns: int = PICTURES, title: str | None = None
+    pictures: ArrayLike,
+    image_shape: Sequence[int] | None = None,
+    columns: int = PICTURES,
+    title: str | None = None,
+    caption: str = "",
 ) -> Figure:
     """A grid of images.
 
@@ -26,7 +31,7 @@ def images(
         pictures: shape (n, height, width), (n, height, width, channels), or rows (n, D).
         image_shape: of rows, (height, width) or (height, width, channels).
         columns: images in a row.
-        title: what they are.
+        title, caption: what is shown, above, and how to read it, below.
 
     Raises:
         ValueError: rows without a shape, or that do not fit it.
@@ -38,7 +43,7 @@ def images(
         6
     """
     rows, shape = _flat(pictures, image_shape)
-    return image_rows({"": rows}, shape, min(columns, len(rows)), title)
+    return image_rows({"": rows}, shape, max(min(columns, len(rows)), 1), title, caption)
 
 
 def interpolation(model: Any, pairs: Sequence[tuple[ArrayLike, ArrayLike]], n: int = PICTURES) -> Figure:
@@ -72,14 +77,21 @@ def interpolation(model: Any, pairs: Sequence[tuple[ArrayLike, ArrayLike]], n: i
 
 
 def temperatures(
-    model: Any, temperatures: Sequence[float] = TEMPERATURES, n: int = PICTURES, random_state: Any = 0
+    model: Any,
+    temperatures: Sequence[float] = TEMPERATURES,
+    n: int = PICTURES,
+    data: ArrayLike | None = None,
+    condition: Any = None,
+    random_state: Any = 0,
 ) -> Figure:
     """Samples of one model at several temperatures, of the same noise but for its scale.
 
     Arguments:
         model: a fitted estimator of images.
         temperatures: scales of the noise.
-        n: samples of each.
+        n: samples of each, unless there are conditions.
+        data: images, or rows, to show above them.
+        condition: of each sample of a temperature, shape (n, C), if the model was fitted with one.
         random_state: seed.
 
     Raises:
@@ -93,16 +105,21 @@ def temperatures(
         >>> len(plots.temperatures(model, (0.5, 1.0), 3).axes)
         6
     """
-    shape, drawn = _shape_of(model), {}
+    shape = _shape_of(model)
+    drawn = {} if data is None else {"data": _flat(data, shape)[0]}
+    each = n if condition is None else 1
     for temperature in temperatures:
-        samples = model.sample(n, temperature=temperature, random_state=random_state)
-        drawn[f"T = {temperature:g}"] = _flat(samples[0] if isinstance(samples, tuple) else samples, shape)[0]
+        samples = model.sample(each, condition=condition, temperature=temperature, random_state=random_state)
+        rows = samples[0] if isinstance(samples, tuple) else samples
+        drawn[f"T = {temperature:g}"] = np.asarray(rows, dtype=float).reshape(-1, prod(shape))
     return image_rows(
         drawn,
         shape,
-        n,
+        max(map(len, drawn.values())),
         title="New images at several temperatures T, the scale of the noise they are made of",
-        caption="Lower: more usual, and less varied. At T = 1 they are samples of the density itself.",
+        caption="Good: at T = 1, where they are samples of the density itself, they look like the data; below they are "
+        "more usual, and less varied."
+        + ("" if condition is None else " Each column has the condition of the image of the data above it."),
     )
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pushforward.estimators import FlowMixture
 from pushforward.plots.clusters import component_map, data_and_samples, regions
 from pushforward.plots.fits import densities, density, density_curve, training_curve
-from pushforward.plots.samples import rows_by_group, samples_by_component
+from pushforward.plots.pictures import interpolation, temperatures
+from pushforward.plots.samples import CHANNELS, rows_by_group, samples_by_component
 from pushforward.service import Model, as_frame
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 DRAWS = 2000  # samples in a picture without data; else as many as there are rows
 IMAGES = 10  # of a component
+PAIRS = 5  # of images, with what lies between
+ENDS = 4  # images of least density, and of greatest
 
 
 def portrait(
@@ -35,7 +38,8 @@ def portrait(
     "samples": new rows, beside the data where there is some. "density": its curve (one column), contours (two), or how
     usual each row is, by component. "clusters": the data in the regions of a mixture's components, or on a map of them.
     "training": its course, if anything trained. What a model of its kind has no picture of is absent, as is what needs
-    data where there is none.
+    data where there is none. Of a flow of images, "samples" are at three temperatures, "interpolation" goes from some
+    images of the data to others, and "density" has the least and the most usual ones.
 
     Arguments:
         model: a fitted estimator.
@@ -54,7 +58,10 @@ def portrait(
     conditioned, mixture = model.condition_columns_ is not None, isinstance(model, FlowMixture)
     known = X is not None or not conditioned
     pictures: dict[str, Callable[[], Figure]] = {"samples": shown.samples} if known else {}
-    if not conditioned and (model.columns_.n <= 2 or (mixture and X is not None)):
+    if shown.alone and X is not None:
+        pictures |= {"interpolation": shown.interpolation} if len(X) > 1 and not conditioned else {}
+        pictures["density"] = shown.usual
+    elif not conditioned and (model.columns_.n <= 2 or (mixture and X is not None)):
         pictures["density"] = shown.density
     if mixture and X is not None and model.columns_.n >= 2 and len(np.unique(shown.components)) > 1:
         pictures["clusters"] = shown.clusters
@@ -78,8 +85,19 @@ class _Shown:
 
     @property
     def images(self) -> Sequence[int] | None:
-        """The shape of each row, where rows are images."""
-        return self.model.image_shape_
+        """The shape of each row, where rows are images that can be shown."""
+        shape = self.model.image_shape_
+        return shape if shape is not None and shape[-1] in CHANNELS else None
+
+    @property
+    def alone(self) -> bool:
+        """Whether rows are images, and the model is one flow."""
+        return self.images is not None and not isinstance(self.model, FlowMixture)
+
+    def some(self, n: int) -> NDArray[np.intp]:
+        """The numbers of some rows of the data, at random."""
+        rows = 0 if self.data is None else len(self.data)
+        return np.sort(np.random.default_rng(self.seed).choice(rows, min(n, rows), replace=False))
 
     @cached_property
     def drawn(self) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
@@ -131,6 +149,11 @@ class _Shown:
     def samples(self) -> Figure:
         """New rows, beside the data where there is some."""
         d, mixture = len(self.names), isinstance(self.model, FlowMixture)
+        if self.alone:
+            few = self.some(IMAGES)
+            data = None if self.data is None else self.data[few]
+            condition = None if self.condition is None else self.condition[few]
+            return temperatures(self.model, data=data, condition=condition, random_state=self.seed)
         if self.images is not None and self.condition is None:
             k, draw = self.mixture.n_components_, self.mixture.sample
             draws = [self._flat(draw(IMAGES, component=j, random_state=self.seed)[0]) for j in range(k)]
@@ -145,6 +168,19 @@ class _Shown:
             ask = None if self.condition is not None else self.posterior
             return data_and_samples(self.data, rows, components, ask, self.names, data_components=self.components)
         return rows_by_group({"data": self.data, "samples": rows}, self.names)
+
+    def interpolation(self) -> Figure:
+        """From some images of the data to others."""
+        assert self.data is not None
+        few = np.random.default_rng(self.seed).permutation(self.some(2 * PAIRS))
+        ends = [self.data[part] for part in np.array_split(few[: len(few) // 2 * 2], 2)]
+        return interpolation(self.model, list(zip(*ends, strict=True)))
+
+    def usual(self) -> Figure:
+        """How usual each image of the data is, and the least and the most usual ones."""
+        assert self.data is not None
+        nats = np.asarray(self.model.score_samples(as_frame(self.data, self._known), self.condition))
+        return densities(nats, None, self.data, self.images, ENDS)
 
     def density(self) -> Figure:
         """A curve, contours, or how usual each row is."""

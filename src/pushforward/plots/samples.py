@@ -12,9 +12,11 @@ from pushforward.networks import image_sides
 from pushforward.plots.marks import colour_key, colours, explain, figure_of, scatter, tidy
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PAIR_COLUMNS = 5
+CHANNELS = (1, 3)  # of images that can be shown
 GOOD = "Good: samples of a component are alike but not the same, and look like the data."
 GOOD_TABLE = "Good: each component is one group, and values range as in the data."
 GOOD_ALIKE = "Good: no colour stands out alone; where one does, the model puts too many rows, or too few."
@@ -121,7 +123,7 @@ def image_rows(
         3
     """
     height, width, channels = image_sides(image_shape)
-    if channels not in (1, 3):
+    if channels not in CHANNELS:
         raise ValueError(f"pictures have 1 channel or 3; image_shape {tuple(image_shape)} has {channels}")
     pictures = {label: np.asarray(rows, dtype=float) for label, rows in groups.items()}
     dim = height * width * channels
@@ -140,18 +142,32 @@ def image_rows(
     grid = figure.subplots(len(lines), columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
     for (label, rows), line in zip(lines, grid, strict=True):
         for j, axes in enumerate(line):
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            if j < len(rows):
-                pixels = rows[j].reshape(height, width, channels)
-                if channels == 3:
-                    axes.imshow((pixels - low) / max(high - low, 1e-12))
-                else:
-                    axes.imshow(pixels[..., 0], cmap="gray_r", vmin=low, vmax=high)
+            draw_image(axes, rows[j] if j < len(rows) else None, image_shape, low, high)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     if title is not None:
         explain(figure, title, caption)
     return figure
+
+
+def draw_image(axes: Axes, row: np.ndarray | None, image_shape: Sequence[int], low: float, high: float) -> None:
+    """One image in a panel without a frame, the lighter the larger its numbers; None leaves the panel empty.
+
+    Arguments:
+        axes: the panel.
+        row: shape (height * width * channels,).
+        image_shape: (height, width), or (height, width, channels).
+        low, high: what is black, and what is white.
+    """
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    if row is None:
+        return
+    height, width, channels = image_sides(image_shape)
+    pixels = row.reshape(height, width, channels)
+    if channels == 3:
+        axes.imshow((pixels - low) / max(high - low, 1e-12))
+    else:
+        axes.imshow(pixels[..., 0], cmap="gray", vmin=low, vmax=high)
 
 
 def _points(

@@ -42,16 +42,16 @@ class Alignment:
         columns: in the model's order.
         names: what the model calls them; None if it knows no names.
         given: the columns it is conditioned on.
-        shown: the columns that are written beside what the model says.
         mixed: whether the columns may be more than numbers, and have gaps.
+        shown: the columns that are written beside what the model says; None for all.
     """
 
     source: str
     columns: tuple[str, ...]
     names: tuple[str, ...] | None
     given: tuple[str, ...]
-    shown: tuple[str, ...]
     mixed: bool = False
+    shown: tuple[str, ...] | None = None
 
     def read(self, batch: pa.RecordBatch, *, start: int = 0, drop_missing: bool = False) -> AlignedBatch:
         """What the model reads of a batch of the table.
@@ -107,12 +107,12 @@ def align(model: Model, source: Source) -> Alignment:
         except DataError as error:
             raise DataError(f"{error}; the model was fitted on {listing(model.columns_.names)}") from None
         here = tuple(name for name in model.columns_.drawn if name in source.names)  # what follows need not be there
-        return Alignment(source.name, here, here, (), source.shown, mixed=True)
-    if source.image_shape is not None and source.image_shape != model.image_shape_:
+        return Alignment(source.name, here, here, (), mixed=True, shown=source.shown)
+    if None not in (source.image_shape, model.image_shape_) and source.image_shape != model.image_shape_:
         sides, own = (" x ".join(map(str, shape or ())) for shape in (source.image_shape, model.image_shape_))
         raise DataError(
-            f"{source.name}: pictures of {sides} (height x width x channels), and the model was fitted on "
-            f"{f'pictures of {own}' if own else 'a table'}"
+            f"{source.name}: pictures of {sides} (height x width x channels), and the model was fitted on pictures of "
+            f"{own}; crop, scale or convert them to that"
         )
     known = vars(model).get("feature_names_in_")  # absent, says scikit-learn, where a table had no names
     names = None if known is None else tuple(str(name) for name in known)
@@ -124,12 +124,12 @@ def align(model: Model, source: Source) -> Alignment:
         if len(places) != d:
             raise DataError(f"{source.name}: has {len(places)} columns, where {fitted_on}; choose them in a SQL query")
         source.check_columns(given)
-        return Alignment(source.name, places, names, given, source.shown)
+        return Alignment(source.name, places, names, given, shown=source.shown)
     try:
         source.check_columns([*names, *given])
     except DataError as error:
         raise DataError(f"{error}; {fitted_on}{f' given {listing(given)}' if given else ''}") from None
-    return Alignment(source.name, names, names, given, source.shown)
+    return Alignment(source.name, names, names, given, shown=source.shown)
 
 
 class SomeRows(NamedTuple):

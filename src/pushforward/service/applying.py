@@ -78,7 +78,8 @@ class Application:
             DataError: missing cells, text where numbers are needed, or a column that is there already.
         """
         kept, rows, condition = self.alignment.read(batch, start=start, drop_missing=self.drop_missing)
-        kept = kept.select(list(self.alignment.shown))
+        if self.alignment.shown is not None:
+            kept = kept.select(list(self.alignment.shown))
         if kept.num_rows:
             added = TASKS[self.task](self.model, rows, condition)
         else:

@@ -52,6 +52,7 @@ class Description:
     Arguments:
         kind: "mixture", "density" or "outliers".
         columns: the modelled ones.
+        image_shape: (height, width, channels) of rows that are images; else None.
         given: the columns that the model is conditioned on.
         components: of a mixture; none of one density.
         label_column: what the labels were called, or None.
@@ -67,6 +68,7 @@ class Description:
 
     kind: str
     columns: tuple[ColumnFacts, ...]
+    image_shape: tuple[int, int, int] | None
     given: tuple[str, ...]
     components: tuple[ComponentFacts, ...]
     label_column: str | None
@@ -117,4 +119,5 @@ def describe_saved(path: str | os.PathLike[str]) -> Description | None:
 def _description(parts: Mapping[str, Any]) -> Description:
     columns = tuple(ColumnFacts(*column) for column in parts["columns"])
     components = tuple(ComponentFacts(*component) for component in parts["components"])
-    return Description(**{**parts, "columns": columns, "components": components})
+    shape = None if parts["image_shape"] is None else tuple(parts["image_shape"])
+    return Description(**{**parts, "columns": columns, "image_shape": shape, "components": components})
