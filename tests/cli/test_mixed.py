@@ -101,6 +101,7 @@ def test_rows_are_drawn_that_keep_to_a_rule(folder: Path, tmp_path: Path, monkey
     assert not (tmp_path / "a.csv").exists()
 
 
+@pytest.mark.long
 def test_words_and_codes_come_out_as_they_went_in(tmp_path: Path) -> None:
     import pandas as pd
 

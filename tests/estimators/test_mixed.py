@@ -89,6 +89,7 @@ def test_rows_are_completed(density: pf.FlowDensity) -> None:
         numbers.sample(1, given=np.zeros((1, 2)))
 
 
+@pytest.mark.long
 def test_the_density_of_one_column_given_others() -> None:
     fitted = pf.FlowDensity(random_state=0, max_epochs=40).fit(customers(1000))
     given = pd.DataFrame({"city": ["Porto", "Faro"], "visits": [9, 1]})
@@ -451,6 +452,7 @@ def test_an_array_with_gaps_comes_back_as_one() -> None:
         pf.FlowDensity(**QUICK).fit(np.where(x > 2, np.inf, x))
 
 
+@pytest.mark.long
 def test_yes_and_no_that_a_file_turned_into_truth_values() -> None:
     table = customers(300).assign(active=np.where(np.arange(300) % 3 == 0, "Yes", "No"))
     fitted = pf.FlowDensity(**QUICK).fit(table)
