@@ -24,7 +24,7 @@ import equinox as eqx
 import numpy as np
 from common import HERE, RESULTS, data_folder, digits, picture, write_table
 
-from pushforward import FlowDensity, plots, trees
+from pushforward import FlowDensity, load, plots, trees
 from pushforward.training import Checkpoint
 
 CHECKPOINTS = HERE / "checkpoints"
@@ -83,12 +83,16 @@ def epochs_in(minutes: float, train: np.ndarray, options: dict[str, Any]) -> int
 
 
 def fitted(name: str, options: dict[str, Any], train: np.ndarray, epochs: int, seed: int, resume: bool) -> FlowDensity:
-    """A fit with checkpoints."""
+    """A fit with checkpoints, which is saved at its end."""
     folder = CHECKPOINTS / f"{name}-{seed}".replace(", ", "-")
+    if resume and (saved := folder.with_suffix(".model")).exists():
+        model: FlowDensity = load(saved)
+        return model
     checkpoint = Checkpoint(folder, minutes=5, resume=resume and folder.exists())
     model = FlowDensity(
         max_epochs=epochs, patience=10**6, validation_fraction=1 / 30, random_state=seed, verbose=1, **options
     ).fit(train, checkpoint=checkpoint)
+    model.save(folder.with_suffix(".model"), overwrite=True)
     checkpoint.discard()
     return model
 

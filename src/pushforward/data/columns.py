@@ -180,7 +180,15 @@ class Columns:
             return np.zeros((1, self.n))
         if n is None:
             n = max(N_DRAWS, MORE_DRAWS // max(2, self.n)) if self.stops.any() else N_DRAWS
-        return (_evenly(np.random.default_rng(0), n, self.n) * cell - self._below) / self.scale
+        return self.places(_evenly(np.random.default_rng(0), n, self.n))
+
+    def places(self, share: FloatArray) -> FloatArray:
+        """How far from its value a place in its cell lies, in standard units.
+
+        Arguments:
+            share: of the cell that lies below the place, shape (n, D).
+        """
+        return (share * self.cell - self._below) / self.scale
 
     def draws_below(self, x: FloatArray, n: int | None = None) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Fixed draws of rows that have values where whole numbers stop, with some of these values below.

@@ -28,6 +28,7 @@ from pushforward.estimators.flow_fitting import (
     fit_on_gaussians,
     holds_out,
     log_density,
+    placed_in_cells,
     starts_from_gaussians,
 )
 from pushforward.estimators.images import great_circle
@@ -374,15 +375,17 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         require_solved(s)
         return self._in_container(self.columns_.restore(s), Z)
 
-    def interpolate(self, a: Any, b: Any, n: int = 10, condition: Any = None) -> Any:
+    def interpolate(self, a: Any, b: Any, n: int = 10, condition: Any = None, random_state: Any = None) -> Any:
         """Rows between two, along the arc of a great circle between their noises, whose lengths change evenly.
 
-        Noise of many dimensions lies near a sphere, which straight lines leave for where samples are not.
+        Noise of many dimensions lies near a sphere, which straight lines leave for where samples are not. Values that
+        fill cells, as those of pixels do, are put anywhere in them, as they are where noise is that of samples.
 
         Parameters:
             a, b: rows or images.
             n: how many, these two included.
             condition: shape (C,), if the model was fitted with one.
+            random_state: seed of the places in cells; the estimator's own if None.
 
         Returns:
             Shape (n, D) or (n, height, width[, channels]), as `inverse_transform`.
@@ -395,7 +398,10 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         ends = np.stack([self._one_row("a", a), self._one_row("b", b)])
         given = None if condition is None else np.tile(np.asarray(condition).reshape(1, -1), (n, 1))
         rows = self._named(ends) if "feature_names_in_" in vars(self) else ends
-        z = np.asarray(self.transform(rows, None if given is None else given[:2]), dtype=np.float64)
+        x, c = fitted_rows(self, rows, None if given is None else given[:2])
+        check_inside(x, self.columns_)
+        s = placed_in_cells(self, x, draw_key(random_state, self.random_state))
+        (z,) = in_batches(partial(_to_noise, self._flow), s, c)
         return self.inverse_transform(great_circle(z[0], z[1], n), given)
 
     def _one_row(self, name: str, row: Any) -> FloatArray:

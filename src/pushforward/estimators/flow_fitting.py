@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from jaxtyping import Array
 from numpy.typing import NDArray
 
 from pushforward.checks import check_choice, check_whole
@@ -207,6 +208,25 @@ def log_density(estimator: FlowDensity, x: FloatArray, c: Any, n_samples: int | 
     if len(draws[0]) > 1:
         _warn_of_few_draws(values, np.max([draw[1] for draw in draws], axis=0))
     return values
+
+
+def placed_in_cells(estimator: FlowDensity, x: FloatArray, key: Array) -> FloatArray:
+    """Rows in standard units, each value somewhere in its cell: as variational dequantisation has it, or anywhere.
+
+    Arguments:
+        estimator: fitted to numbers.
+        x: checked rows in the data's units, shape (n, D).
+        key: a JAX random key.
+    """
+    columns = estimator.columns_
+    if estimator.spread_ is not None:
+        noise = jax.random.normal(key, x.shape)
+        u = np.asarray(jax.vmap(estimator.spread_.forward)(noise, as_float(x)), dtype=np.float64)
+        placed: FloatArray = (x + u - columns.shift) / columns.scale
+        return placed
+    share = np.asarray(jax.random.uniform(key, x.shape), dtype=np.float64)
+    placed = columns.standardize(x) + columns.places(share)
+    return placed
 
 
 def _warn_of_few_draws(values: FloatArray, effective_draws: FloatArray) -> None:
