@@ -139,7 +139,7 @@ def report(data: str, row: list[Any], model: FlowDensity, test: np.ndarray) -> N
         drawn.insert(1, picture(plots.interpolation(model, pairs), f"{name}-between"))
     pictures = list(dict.fromkeys([*before["pictures"], *drawn]))
     seconds = round(before["seconds"] + float(row[4]), 1)
-    notes = [f"The last row added is of {row[0]}; each ran alone but for light work beside it."]
+    notes = ["Other work ran beside it on the two cores, which takes from what a fit gets done in its time."]
     write_table("image_density", HEAD, sorted(rows, key=str), seconds, 1, pictures, data, notes)
 
 
