@@ -189,16 +189,19 @@ def _trainer(
     return trained
 
 
-def log_density(estimator: FlowDensity, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
+def log_density(
+    estimator: FlowDensity, flow: Pushforward, x: FloatArray, c: Any, n_samples: int | None = None
+) -> FloatArray:
     """Log-density of every row, in nats per unit volume of the data's units, float64.
 
     Arguments:
         estimator: fitted to numbers.
+        flow: that it was fitted, in standard units.
         x: checked rows in the data's units, shape (n, D).
         c: their conditions in standard units, shape (n, C), or None.
         n_samples: draws within cells; None for as many as `Columns.draws` chooses.
     """
-    columns, flow = estimator.columns_, estimator._flow
+    columns = estimator.columns_
     if estimator.spread_ is not None:
         check_whole_columns(x, columns)
         n = SAMPLES if n_samples is None else check_whole("n_samples", n_samples, 1)

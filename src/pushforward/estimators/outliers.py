@@ -274,7 +274,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
 
     def _checked(self, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
         """Log-densities in double precision, as scikit-learn wants scores of outlier detectors, as `log_density`."""
-        values = log_density(self, x, c, n_samples)
+        values = log_density(self, self._flow, x, c, n_samples)
         require_solved(values)
         return values
 
