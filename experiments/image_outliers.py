@@ -12,11 +12,12 @@ them are cropped to the same. Fits end after the minutes asked, by the pace of a
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from typing import Any
 
 import numpy as np
-from common import data_folder, digits, silhouettes, write_table
+from common import RESULTS, data_folder, digits, silhouettes, write_table
 from image_density import epochs_in, pictures_of
 from sklearn.metrics import roc_auc_score
 
@@ -89,7 +90,13 @@ def main() -> None:
             print(row, flush=True)
             rows.append(row)
     head = ["learned", "another kind", "bits/dim", "of the other", "AUROC, density", "AUROC, typicality", "seconds"]
-    write_table("image_outliers", head, rows, round(time.monotonic() - began, 1))
+    path, seconds = RESULTS / "image_outliers.json", time.monotonic() - began
+    if path.exists():  # rows of kinds that were not learned now
+        before = json.loads(path.read_text())
+        rows = [row for row in before["rows"] if row[0] not in {row[0] for row in rows}] + rows
+        seconds += before["seconds"]
+    notes = ["Other work ran beside the fits on the two cores."]
+    write_table("image_outliers", head, rows, round(seconds, 1), notes=notes)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.checks import check_choice, check_number
-from pushforward.clustering import moments
+from pushforward.clustering import moments, subsample
 from pushforward.data.columns import Bounds, FloatArray
 from pushforward.estimators import mixed
 from pushforward.estimators.build import Flow, FlowSpec
@@ -45,6 +46,7 @@ MIXED_PRECISION = 40.0  # of tables of more than numbers
 PRECISION, STEPS = 250.0, 1000  # of the Gaussian prior on every parameter; of training
 THIN = 1e-3  # variance of a direction, of columns that have one each, that so strong a prior would bury
 SCORINGS = ("auto", "density", "typicality")
+MOST_SCORED = 4096  # images that place the threshold; each costs as many passes as it has draws within its bytes
 FENCE = 3.0  # interquartile ranges below the lower quartile: Tukey's "far out"
 
 
@@ -236,12 +238,18 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             self.support_[kept if given.weight is None else np.flatnonzero(given.weight > 0)[kept]] = True
             # one weight for all says nothing, and what rows of no weight are like is no matter
             weight = table.weight if merged is not None or np.asarray(sample_weight).ndim > 0 else None
-            found = self._checked(table.x, standard_condition(table.condition, known))
-            typical = self.scoring == "typicality" or (self.scoring == "auto" and image)
-            self.centre_ = float(np.median(found[support])) if typical else None
-            scores = self._scored(found)
-            self.offset_ = _threshold(scores, share, weight)
+            self._place_threshold(table._replace(weight=weight), support, share, seed)
         return self
+
+    def _place_threshold(self, table: Table, support: NDArray[np.intp], share: float | None, seed: int) -> None:
+        """Set what is usual, and below which score rows are outliers: of images, by a sample of them."""
+        image = self.image_shape_ is not None
+        some = subsample(len(table.x), MOST_SCORED if image else len(table.x), np.random.default_rng(seed))
+        shown = table.take(some)
+        found = self._checked(shown.x, standard_condition(shown.condition, self.condition_columns_))
+        typical = self.scoring == "typicality" or (self.scoring == "auto" and image)
+        self.centre_ = float(np.median(found[np.isin(some, support)])) if typical else None
+        self.offset_ = _threshold(self._scored(found), share, shown.weight)
 
     def _fit_mixed_outliers(
         self,
