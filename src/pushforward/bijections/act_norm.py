@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward.bijections.base import AbstractDataMap
@@ -88,13 +89,15 @@ class ActNorm(AbstractDataMap):
         key: PRNGKeyArray | None = None,
     ) -> tuple[ActNorm, Array, Array]:
         """Take shift and scale from the first batch; see `AbstractMap.calibrate`."""
-        mean, variance = weighted_moments(x, weights, n_kept=self.shift.ndim)
-        result = (mean, jnp.log(jnp.maximum(jnp.sqrt(variance), LEAST_SCALE)))
+
+        def moments() -> tuple[Array, Array]:  # no gradient goes through where it starts
+            mean, variance = weighted_moments(lax.stop_gradient(x), weights, n_kept=self.shift.ndim)
+            return mean, jnp.log(jnp.maximum(jnp.sqrt(variance), LEAST_SCALE))
+
         seen = jnp.asarray(True) if weights is None else (weights > 0).any()
         starts = seen & ~self.started.value
-        shift, log_scale = jax.tree.map(
-            lambda own, new: jnp.where(starts, new, own), (self.shift, self.log_scale), result
-        )
+        # in all steps of training but the first there is nothing to read off
+        shift, log_scale = lax.cond(starts, moments, lambda: (self.shift, self.log_scale))
         calibrated = eqx.tree_at(
             lambda a: (a.shift, a.log_scale, a.started.content), self, (shift, log_scale, self.started.value | seen)
         )
