@@ -280,7 +280,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if self._is_mixed:
             return self._log_density_mixed(X)
         x, c = fitted_rows(self, X, condition)
-        return log_density(self, x, c, n_samples)
+        return log_density(self, self._flow, x, c, n_samples)
 
     def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
         """The mean log-density of the rows; y is ignored."""

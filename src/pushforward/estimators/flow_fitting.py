@@ -120,7 +120,9 @@ def fit_on_gaussians(
     checkpoint: Checkpoint | None,
 ) -> tuple[Fit[Pushforward], bool]:
     """What starts from Gaussians is fitted by: `fit_supported`, as the user says; arguments as of `fit_flow`."""
-    training_settings(estimator, defaults)  # checked also where nothing trains
+    training_settings(estimator, defaults)  # checked also where nothing trains, and
+    is_variational(estimator)  # where no column has cells
+    estimator.spread_ = None
     rows = standard(table, estimator.columns_, None)
     n_init = check_whole("n_init", estimator.n_init, 1)
     given = set(estimator.training or {}) | {name for name in SETTINGS if getattr(estimator, name) is not None}
@@ -188,16 +190,19 @@ def _trainer(
     return trained
 
 
-def log_density(estimator: FlowDensity, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
+def log_density(
+    estimator: FlowDensity, flow: Pushforward, x: FloatArray, c: Any, n_samples: int | None = None
+) -> FloatArray:
     """Log-density of every row, in nats per unit volume of the data's units, float64.
 
     Arguments:
         estimator: fitted to numbers.
+        flow: its own, in standard units.
         x: checked rows in the data's units, shape (n, D).
         c: their conditions in standard units, shape (n, C), or None.
         n_samples: draws within cells; None for as many as `Columns.draws` chooses.
     """
-    columns, flow = estimator.columns_, estimator._flow
+    columns = estimator.columns_
     if estimator.spread_ is not None:
         check_whole_columns(x, columns)
         n = SAMPLES if n_samples is None else check_whole("n_samples", n_samples, 1)
@@ -215,5 +220,5 @@ def _warn_of_few_draws(values: FloatArray, effective_draws: FloatArray) -> None:
         warnings.warn(
             f"log-densities of {few} of {len(values)} rows rest on less than {FEW_DRAWS} effective draws of "
             f"{ESTIMATE_DRAWS}, so they may be far too low; rows far from all that the model has seen are such",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
@@ -236,11 +237,9 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             self.support_[kept if given.weight is None else np.flatnonzero(given.weight > 0)[kept]] = True
             # one weight for all says nothing, and what rows of no weight are like is no matter
             weight = table.weight if merged is not None or np.asarray(sample_weight).ndim > 0 else None
-            found = self._checked(table.x, standard_condition(table.condition, known))
-            typical = self.scoring == "typicality" or (self.scoring == "auto" and image)
-            self.centre_ = float(np.median(found[support])) if typical else None
-            scores = self._scored(found)
-            self.offset_ = _threshold(scores, share, weight)
+            found = log_density(self, self._flow, table.x, standard_condition(table.condition, known))
+            require_solved(found)
+            self._set_threshold(found, support, share, weight)
         return self
 
     def _fit_mixed_outliers(
@@ -265,23 +264,29 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         self.support_ = np.zeros(len(which), dtype=bool)
         self.support_[np.flatnonzero(which)[kept]] = True
         found = mixed.log_density(fields, self._flow, filler, rows)
-        self.centre_ = float(np.median(found[kept])) if self.scoring == "typicality" else None
+        self._set_threshold(found, support, share, weight)
+
+    def _set_threshold(
+        self, found: FloatArray, support: NDArray[np.intp], share: float | None, weight: FloatArray | None
+    ) -> None:
+        """Where typicality is measured from, if it is the score, and which scores are outliers', by log-densities."""
+        typical = self.scoring == "typicality" or (self.scoring == "auto" and self.image_shape_ is not None)
+        centre = _quantile(found[support], 0.5, None if weight is None else weight[support]) if typical else None
+        self.centre_ = centre
         self.offset_ = _threshold(self._scored(found), share, weight)
 
     def describe(self) -> dict[str, Any]:
         """As of every estimator, with the threshold."""
-        return super().describe() | {"kind": "outliers", "threshold": float(self.offset_)}
-
-    def _checked(self, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
-        """Log-densities in double precision, as scikit-learn wants scores of outlier detectors, as `log_density`."""
-        values = log_density(self, x, c, n_samples)
-        require_solved(values)
-        return values
+        told = {"kind": "outliers", "threshold": float(self.offset_), "centre": self.centre_}
+        return super().describe() | told
 
     def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
+        """Log-densities in double precision, as scikit-learn wants scores of outlier detectors."""
         if self._is_mixed:
             return self._log_density_mixed(X)
-        return self._checked(*fitted_rows(self, X, condition), n_samples)
+        values = log_density(self, self._flow, *fitted_rows(self, X, condition), n_samples)
+        require_solved(values)
+        return values
 
     def _scored(self, log_density: FloatArray) -> FloatArray:
         return log_density if self.centre_ is None else -np.abs(log_density - self.centre_)
@@ -298,6 +303,10 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             Shape (n,), float64, nats per unit volume of the data's units; -inf outside declared bounds.
         """
         return self._scored(self._log_density(X, condition, n_samples))
+
+    def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
+        """The mean log-density of the rows, however they are scored; y is ignored."""
+        return float(np.mean(self._log_density(X, condition, None)))
 
     def fit_predict(self, X: Any, y: Any = None, **given: Any) -> np.ndarray:
         """Fit, and say which rows belong.
