@@ -1,12 +1,16 @@
 """Folders of pictures in a shell."""
 
+import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pushforward.cli.describing import print_summary
+from pushforward.service import Description
 from tests.cli.helpers import columns, refused, run
 
 RNG = np.random.default_rng(0)
@@ -105,3 +109,15 @@ def test_what_no_flow_of_images_takes_is_refused_in_a_line(work):
     assert "flow='glow' needs" in said  # some pixels are no image
     Path("empty").mkdir()
     assert refused("fit", "empty", "--out", "other").startswith("empty: holds no PNG or JPEG file; give a folder of")
+
+
+@pytest.mark.parametrize(
+    ("centre", "told"), [(None, "log-density below -12.5"), (400.0, "log-density further than 12.5 from 400")]
+)
+def test_a_threshold_says_what_it_is_of(centre: float | None, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    facts: dict[str, Any] = {field.name: () for field in dataclasses.fields(Description)}
+    facts |= dict.fromkeys(("image_shape", "label_column"), None) | dict.fromkeys(("epochs", "best_epoch"), 1)
+    facts |= {"kind": "outliers", "flow": "glow", "flow_chosen": False, "exactness": "exact", "seconds": 0.5}
+    one = Description(**facts | {"interrupted": False, "threshold": -12.5, "centre": centre})
+    print_summary(one, {})
+    assert told in " ".join(capsys.readouterr().out.split())

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import ndtr
 
 import pushforward as pf
-from pushforward import trees
+from pushforward import flows, trees
 from pushforward.data.columns import Columns, learn_columns
 from pushforward.distributions import Normal, Pushforward
 from pushforward.estimators.dequantising import build_spread, dequantised, log_bounds, parted
@@ -86,9 +86,27 @@ def test_a_file_keeps_it(fitted: pf.FlowDensity, tmp_path: Path) -> None:
     np.testing.assert_allclose(pf.load(tmp_path / "model").score_samples(X), fitted.score_samples(X), rtol=1e-5)
 
 
+@pytest.mark.parametrize("flow", ["maf", "auto"])
 @pytest.mark.parametrize("X", [np.random.default_rng(0).normal(size=(60, 2)), images(60) / 255])
-def test_it_is_of_images_of_whole_numbers(X: np.ndarray) -> None:
+def test_it_is_of_images_of_whole_numbers(X: np.ndarray, flow: str) -> None:
     with pytest.raises(ValueError, match="images whose pixels are whole numbers"):
-        pf.FlowDensity("maf", dequantise="variational").fit(X)
+        pf.FlowDensity(flow, dequantise="variational").fit(X)
     with pytest.raises(ValueError, match="dequantise must be"):
-        pf.FlowDensity("maf", dequantise="none").fit(X)
+        pf.FlowDensity(flow, dequantise="none").fit(X)
+
+
+def test_logarithms_are_averaged_where_log_determinants_are_estimates() -> None:
+    columns, key = all_bytes(), jax.random.key(0)
+    flow = flows.residual(key, 4, n_layers=1, hidden_sizes=(4,), log_det="unbiased").then(columns.bounds_map())
+    model = dequantised(flow, columns, build_spread(key, SIDES, 255.0))
+    x = jnp.asarray([[0.0, 10.0, 128.0, 255.0]])
+    assert np.isfinite(np.asarray(log_bounds(model, 3, x, None))).all()
+
+
+@pytest.mark.long
+def test_a_table_after_images_has_none(fitted: pf.FlowDensity) -> None:
+    model = pf.FlowDensity(max_epochs=1, random_state=0)
+    model.spread_ = fitted.spread_  # as a fit to images leaves it
+    x = np.random.default_rng(0).normal(size=(80, 2))
+    model.fit(x)
+    assert model.spread_ is None and np.isfinite(model.score(x))

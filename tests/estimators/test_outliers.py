@@ -133,3 +133,17 @@ def test_rows_are_judged_given_their_condition() -> None:
 
 def test_a_small_support_keeps_rows_enough_for_a_covariance() -> None:
     assert concentrated(np.random.default_rng(0).normal(size=(60, 2)), 0.01).sum() == 6
+
+
+@pytest.mark.long
+def test_typicality_is_measured_from_the_median_of_the_weight() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)) ** 3
+    times = np.where(np.arange(60) < 21, 10, 1)
+    options: dict[str, Any] = {"scoring": "typicality", "support_fraction": 1.0, "max_epochs": 1}
+    model = detector(**options, validation_fraction=0.0).fit(x, sample_weight=times)
+    dense = model.centre_ - np.abs(model.score_samples(x))  # of the rows below the centre
+    nats = np.asarray(model.model_.log_prob(x))
+    np.testing.assert_allclose(model.centre_, np.median(np.repeat(nats, times)), atol=1e-3)
+    np.testing.assert_allclose(dense[nats < model.centre_], nats[nats < model.centre_], atol=1e-3)
+    np.testing.assert_allclose(model.score(x), nats.mean(), atol=1e-3)  # not the mean typicality
+    assert model.describe()["centre"] == model.centre_ and model.offset_ <= 0

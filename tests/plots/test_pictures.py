@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 import pushforward as pf
 from pushforward import plots
+from pushforward.data.columns import learn_columns
 from pushforward.service import as_frame
 from tests.plots.test_explained import Drawn
 
@@ -83,3 +84,30 @@ def test_without_data_there_are_samples_alone(model: Any) -> None:
     assert list(pictures) == ["samples", "training"]
     assert labels(pictures["samples"]()) == ["T = 0.7", "T = 0.85", "T = 1"]
     assert list(plots.portrait(model, ROWS[:1])) == ["samples", "density", "training"]  # one has none to go to
+
+
+class Typical(pf.FlowOutlierDetector):
+    """Whose log-densities are those of a normal distribution, and typicalities distances from -2."""
+
+    def score_samples(self, X: Any, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
+        rows = np.asarray(X, dtype=float)
+        nats = -0.5 * (rows**2).sum(axis=1) - 0.5 * rows.shape[1] * np.log(2 * np.pi)
+        return nats if self.centre_ is None else -np.abs(nats - self.centre_)
+
+
+def typical(rows: np.ndarray, image_shape: tuple[int, int, int] | None) -> pf.FlowOutlierDetector:
+    model = Typical()
+    columns = learn_columns(rows, [f"x{i}" for i in range(rows.shape[1])])
+    state = {"columns_": columns, "condition_columns_": None, "image_shape_": image_shape, "history_": []}
+    vars(model).update(state, centre_=-2.0)
+    return model
+
+
+def test_typicality_is_told_from_log_density() -> None:
+    rows = RNG.normal(size=(60, 2))
+    usual = plots.portrait(typical(rows, (1, 2, 1)), rows)["density"]()
+    assert [axes.get_xlabel() for axes in usual.axes if axes.get_xlabel()] == ["typicality of a row, nats"]
+    model = typical(rows[:, :1], None)
+    (line,) = plots.portrait(model, rows[:, :1])["density"]().axes[0].lines
+    assert np.asarray(line.get_ydata()).max() == pytest.approx(0.3989, abs=1e-3)  # of the density
+    assert model.centre_ == -2.0

@@ -92,7 +92,11 @@ def _facts(model: Description, log_density: float | None) -> dict[str, str]:
     if model.exactness != "exact":
         facts["log-density"] = f"known through estimates ({model.exactness})"
     if model.threshold is not None:
-        facts["outliers"] = f"rows of a log-density below {model.threshold:.6g}"
+        facts["outliers"] = (
+            f"rows of a log-density below {model.threshold:.6g}"
+            if model.centre is None
+            else f"rows of a log-density further than {-model.threshold:.6g} from {model.centre:.6g}"
+        )
     facts["epochs"] = f"{model.epochs}, the best {model.best_epoch}, in {model.seconds:.1f} s"
     if log_density is not None:
         label = "" if model.exactness == "exact" else f", an estimate ({model.exactness})"

@@ -151,7 +151,8 @@ class AnyKindEstimator(FlowEstimator):
         self.container_ = container_of(X)
         self.n_features_in_ = table.num_columns
         self.filler_ = None
-        self.__dict__.pop("feature_names_in_", None)
+        for name in ("feature_names_in_", "spread_"):
+            self.__dict__.pop(name, None)
         if self.container_ is not None:
             self.feature_names_in_ = np.array(table.column_names, dtype=object)
         rows = self._encoded(table)

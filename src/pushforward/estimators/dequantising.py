@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pushforward.bijections import AbstractMap, Affine, Amortized, Chain, Dequantise, Sigmoid, Untrained
+from pushforward.bijections.base import NOISY
 from pushforward.data.columns import Columns
 from pushforward.distributions import Pushforward
 from pushforward.distributions.estimates import each_row
@@ -82,11 +83,15 @@ def parted(model: Any) -> tuple[Pushforward, AbstractMap]:
 
 @eqx.filter_jit
 def log_bounds(model: Pushforward, n_samples: int, x: Array, c: Array | None) -> Array:
-    """Bounds on the log-probabilities of images in the data's units, of so many draws each, importance weighted."""
+    """Bounds on the log-probabilities of images in the data's units, of so many draws each.
+
+    Draws are importance weights; where log-determinants are estimates, which would bias these upward, their logarithms
+    are averaged.
+    """
 
     def bound(x: Array, c: Array | None, key: Array) -> Any:
-        if n_samples == 1:
-            return model.elbo(x, c, key=key)
+        if n_samples == 1 or model.inexactness & NOISY:
+            return model.elbo(x, c, key=key, n_samples=n_samples)
         return model.log_prob_estimate(x, c, key=key, n_samples=n_samples).value
 
     bounds: Array = each_row(bound, x, c)

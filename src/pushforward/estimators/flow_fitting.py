@@ -121,7 +121,9 @@ def fit_on_gaussians(
     checkpoint: Checkpoint | None,
 ) -> tuple[Fit[Pushforward], bool]:
     """What starts from Gaussians is fitted by: `fit_supported`, as the user says; arguments as of `fit_flow`."""
-    training_settings(estimator, defaults)  # checked also where nothing trains
+    training_settings(estimator, defaults)  # checked also where nothing trains, and
+    is_variational(estimator)  # where no column has cells
+    estimator.spread_ = None
     rows = standard(table, estimator.columns_, None)
     n_init = check_whole("n_init", estimator.n_init, 1)
     given = set(estimator.training or {}) | {name for name in SETTINGS if getattr(estimator, name) is not None}
@@ -196,7 +198,7 @@ def log_density(
 
     Arguments:
         estimator: fitted to numbers.
-        flow: that it was fitted, in standard units.
+        flow: its own, in standard units.
         x: checked rows in the data's units, shape (n, D).
         c: their conditions in standard units, shape (n, C), or None.
         n_samples: draws within cells; None for as many as `Columns.draws` chooses.
@@ -238,5 +240,5 @@ def _warn_of_few_draws(values: FloatArray, effective_draws: FloatArray) -> None:
         warnings.warn(
             f"log-densities of {few} of {len(values)} rows rest on less than {FEW_DRAWS} effective draws of "
             f"{ESTIMATE_DRAWS}, so they may be far too low; rows far from all that the model has seen are such",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -101,7 +101,7 @@ def image_bounds(x: FloatArray) -> Bounds | None:
         warnings.warn(
             f"pixels from {low:g} to {high:g} are neither bytes, 0 to 255, nor shares, 0 to 1, and are modelled as "
             "numbers without bounds; rescale them, or give bounds=(low, high)",
-            stacklevel=5,
+            stacklevel=4,
         )
     return None
 

@@ -238,18 +238,17 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             self.support_[kept if given.weight is None else np.flatnonzero(given.weight > 0)[kept]] = True
             # one weight for all says nothing, and what rows of no weight are like is no matter
             weight = table.weight if merged is not None or np.asarray(sample_weight).ndim > 0 else None
-            self._place_threshold(table._replace(weight=weight), support, share, seed)
+            shown, kept_shown = self._shown(table._replace(weight=weight), support, seed)
+            found = log_density(self, self._flow, shown.x, standard_condition(shown.condition, known))
+            require_solved(found)
+            self._set_threshold(found, kept_shown, share, shown.weight)
         return self
 
-    def _place_threshold(self, table: Table, support: NDArray[np.intp], share: float | None, seed: int) -> None:
-        """Set what is usual, and below which score rows are outliers: of images, by a sample of them."""
-        image = self.image_shape_ is not None
-        some = subsample(len(table.x), MOST_SCORED if image else len(table.x), np.random.default_rng(seed))
-        shown = table.take(some)
-        found = self._checked(shown.x, standard_condition(shown.condition, self.condition_columns_))
-        typical = self.scoring == "typicality" or (self.scoring == "auto" and image)
-        self.centre_ = float(np.median(found[np.isin(some, support)])) if typical else None
-        self.offset_ = _threshold(self._scored(found), share, shown.weight)
+    def _shown(self, table: Table, support: NDArray[np.intp], seed: int) -> tuple[Table, NDArray[np.intp]]:
+        """The rows that place the threshold, all of them or a sample of images, and which of them are the support."""
+        most = len(table.x) if self.image_shape_ is None else MOST_SCORED
+        some = subsample(len(table.x), most, np.random.default_rng(seed))
+        return table.take(some), np.flatnonzero(np.isin(some, support))
 
     def _fit_mixed_outliers(
         self,
@@ -273,23 +272,29 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         self.support_ = np.zeros(len(which), dtype=bool)
         self.support_[np.flatnonzero(which)[kept]] = True
         found = mixed.log_density(fields, self._flow, filler, rows)
-        self.centre_ = float(np.median(found[kept])) if self.scoring == "typicality" else None
+        self._set_threshold(found, support, share, weight)
+
+    def _set_threshold(
+        self, found: FloatArray, support: NDArray[np.intp], share: float | None, weight: FloatArray | None
+    ) -> None:
+        """Where typicality is measured from, if it is the score, and which scores are outliers', by log-densities."""
+        typical = self.scoring == "typicality" or (self.scoring == "auto" and self.image_shape_ is not None)
+        centre = _quantile(found[support], 0.5, None if weight is None else weight[support]) if typical else None
+        self.centre_ = centre
         self.offset_ = _threshold(self._scored(found), share, weight)
 
     def describe(self) -> dict[str, Any]:
         """As of every estimator, with the threshold."""
-        return super().describe() | {"kind": "outliers", "threshold": float(self.offset_)}
-
-    def _checked(self, x: FloatArray, c: Any, n_samples: int | None = None) -> FloatArray:
-        """Log-densities in double precision, as scikit-learn wants scores of outlier detectors, as `log_density`."""
-        values = log_density(self, self._flow, x, c, n_samples)
-        require_solved(values)
-        return values
+        told = {"kind": "outliers", "threshold": float(self.offset_), "centre": self.centre_}
+        return super().describe() | told
 
     def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
+        """Log-densities in double precision, as scikit-learn wants scores of outlier detectors."""
         if self._is_mixed:
             return self._log_density_mixed(X)
-        return self._checked(*fitted_rows(self, X, condition), n_samples)
+        values = log_density(self, self._flow, *fitted_rows(self, X, condition), n_samples)
+        require_solved(values)
+        return values
 
     def _scored(self, log_density: FloatArray) -> FloatArray:
         return log_density if self.centre_ is None else -np.abs(log_density - self.centre_)
@@ -306,6 +311,10 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             Shape (n,), float64, nats per unit volume of the data's units; -inf outside declared bounds.
         """
         return self._scored(self._log_density(X, condition, n_samples))
+
+    def score(self, X: Any, y: Any = None, condition: Any = None) -> float:
+        """The mean log-density of the rows, however they are scored; y is ignored."""
+        return float(np.mean(self._log_density(X, condition, None)))
 
     def fit_predict(self, X: Any, y: Any = None, **given: Any) -> np.ndarray:
         """Fit, and say which rows belong.

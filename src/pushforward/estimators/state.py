@@ -130,6 +130,7 @@ class FlowEstimator(BaseEstimator, ABC):
             "flow_chosen": isinstance(self.flow, str) and self.flow == "auto",
             "exactness": self.exactness_,
             "threshold": None,
+            "centre": None,
             "epochs": int(self.n_iter_),
             "best_epoch": int(self.best_epoch_),
             "seconds": float(self.seconds_),
@@ -166,7 +167,7 @@ class FlowEstimator(BaseEstimator, ABC):
         for name, value in (MISSING | state["fitted"]).items():
             if name in ("columns_", "condition_columns_") and value is not None:
                 value = (Fields if "all" in value else Columns).from_state(value)
-            elif name == "_flow":
+            elif name in ("_flow", "spread_"):
                 value = _as_precise(value)
             elif name in NAMED and value is not None:
                 value = NAMED[name](**value)

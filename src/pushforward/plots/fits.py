@@ -91,6 +91,7 @@ def densities(
     pictures: ArrayLike | None = None,
     image_shape: Sequence[int] | None = None,
     n_pictures: int = 3,
+    score: str = "log-density",
 ) -> Figure:
     """The log-densities of the rows of each component, and the rows of least and of greatest density as pictures.
 
@@ -100,6 +101,7 @@ def densities(
         pictures: the rows themselves where they are images, shape (n, height * width * channels).
         image_shape: (height, width), or (height, width, channels).
         n_pictures: how many to show at either end.
+        score: what `log_density` is, where it is another score, such as "typicality".
 
     Raises:
         ValueError: lengths differ, or there are pictures without a shape.
@@ -138,8 +140,8 @@ def densities(
         tidy(axes)
         if pictures is not None and image_shape is not None:
             _ends(line, rows, nats, np.asarray(pictures, dtype=float), image_shape)
-    grid[-1, sides].set_xlabel("log-density of a row, nats")
-    title = f"How usual each row is: log-densities{'' if components is None else ' by component'}"
+    grid[-1, sides].set_xlabel(f"{score} of a row, nats")
+    title = f"How usual each row is: {score}{'' if components is None else ' by component'}"
     caption = "Good: the bulk lies high and close together, with a short tail to the left."
     if sides:
         caption += (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from pushforward.estimators import FlowMixture
+from pushforward.estimators import FlowMixture, FlowOutlierDetector
 from pushforward.plots.clusters import component_map, data_and_samples, regions
 from pushforward.plots.fits import densities, density, density_curve, training_curve
 from pushforward.plots.pictures import interpolation, temperatures
@@ -135,8 +136,22 @@ class _Shown:
         """The names that the model itself knows its columns by."""
         return self.names if "feature_names_in_" in vars(self.model) else None
 
+    @cached_property
+    def dense(self) -> Model:
+        """The model, whose scores are log-densities."""
+        if not isinstance(self.model, FlowOutlierDetector):
+            return self.model
+        dense = copy.copy(self.model)
+        dense.centre_ = None
+        return dense
+
+    @property
+    def typical(self) -> bool:
+        """Whether scores of the model are typicalities."""
+        return isinstance(self.model, FlowOutlierDetector) and self.model.centre_ is not None
+
     def log_density(self, rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " m"]:
-        return np.asarray(self.model.score_samples(as_frame(rows, self._known)))
+        return np.asarray(self.dense.score_samples(as_frame(rows, self._known)))
 
     def posterior(self, rows: Float[np.ndarray, "m d"]) -> Any:
         return self.mixture.predict_proba(as_frame(rows, self._known))
@@ -180,7 +195,7 @@ class _Shown:
         """How usual each image of the data is, and the least and the most usual ones."""
         assert self.data is not None
         nats = np.asarray(self.model.score_samples(as_frame(self.data, self._known), self.condition))
-        return densities(nats, None, self.data, self.images, ENDS)
+        return densities(nats, None, self.data, self.images, ENDS, "typicality" if self.typical else "log-density")
 
     def density(self) -> Figure:
         """A curve, contours, or how usual each row is."""
