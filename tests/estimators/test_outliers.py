@@ -48,6 +48,11 @@ def test_decisions_are_scores_above_the_threshold(fitted: pf.FlowOutlierDetector
     assert fitted.predict([[50.0, -50.0]]).tolist() == [-1]
 
 
+def test_images_are_no_rows_of_a_table(fitted: pf.FlowOutlierDetector) -> None:
+    with pytest.raises(ValueError, match="dim 3"):
+        fitted.score_samples(X[:, None])
+
+
 def test_fit_predict_is_fit_and_predict(fitted: pf.FlowOutlierDetector) -> None:
     assert (detector(contamination=FAR / N).fit_predict(X) == fitted.predict(X)).all()
 

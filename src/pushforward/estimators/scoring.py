@@ -59,7 +59,8 @@ def _padded(a: Any, size: int) -> Any:
 def fitted_rows(estimator: Any, X: Any, condition: Any) -> tuple[FloatArray, Any]:
     """Checked rows in the data's units, and their conditions in standard units, for a fitted estimator."""
     check_is_fitted(estimator)
-    x = check_rows(estimator, image_rows(X, estimator.image_shape_)[0], fitting=False)
+    rows = X if estimator.image_shape_ is None else image_rows(X, estimator.image_shape_)[0]
+    x = check_rows(estimator, rows, fitting=False)
     table = check_known_condition(condition, estimator.condition_columns_, len(x))
     return x, standard_condition(table, estimator.condition_columns_)
 
