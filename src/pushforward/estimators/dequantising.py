@@ -67,7 +67,7 @@ def with_spread(start: Any, columns: Columns, sides: Any, seed: int, n_init: int
     if spread is not None:
         return dequantised(start, columns, spread)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), n_init)
-    brightest = float(columns.high.max()) if np.isfinite(columns.high).all() else 1.0
+    brightest = float(np.max(columns.high if np.isfinite(columns.high).all() else columns.reach[1]))
 
     def one(flow: Pushforward, key: Array) -> Pushforward:
         return dequantised(flow, columns, build_spread(key, sides, brightest))
