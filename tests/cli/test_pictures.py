@@ -108,7 +108,9 @@ def test_what_no_flow_of_images_takes_is_refused_in_a_line(work):
     said = refused("fit", "pets", "--columns", "x0,x1", "--kind", "density", "--out", "other", *FIT)
     assert "flow='glow' needs" in said  # some pixels are no image
     Path("empty").mkdir()
-    assert refused("fit", "empty", "--out", "other").startswith("empty: holds no PNG or JPEG file; give a folder of")
+    assert refused("fit", "empty", "--out", "other").startswith(
+        "empty: is a folder that holds no PNG or JPEG file; give a"
+    )
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,9 @@ def test_bytes_as_shares_are_the_same_model(glow: Any, dtype: Any) -> None:
     shares = copy.copy(glow)
     shares.columns_, shares.container_ = columns, None
     np.testing.assert_allclose(columns.scale * 255, glow.columns_.scale, rtol=1e-4)
-    np.testing.assert_allclose(shares.bits_per_dim(x), glow.bits_per_dim(BYTES), atol=0.03)
+    # the draws within cells are the same, but for rounding, which single pixels on a bound feel
+    np.testing.assert_allclose(shares.bits_per_dim(x), glow.bits_per_dim(BYTES), atol=0.15)
+    assert abs(np.mean(shares.bits_per_dim(x) - glow.bits_per_dim(BYTES))) < 0.01
 
 
 def test_there_is_at_least_one_draw_within_cells(glow: Any) -> None:

@@ -106,9 +106,10 @@ def _files(root: Path) -> list[Path]:
     files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
         held = sorted({file.suffix.lower() or file.name for file in root.iterdir()})
+        beside = f", but {listing(held, 4)}" if held else ""
         raise DataError(
-            f"{root}: holds no PNG or JPEG file{f', but {listing(held, 4)}' if held else ''}; give a folder of such "
-            "files, or a table as a single file"
+            f"{root}: is a folder that holds no PNG or JPEG file{beside}; give a folder of such files, or a table as a "
+            "single file"
         )
     return files
 
