@@ -262,6 +262,7 @@ def test_draws_are_taken_as_often_as_they_weigh() -> None:
     assert abs(np.mean(np.array(firsts) == 2) - 0.9) < 0.05  # each sample alone is a draw by the weights
 
 
+@pytest.mark.long
 def test_mixtures_find_the_two_kinds() -> None:
     table = customers(600)
     mixture = pf.FlowMixture(2, random_state=0, max_epochs=30, hidden_sizes=(16,)).fit(table)
@@ -285,6 +286,7 @@ def test_labels_of_some_rows_name_components() -> None:
     assert (mixture.responsibilities(table).argmax(axis=1) == young).mean() > 0.9
 
 
+@pytest.mark.long
 def test_rows_unlike_the_others_are_found() -> None:
     table = customers(400)
     table.loc[:3, ["age", "visits"]] = [150.0, 60]
@@ -387,6 +389,7 @@ def test_only_ratios_of_weights_count() -> None:
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 
 
+@pytest.mark.long
 def test_categories_keep_their_levels_and_gaps_their_types() -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
