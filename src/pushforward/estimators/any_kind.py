@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -255,9 +256,9 @@ class AnyKindEstimator(FlowEstimator):
             )
         return in_precision(bits_per_dim(self.columns_, self._log_density(X, condition, n_samples)))
 
+    @abstractmethod
     def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
         """Log-densities of rows in the data's units, float64; of whole numbers, from so many draws within cells."""
-        raise NotImplementedError
 
     def cooled(self, temperature: float) -> Self:
         """A copy with noise of another scale, for samples more usual (below 1) or less; densities change with it.
@@ -275,9 +276,9 @@ class AnyKindEstimator(FlowEstimator):
         cooled._flow = tempered(self._flow, temperature)
         return cooled
 
+    @abstractmethod
     def _drawn(self, n: int, random_state: Any, condition: Any = None, component: int | None = None) -> Draws:
         """Draws of a table of Arrow, of more than numbers, or else of an array."""
-        raise NotImplementedError
 
     def _in_kind(self, rows: Any) -> Any:
         """Draws as the kind of table that was fitted on, or asked for."""
