@@ -77,13 +77,13 @@ def test_numbers_without_ends_have_no_bits() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_bytes_as_shares_are_the_same_model(glow: Any, dtype: Any) -> None:
-    """Standard units of bytes and of their shares are the same, so that the same flow has the same bits."""
+    """Standard units of bytes and of their shares are about the same, and so are bits of the same flow."""
     x = (BYTES.reshape(80, -1) / 255).astype(dtype).astype(float)
     columns = learn_columns(x, glow.columns_.names, bounds=(0, 1), alike=True)
     shares = copy.copy(glow)
     shares.columns_, shares.container_ = columns, None
     np.testing.assert_allclose(columns.scale * 255, glow.columns_.scale, rtol=1e-4)
-    # the draws within cells are the same, but for rounding, which single pixels on a bound feel
+    # columns that are measured from their upper end lie one level apart: that of bytes is 255, that of cells 256
     np.testing.assert_allclose(shares.bits_per_dim(x), glow.bits_per_dim(BYTES), atol=0.15)
     assert abs(np.mean(shares.bits_per_dim(x) - glow.bits_per_dim(BYTES))) < 0.01
 
