@@ -33,7 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "glow": {"flow": "glow"},
     "glow, variational": {"flow": "glow", "dequantise": "variational"},
     "glow, additive": {"flow": "glow", "flow_options": {"coupling": "additive"}},
-    "real_nvp_image": {"flow": "real_nvp_image"},
+    "real_nvp_image": {"flow": "real_nvp_image", "hidden_sizes": (32,)},  # one block: full size is the dear part
     "residual_image": {"flow": "residual_image"},
     "indexed_residual_image": {"flow": "indexed_residual_image"},
 }

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pushforward import flows, trees
-from pushforward.bijections import ActNorm, ImageCoupling, Squeeze
+from pushforward.bijections import ActNorm, ImageCoupling, Indexed, Squeeze
+from pushforward.networks import RowConvolutions
 from tests.sweeps import sweep
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -121,3 +122,31 @@ def test_images_without_a_halving_are_couplings_of_boards() -> None:
     flow = draw("real_nvp_image", image_shape=(3, 5))
     x = flow.sample(jax.random.key(0), (4,))
     assert x.shape == (4, 15) and bool(jnp.isfinite(flow.log_prob(x)).all())
+
+
+@pytest.mark.parametrize("name", sweep(NAMES, {"glow"}))
+def test_an_index_that_says_nothing_leaves_the_flow_as_it_is(name: str) -> None:
+    sizes = {**SMALL[name], "image_shape": (4, 4), "cond_dim": 2}
+    key, given = jax.random.key(3), jnp.array([[0.0, 1.0], [1.0, 0.0]])
+    make = eqx.filter_jit(lambda key: flows.recipe("indexed_" + name)(key, 16, index_hidden_sizes=(4,), **sizes))
+    indexed = make(key)
+    plain = flows.recipe(name)(jax.random.split(key)[0], 16, **sizes)
+    x = plain.sample(jax.random.key(1), (), given)
+    keys = jax.random.split(jax.random.key(2), 2)
+    estimate = eqx.filter_jit(lambda flow: jax.vmap(flow.log_weight)(x, keys, given))
+
+    def is_index(node: Any) -> bool:
+        return isinstance(node, RowConvolutions)
+
+    silent = jax.tree.map(
+        lambda node: jax.tree.map(jnp.zeros_like, node) if is_index(node) else node, indexed, is_leaf=is_index
+    )
+    np.testing.assert_allclose(estimate(silent), plain.log_prob(x, given), rtol=1e-4)
+    assert (np.abs(estimate(indexed) - plain.log_prob(x, given)) > 1e-2).all()
+
+
+def test_each_step_of_an_indexed_flow_of_images_has_an_image_for_an_index() -> None:
+    flow = flows.recipe("indexed_glow")(jax.random.key(0), 16, image_shape=(4, 4), index_dim=3, **SMALL["glow"])
+    nodes = jax.tree.leaves(flow, is_leaf=lambda node: isinstance(node, Indexed))
+    assert [node.index_dim for node in nodes if isinstance(node, Indexed)] == [3 * 1, 3 * 4]
+    assert flow.exactness == "lower bound" and flow.sample(jax.random.key(1), (2,)).shape == (2, 16)

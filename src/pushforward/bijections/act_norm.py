@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -42,6 +42,8 @@ class ActNorm(AbstractDataMap):
         >>> norm.shift.tolist(), z.round(3).tolist()
         ([2.0], [[-1.0], [1.0]])
     """
+
+    only_starts: ClassVar[bool] = True
 
     shift: Array
     log_scale: Array

@@ -222,6 +222,8 @@ class AbstractBijection(AbstractMap):
 class AbstractDataMap(AbstractBijection):
     """A map that reads parameters off data: it overrides `calibrate`."""
 
+    only_starts: ClassVar[bool] = False  # whether it reads the first batch alone
+
 
 def over_batch(direction: Any, points: Array, key: PRNGKeyArray | None, condition: Array | None) -> tuple[Array, Array]:
     """A direction of a map, point by point, with one key for all."""
@@ -399,6 +401,12 @@ class Fixed(AbstractWrapper):
     @property
     def reads_data(self) -> bool:
         return False
+
+
+def reads_batches(model: Any) -> bool:
+    """Whether a part of a model reads parameters off every batch of training, and not only off the first one."""
+    nodes = jax.tree.leaves(model, is_leaf=lambda n: isinstance(n, AbstractDataMap | Fixed))
+    return any(isinstance(node, AbstractDataMap) and not node.only_starts for node in nodes)
 
 
 def fix_statistics(model: Any) -> Any:

@@ -16,7 +16,7 @@ from pushforward.bijections.base import AbstractMap, over_batch, require_map
 from pushforward.bijections.compose import Chain
 from pushforward.bijections.conditional_coupling import ConditionalCoupling
 from pushforward.checks import check_whole
-from pushforward.networks import MLP, Gaussian
+from pushforward.networks import Gaussian, moments_network
 from pushforward.networks.gaussian import LOG_SCALE_BOUND
 
 INDEX_SCALE = 0.1  # of last layers' weights: an index that does not matter at first is never used
@@ -82,6 +82,7 @@ class Indexed(AbstractMap):
         index_dim: int,
         hidden_sizes: Sequence[int],
         activation: str = "silu",
+        pixels: tuple[int, int] | None = None,
     ) -> Indexed:
         """Draw one continuously-indexed layer around a map; p(u|z) and q(u|x) are near a standard normal at first.
 
@@ -91,6 +92,8 @@ class Indexed(AbstractMap):
             index_dim: U.
             hidden_sizes: units of each network's hidden layers.
             activation: its name.
+            pixels: height and width of points that are flat images, whose index is one too, with channels of its own,
+                and whose networks are convolutions; None for perceptrons.
 
         Raises:
             ValueError: the map takes no condition of at least U numbers, or its points are no vectors.
@@ -102,8 +105,10 @@ class Indexed(AbstractMap):
             )
         dim, cond_dim = bijection.shape[0], (moved.cond_shape or (0,))[0]
         key_prior, key_posterior = jax.random.split(key)
-        prior = index_step(key_prior, dim, index_dim, cond_dim, hidden_sizes, activation)
-        posterior = MLP.init(key_posterior, dim + cond_dim, 2 * index_dim, hidden_sizes, activation, INDEX_SCALE)
+        prior = index_step(key_prior, dim, index_dim, cond_dim, hidden_sizes, activation, pixels)
+        posterior = moments_network(
+            key_posterior, dim, index_dim, hidden_sizes, activation, INDEX_SCALE, cond_dim, pixels
+        )
         return cls(posterior, Chain([prior, moved]), index_dim)
 
     @property
@@ -221,6 +226,7 @@ def index_step(
     cond_dim: int,
     hidden_sizes: Sequence[int],
     activation: str = "silu",
+    pixels: tuple[int, int] | None = None,
 ) -> ConditionalCoupling:
     """Draw what a point makes of an index after it: u = μ(z) + σ(z) ε, not far from ε at first.
 
@@ -231,11 +237,12 @@ def index_step(
         cond_dim: C, size of the condition, 0 for none.
         hidden_sizes: units of the network's hidden layers.
         activation: its name.
+        pixels: as of `Indexed.init`.
 
     Returns:
         A map of event shape (D + U,) and condition shape (C,), or None.
     """
-    network = MLP.init(key, dim + cond_dim, 2 * index_dim, hidden_sizes, activation, INDEX_SCALE)
+    network = moments_network(key, dim, index_dim, hidden_sizes, activation, INDEX_SCALE, cond_dim, pixels)
     affine = Affine(jnp.zeros(index_dim), jnp.ones(index_dim), max_log_scale=LOG_SCALE_BOUND)
     return ConditionalCoupling(Amortized(affine, network, (dim + cond_dim,)), dim, "first")
 

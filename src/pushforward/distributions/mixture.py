@@ -12,7 +12,15 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections.base import NOISY, AbstractMap, Identity, InexactError, merge_cond_shapes, require_bijection
+from pushforward.bijections.base import (
+    NOISY,
+    AbstractMap,
+    Identity,
+    InexactError,
+    merge_cond_shapes,
+    reads_batches,
+    require_bijection,
+)
 from pushforward.checks import is_concrete
 from pushforward.distributions.base import AbstractDistribution, log_mean_exp, safe_logsumexp
 from pushforward.distributions.likely import likely_blocks, likely_log_probs
@@ -312,12 +320,12 @@ class MixtureOfFlows(AbstractDistribution):
             Both of shape (n, K).
 
         Raises:
-            ValueError: components are not all alike, or a part of them reads parameters off data.
+            ValueError: components are not all alike or not exact, or a part of them reads parameters off every batch.
         """
-        if len(self.groups) > 1 or self.reads_data or self.inexactness:
+        if len(self.groups) > 1 or reads_batches(self) or self.inexactness:
             raise ValueError(
-                "components evaluated only where they are likely must be alike, exact, and read no data; "
-                "give n_likely=None"
+                "components evaluated only where they are likely must be alike and exact, and read nothing off each "
+                "batch; give n_likely=None"
             )
         axis = None if condition is None else 0
         z, log_det = jax.vmap(self._inner, in_axes=(0, axis))(x, condition)

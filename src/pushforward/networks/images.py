@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -90,11 +91,12 @@ class PlainConvolutions(eqx.Module):
     Arguments (of `init`):
         key: a JAX random key.
         n_in: channels that come.
-        n_out: channels that go, which start at zero.
+        n_out: channels that go, which start at zero unless `output_scale` is more.
         channels: of each hidden layer.
         cond_dim: size of a condition, which the first layer sees at every pixel; or None.
         side: of the first and the last kernel, odd.
         activation: a name in `ACTIVATIONS`.
+        output_scale: of the last layer's weights.
 
     Raises:
         ValueError: the side is even.
@@ -120,12 +122,13 @@ class PlainConvolutions(eqx.Module):
         cond_dim: int | None = None,
         side: int = 3,
         activation: str = "relu",
+        output_scale: float = 0.0,
     ) -> PlainConvolutions:
         """Draw a network to train."""
         key_context, *keys = jax.random.split(key, len(channels) + 2)
-        sizes, n_layers = [n_in, *channels, n_out], len(channels) + 1
+        sizes, last = [n_in, *channels, n_out], len(channels)
         layers = [
-            Convolve.init(key, a, b, 1 if 0 < i < n_layers - 1 else side, 2.0**0.5 if i < n_layers - 1 else 0.0)
+            Convolve.init(key, a, b, 1 if 0 < i < last else side, 2.0**0.5 if i < last else output_scale)
             for i, (key, a, b) in enumerate(zip(keys, sizes[:-1], sizes[1:], strict=True))
         ]
         context = _context(key_context, sizes[1], cond_dim)
@@ -220,9 +223,35 @@ class SpreadNetwork(eqx.Module):
 
     def __call__(self, row: Float[Array, " d"]) -> Float[Array, " p"]:
         image = row.reshape(self.sides)
-        told = self.network(jnp.concatenate([2 * image / self.brightest - 1, (image > 0).astype(image.dtype)], -1))
-        location, scale = jnp.split(told, 2, axis=-1)
-        return jnp.concatenate([location.reshape(-1), scale.reshape(-1)])
+        seen = jnp.concatenate([2 * image / self.brightest - 1, (image > 0).astype(image.dtype)], -1)
+        height, width, n = seen.shape
+        return RowConvolutions(self.network, (height, width, n), 2)(seen.reshape(-1))
+
+
+class RowConvolutions(eqx.Module):
+    """Convolutions from a flat image, and a condition after it, to flat images, one after the other.
+
+    Arguments:
+        network: from the image's channels to those of all images that it gives.
+        sides: height, width and channels of the image that comes.
+        n_images: that it gives.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import PlainConvolutions, RowConvolutions
+        >>> network = PlainConvolutions.init(jax.random.key(0), 1, 4, (4,), cond_dim=2)
+        >>> RowConvolutions(network, (2, 3, 1), 2)(jnp.zeros(6 + 2)).shape
+        (24,)
+    """
+
+    network: PlainConvolutions
+    sides: tuple[int, int, int] = eqx.field(static=True)
+    n_images: int = eqx.field(static=True)
+
+    def __call__(self, row: Float[Array, " d"]) -> Float[Array, " p"]:
+        n = math.prod(self.sides)
+        told = self.network(row[:n].reshape(self.sides), row[n:] if len(row) > n else None)
+        return jnp.concatenate([image.reshape(-1) for image in jnp.split(told, self.n_images, axis=-1)])
 
 
 def _context(key: PRNGKeyArray, n_out: int, cond_dim: int | None) -> Array | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jaxtyping import PRNGKeyArray
 
 from pushforward.networks.convolutional import Convolutional
+from pushforward.networks.images import PlainConvolutions, RowConvolutions
 from pushforward.networks.mlp import MLP
 
 
@@ -35,3 +38,46 @@ def row_network(
     if image_shape is None:
         return MLP.init(key, n_in + n_given, n_out, hidden_sizes, "silu")
     return Convolutional.init(key, image_shape, n_out, n_given, hidden_sizes=hidden_sizes)
+
+
+def moments_network(
+    key: PRNGKeyArray,
+    n_in: int,
+    n_out: int,
+    hidden_sizes: Sequence[int],
+    activation: str,
+    output_scale: float,
+    n_given: int = 0,
+    pixels: tuple[int, int] | None = None,
+) -> MLP | RowConvolutions:
+    """Draw a network from a row to a location and a scale of each of some numbers: convolutions between flat images.
+
+    Arguments:
+        key: a JAX random key.
+        n_in: columns.
+        n_out: locations, which come first, and as many scales.
+        hidden_sizes: units of each hidden layer, or channels.
+        activation: its name.
+        output_scale: scale of the last layer's weights.
+        n_given: numbers that follow a row.
+        pixels: height and width of rows, and of what comes of them, that are flat images; None for a perceptron.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from pushforward.networks import moments_network
+        >>> moments_network(jax.random.key(0), 4, 8, (8,), "silu", 0.1, pixels=(2, 2))(jnp.ones(4)).shape
+        (16,)
+    """
+    if pixels is None:
+        return MLP.init(key, n_in + n_given, 2 * n_out, hidden_sizes, activation, output_scale)
+    area = pixels[0] * pixels[1]
+    network = PlainConvolutions.init(
+        key,
+        n_in // area,
+        2 * n_out // area,
+        hidden_sizes,
+        n_given or None,
+        activation=activation,
+        output_scale=output_scale,
+    )
+    return RowConvolutions(network, (*pixels, n_in // area), 2)
