@@ -35,6 +35,7 @@ TITLES = {
     "imputation": "Cells filled in",
     "synthetic": "Synthetic rows",
     "image_density": "Flows of images at equal time",
+    "indexed_images": "Residual flows of images, with an index and without, at equal time",
     "image_outliers": "Images of another kind",
 }
 NAMES = {
