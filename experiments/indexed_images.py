@@ -94,8 +94,8 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
         taken, error, n = gain(rows)
         notes = [
-            f"The index takes {taken:.4f} bits/dim off, ± {error:.4f} over {n} seeds, of {asked.rows:,} training images "
-            f"and {asked.minutes:g} minutes a fit."
+            f"The index takes {taken:.4f} bits/dim off, ± {error:.4f} over {n} seeds, of {asked.rows:,} training "
+            f"images and {asked.minutes:g} minutes a fit."
         ]
         seconds = round(time.monotonic() - began, 1)
         write_table("indexed_images", HEAD, sorted(rows, key=str), seconds, seed + 1, notes=notes)

@@ -2,8 +2,8 @@
 
 The rows are said to be images; beyond that only the number of epochs is chosen, for time, and with so few a shorter
 average. "ten-glow": every component is a Glow of additive couplings, which rows that a component has never seen cannot
-make explode. All training images are fitted; every figure is of test images (bits and the gap of the first 1,000). Beside
-it k-means and Gaussian mixtures with full covariances, both on 40 principal components of the same images.
+make explode. All training images are fitted; every figure is of test images (bits and the gap of the first 1,000).
+Beside it k-means and Gaussian mixtures with full covariances, both on 40 principal components of the same images.
 """
 
 from __future__ import annotations
