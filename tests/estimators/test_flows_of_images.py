@@ -208,6 +208,14 @@ def test_rows_under_names_and_a_condition(coloured: Any) -> None:
     assert coloured.sample(3, condition=given[:2], temperature=0.5).shape == (3, 2, 12)
 
 
+def test_shares_are_drawn_of_any_level_not_only_those_seen_in_that_very_pixel(coloured: Any) -> None:
+    seen = COLOURS.reshape(60, -1)
+    drawn = coloured.sample(100, condition=seen[:1, :1] / 255, random_state=0)[:, 0]
+    levels = np.round(drawn * 255)
+    np.testing.assert_allclose(drawn * 255, levels, atol=1e-3)
+    assert all(np.setdiff1d(levels[:, i], seen[:, i]).size > 10 for i in range(12))
+
+
 def test_components_are_flows_of_images(clusters: Any) -> None:
     x, component = clusters.sample(12, temperature=0.8)
     assert x.shape == (12, 2, 2, 1) and x.dtype == np.uint8 and component.shape == (12,)
