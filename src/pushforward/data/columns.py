@@ -145,6 +145,17 @@ class Columns:
             values = np.clip(values, lowest, np.maximum(top - self.margin - self.width, lowest))
         return (values - self.shift) / self.scale
 
+    def middles(self, x: FloatArray) -> FloatArray:
+        """The middles of the cells of values within bounds, or the values, in standard units.
+
+        The cell of a value on a bound has its middle inside, and needs no margin.
+
+        Arguments:
+            x: shape (n, D).
+        """
+        middles = (x + np.where(self.integer, 0.5, 0) - self.shift) / self.scale
+        return np.where(self.cell > 0, middles, self.standardize(x))
+
     def _inside(self, x: FloatArray) -> FloatArray:
         """Values on a bound moved inside; values beyond it stay beyond, with all of their cell, of density zero."""
         low, high = self.lowest, np.where(self.integer, np.inf, self.high)
