@@ -50,3 +50,14 @@ def test_the_code_on_the_page_of_extensions_runs() -> None:
         assert float(names["loss"]) < 10
     for name in re.findall(r"examples/(\w+\.py)", page):
         assert (ROOT / "docs" / "examples" / name).is_file()
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # short fits
+def test_the_code_on_the_page_of_images_runs() -> None:
+    page = (ROOT / "docs" / "images.md").read_text()
+    names: dict = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "docs/images.md", "exec"), names)
+    assert float(names["accuracy"]) > 0.7  # of images that were not seen
+    assert names["model"].sample(5, condition=names["classes"]).shape == (5, 10, 8, 8)

@@ -178,6 +178,27 @@ def test_values_that_only_some_rows_repeat_take_the_draws_in_their_cell_alone() 
     assert back[0] == 0 and back[1] == pytest.approx(near[1, 0])
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("bounds", [(0, 1), None])
+def test_levels_of_a_common_grid_are_drawn_in_every_column(dtype: Any, bounds: Any) -> None:
+    rng = np.random.default_rng(0)
+    every = (np.arange(256) / 255).astype(dtype).astype(float)
+    x = every[np.stack([rng.integers(20, 60, 50), rng.integers(200, 256, 50), np.full(50, 7)], axis=1)]
+    columns = learn_columns(x, list("abc"), bounds=bounds, alike=True)
+    units = (np.linspace(-0.2, 1.2, 2000)[:, None] - columns.shift) / columns.scale
+    drawn = columns.restore(units)
+    for column in drawn.T:
+        assert np.isin(column, columns.levels).all() and len(np.unique(column)) > 200
+    assert np.isin(x, columns.levels).all() and (columns.restore(columns.standardize(x)) == x).all()
+    assert np.isin(columns.reach, columns.levels).all() and (columns.reach[:, 2] == every[7]).all()
+    assert abs(columns.levels * 255 - np.round(columns.levels * 255)).max() < 1e-4
+    if bounds is not None:
+        assert drawn.min() >= 0 and drawn.max() <= 1
+    np.testing.assert_allclose(columns.cell, 1 / 255, rtol=1e-4)
+    again = Columns.from_state(columns.to_state())
+    assert (again.restore(units) == drawn).all()
+
+
 def test_one_rounded_value_that_arithmetic_spoiled_changes_no_cell() -> None:
     tenths = np.round(draws(2000), 1)
     spoiled = np.where(np.arange(2000) % 3, tenths, (tenths * 10 + 0.1 - 0.1) / 10 * (1 + 2e-16))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,8 @@ from pushforward import flows, trees
 from pushforward.data.columns import Columns, learn_columns
 from pushforward.distributions import Normal, Pushforward
 from pushforward.estimators.dequantising import build_spread, dequantised, log_bounds, parted
+from pushforward.training import Checkpoint
+from tests.training.test_engine import one_epoch_a_call, press_ctrl_c
 
 SIDES = (2, 2, 1)
 
@@ -77,6 +80,27 @@ def test_a_fit_scores_bounds_and_keeps_a_flow_of_places_within_cells(fitted: pf.
     outside = X.astype(float)
     outside[0, 0, 0] = 300
     assert fitted.score_samples(outside)[0] == -np.inf
+
+
+@pytest.mark.long
+def test_resuming_gives_the_bits_of_an_uninterrupted_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(checkpoint: Checkpoint | None = None) -> pf.FlowDensity:
+        model = pf.FlowDensity(
+            "glow", n_layers=1, hidden_sizes=(4,), dequantise="variational", max_epochs=5, batch_size=50, random_state=0
+        )
+        return model.fit(images(120), checkpoint=checkpoint)
+
+    with monkeypatch.context() as patch:
+        one_epoch_a_call(patch)
+        press_ctrl_c(patch, call=2)
+        assert fit(Checkpoint(tmp_path / "state", epochs=1)).n_iter_ == 2
+    resumed, whole = fit(Checkpoint(tmp_path / "state", epochs=1, resume=True)), fit()
+    assert resumed.history_ == whole.history_ and whole.n_iter_ == 5
+    for name in ("_flow", "spread_"):
+        of_both = (jax.tree.leaves(eqx.filter(vars(model)[name], eqx.is_array)) for model in (resumed, whole))
+        for a, b in zip(*of_both, strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(resumed.score_samples(images(20, 1)), whole.score_samples(images(20, 1)))
 
 
 @pytest.mark.long

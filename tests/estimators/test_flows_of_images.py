@@ -4,6 +4,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -109,6 +111,27 @@ def test_bytes_come_back_exactly(glow: Any) -> None:
     np.testing.assert_array_equal(back, BYTES)
 
 
+@pytest.mark.parametrize(
+    ("flow", "n_levels", "double"),
+    [
+        ("glow", 2, True),
+        pytest.param("real_nvp_image", 1, True, marks=pytest.mark.long),
+        pytest.param("glow", 2, False, marks=pytest.mark.long),
+        pytest.param("real_nvp_image", 1, False, marks=pytest.mark.long),
+    ],
+)
+def test_bytes_come_back_before_rounding_too(flow: str, n_levels: int, double: bool) -> None:
+    """Black and white ones as well, which lie on their bounds."""
+    x = np.where(BYTES < 90, 0, np.where(BYTES > 160, 255, BYTES))
+    with jax.enable_x64(double):
+        options = TINY | {"max_epochs": 10, "batch_size": 20, "flow_options": {"n_levels": n_levels}}
+        model = pf.FlowDensity(flow, **options).fit(x)
+        z = jnp.asarray(model.transform(x.astype(float)), float)
+        back, _ = eqx.filter_jit(model.model_.bijection.forward_batch)(z)
+        assert back.dtype == (jnp.float64 if double else jnp.float32)
+        np.testing.assert_allclose(back, x.reshape(80, -1) + 0.5, rtol=0, atol=1e-8 if double else 0.01)
+
+
 def test_images_of_any_container_are_the_same(glow: Any) -> None:
     expected = glow.score_samples(BYTES)
     for same in (BYTES[..., None], BYTES.reshape(80, -1), list(BYTES), BYTES.astype(float), jnp.asarray(BYTES)):
@@ -206,6 +229,14 @@ def test_rows_under_names_and_a_condition(coloured: Any) -> None:
     assert list(between.columns) == list(frame.columns)
     np.testing.assert_allclose(between.iloc[0], frame.iloc[0], atol=1e-6)
     assert coloured.sample(3, condition=given[:2], temperature=0.5).shape == (3, 2, 12)
+
+
+def test_shares_are_drawn_of_any_level_not_only_those_seen_in_that_very_pixel(coloured: Any) -> None:
+    seen = COLOURS.reshape(60, -1)
+    drawn = coloured.sample(100, condition=seen[:1, :1] / 255, random_state=0)[:, 0]
+    levels = np.round(drawn * 255)
+    np.testing.assert_allclose(drawn * 255, levels, atol=1e-3)
+    assert all(np.setdiff1d(levels[:, i], seen[:, i]).size > 10 for i in range(12))
 
 
 def test_components_are_flows_of_images(clusters: Any) -> None:

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 import pushforward as pf
 from pushforward.estimators.outliers import concentrated
+from pushforward.service.kinds import scores
 from tests.estimators.small import SMALL
 
 N, FAR = 200, 12
@@ -152,3 +153,22 @@ def test_typicality_is_measured_from_the_median_of_the_weight() -> None:
     np.testing.assert_allclose(dense[nats < model.centre_], nats[nats < model.centre_], atol=1e-3)
     np.testing.assert_allclose(model.score(x), nats.mean(), atol=1e-3)  # not the mean typicality
     assert model.describe()["centre"] == model.centre_ and model.offset_ <= 0
+
+
+@pytest.mark.parametrize("scoring", ["density", "typicality"])
+def test_a_cooled_detector_has_no_threshold_until_it_is_given_one(scoring: str, tmp_path: Path) -> None:
+    warm = detector(contamination=FAR / N, scoring=scoring, max_epochs=1).fit(X)
+    cool = warm.cooled(0.5)
+    assert warm.offset_ is not None and (warm.cooled(1.0).predict(X) == warm.predict(X)).all()
+    assert cool.describe()["threshold"] is None and cool.describe()["centre"] is None
+    for method in (cool.predict, cool.decision_function):
+        with pytest.raises(ValueError, match="a cooled detector has no threshold, .* or set offset_"):
+            method(X)
+    assert cool.score(X) == pytest.approx(cool.score_samples(X).mean())  # log-densities
+    assert list(scores(cool, X, None)) == ["log_density"]
+    cool.save(tmp_path / "model")
+    assert pf.load(tmp_path / "model").offset_ is None
+    cool.offset_ = float(np.quantile(cool.score_samples(X), 0.2))
+    assert (cool.predict(X) == -1).sum() == 0.2 * N
+    assert list(scores(cool, X, None)) == ["log_density", "outlier"]
+    assert warm.sample(3, temperature=0.5).shape == (3, 2)

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from pushforward.bijections import AbstractMap, Affine, Bounded, Chain, Identity
-from pushforward.data.ties import FINEST, find_ties, grid_step, round_to_ties, tie_cells
+from pushforward.data.ties import FINEST, find_ties, grid_levels, grid_step, round_to_levels, round_to_ties
 
 FloatArray = NDArray[np.float64]
 Bounds = Mapping[Any, Sequence[Any]] | Sequence[Any]  # (low, high) of some columns, or of all; None for an open end
@@ -53,6 +53,7 @@ class Columns:
             shape (D,).
         reach: how far out draws may lie, (lowest, highest), as far beyond the table as its tails say, shape (2, D).
         mean: of the values, shape (D,); NaN where a model of before does not tell.
+        levels: of the grid that all values of the table lie on, ascending, shape (L,); none where there is no grid.
     """
 
     names: tuple[str, ...]
@@ -69,6 +70,7 @@ class Columns:
     stops: NDArray[np.bool_]
     reach: FloatArray
     mean: FloatArray
+    levels: FloatArray
 
     @property
     def n(self) -> int:
@@ -111,7 +113,8 @@ class Columns:
     @property
     def cell(self) -> FloatArray:
         """Width of the cell that a value stands for, in the data's units, zero for a point, shape (D,)."""
-        return np.where(self.integer | np.isin(np.arange(self.n), self.ties[:, 0]), self.width, 0)
+        repeats = np.isin(np.arange(self.n), self.ties[:, 0]) | (len(self.levels) > 0)
+        return np.where(self.integer | repeats, self.width, 0)
 
     @property
     def _below(self) -> FloatArray:
@@ -142,6 +145,17 @@ class Columns:
             values = np.clip(values, lowest, np.maximum(top - self.margin - self.width, lowest))
         return (values - self.shift) / self.scale
 
+    def middles(self, x: FloatArray) -> FloatArray:
+        """The middles of the cells of values within bounds, or the values, in standard units.
+
+        The cell of a value on a bound has its middle inside, and needs no margin.
+
+        Arguments:
+            x: shape (n, D).
+        """
+        middles = (x + np.where(self.integer, 0.5, 0) - self.shift) / self.scale
+        return np.where(self.cell > 0, middles, self.standardize(x))
+
     def _inside(self, x: FloatArray) -> FloatArray:
         """Values on a bound moved inside; values beyond it stay beyond, with all of their cell, of density zero."""
         low, high = self.lowest, np.where(self.integer, np.inf, self.high)
@@ -150,7 +164,7 @@ class Columns:
         return np.where((x <= high) & (x > high - self.margin), high - self.margin, x) + beyond
 
     def restore(self, s: Any) -> FloatArray:
-        """Standard units to the data's; what is in the cell of a whole number, or of a value that repeats, becomes it.
+        """Standard units to the data's; what is in the cell of a whole number, repeated value or level becomes it.
 
         Arguments:
             s: shape (..., D).
@@ -160,6 +174,8 @@ class Columns:
         ends = np.searchsorted(self.ties[:, 0], np.arange(self.n + 1))
         for i in np.unique(self.ties[:, 0]).astype(int):
             x[..., i] = round_to_ties(x[..., i], self.ties[ends[i] : ends[i + 1], 1:])
+        if len(self.levels):
+            x = round_to_levels(x, self.levels)
         top = np.where(self.integer & np.isfinite(self.high), self.high, np.inf)
         return np.clip(x, self.low, np.minimum(self.high, top))
 
@@ -244,6 +260,7 @@ class Columns:
             "stops": np.zeros(len(located), dtype=bool),
             "reach": np.outer([-np.inf, np.inf], np.ones(len(located))),
             "mean": located - 0.5 * state["integer"],
+            "levels": np.zeros(0),
         }
         return cls(**{**lacking, **state, "names": tuple(state["names"])})
 
@@ -294,7 +311,9 @@ def learn_columns(
             + (", or declare them as whole numbers with discrete=[...]" if possible else "")
         )
     step = grid_step(x) if alike and not integer.any() else 0.0
-    width, ties = _cells(x, spread, integer, constant) if step == 0 else _cells_of(x, step)
+    width, ties = np.full(len(names), step), np.zeros((0, 4))
+    if step == 0:
+        width, ties = _cells(x, spread, integer, constant)
     # no value may lie further out than FARTHEST units: rare large ones would swamp every gradient
     spreads = integer | constant | (step > 0)
     scale = np.maximum(np.sqrt(spread**2 + np.where(spreads, width, 0) ** 2 / 12), span / FARTHEST)
@@ -303,8 +322,12 @@ def learn_columns(
     shift, margin = _near_bounds(x, ends, high + below, scale, mean + np.where(integer, 0.5, 0))
     zeros, reach = np.zeros(len(names)), _reach(x)
     reach = np.where(integer, [np.floor(reach[0]), np.ceil(reach[1])], reach)
+    levels = np.zeros(0)
+    if step > 0:
+        levels = grid_levels(x, step, max(reach.min(), low.min()), min(reach.max(), high.max()))
+        reach = round_to_levels(reach, levels)
     columns = Columns(
-        names, integer, low, high, shift, scale, width, margin, zeros, zeros + 1, ties, stops, reach, mean
+        names, integer, low, high, shift, scale, width, margin, zeros, zeros + 1, ties, stops, reach, mean, levels
     )
     if not columns.bounded:
         return columns
@@ -354,17 +377,6 @@ def _cells(
             width[i], found = find_ties(x[:, i], spread[i])
         ties.append(np.column_stack([np.full(len(found), float(i)), found]))
     return width, np.concatenate(ties)
-
-
-def _cells_of(x: FloatArray, step: float) -> tuple[FloatArray, FloatArray]:
-    """The same as `_cells`, of columns whose values lie on one grid."""
-    ties = []
-    for i, column in enumerate(x.T):
-        values = np.unique(column)
-        values = values[np.diff(values, prepend=-np.inf) > step / 2]  # which arithmetic told apart
-        cells = tie_cells(values, np.ones(len(values), dtype=bool), step)
-        ties.append(np.column_stack([np.full(len(values), float(i)), cells]))
-    return np.full(x.shape[1], step), np.concatenate(ties)
 
 
 def _near_bounds(

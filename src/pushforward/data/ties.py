@@ -64,6 +64,43 @@ def grid_step(x: FloatArray) -> float:
     return float(step) if off <= OFF_GRID and span / step < LEVELS else 0.0
 
 
+def grid_levels(x: FloatArray, step: float, low: float, high: float) -> FloatArray:
+    """The levels of the grid that all values of a table lie on, those that occur as they are, shape (L,).
+
+    Arguments:
+        x: shape (n, D).
+        step: of `grid_step`.
+        low, high: between which there are levels; no value lies beyond.
+
+    Example:
+        >>> import numpy as np
+        >>> from pushforward.data.ties import grid_levels
+        >>> grid_levels(np.array([[0.3, 0.1]]), 0.1, 0.0, 0.5).round(2).tolist()
+        [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    """
+    values = np.unique(x)
+    values = values[np.diff(values, prepend=-np.inf) > step / 2]  # which arithmetic told apart
+    first = -int((values[0] - low) / step + OFF_GRID)
+    last = int((high - values[0]) / step + OFF_GRID)
+    levels: FloatArray = (values[0] + step * np.arange(first, last + 1)).clip(low, high)
+    levels[np.round((values - values[0]) / step).astype(int) - first] = values
+    return levels
+
+
+def round_to_levels(x: FloatArray, levels: FloatArray) -> FloatArray:
+    """The level nearest to each number.
+
+    Arguments:
+        x: any shape.
+        levels: ascending, shape (L,).
+
+    Returns:
+        The same shape.
+    """
+    nearest: FloatArray = levels[np.searchsorted(0.5 * (levels[:-1] + levels[1:]), x)]
+    return nearest
+
+
 def tie_cells(values: FloatArray, repeats: NDArray[np.bool_], width: float) -> FloatArray:
     """From where to where draws are rounded to each value that repeats.
 

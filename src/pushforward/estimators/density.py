@@ -354,8 +354,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         x, c = fitted_rows(self, X, condition)
         check_inside(x, self.columns_)
         check_whole_columns(x, self.columns_)
-        middle = np.where(self.columns_.integer, 0.5, 0) / self.columns_.scale
-        (z,) = in_batches(partial(_to_noise, self._flow), self.columns_.standardize(x) + middle, c)
+        (z,) = in_batches(partial(_to_noise, self._flow), self.columns_.middles(x), c)
         return in_precision(z, X)
 
     def inverse_transform(self, Z: Any, condition: Any = None) -> Any:

@@ -88,7 +88,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
         verbose: 1 shows what is going on: a bar on a terminal or in a notebook, lines elsewhere.
 
     Attributes:
-        offset_: the threshold: rows of a lower score are outliers.
+        offset_: the threshold: rows of a lower score are outliers; None of a cooled detector, until it is set.
         centre_: the log-density that typicality is measured from; None where the score is the log-density.
         support_: which rows given to `fit` the flow was trained on, booleans of shape (n,).
         model_: the fitted distribution, in the data's units.
@@ -104,6 +104,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
     """
 
     support_: np.ndarray
+    offset_: float | None
     centre_: float | None = None  # as of models saved before there was any
 
     def __init__(
@@ -285,7 +286,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
 
     def describe(self) -> dict[str, Any]:
         """As of every estimator, with the threshold."""
-        told = {"kind": "outliers", "threshold": float(self.offset_), "centre": self.centre_}
+        told = {"kind": "outliers", "threshold": self.offset_, "centre": self.centre_}
         return super().describe() | told
 
     def _log_density(self, X: Any, condition: Any, n_samples: int | None) -> FloatArray:
@@ -298,6 +299,23 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
 
     def _scored(self, log_density: FloatArray) -> FloatArray:
         return log_density if self.centre_ is None else -np.abs(log_density - self.centre_)
+
+    def cooled(self, temperature: float) -> Self:
+        """As of `FlowDensity`, with log-densities for scores and without a threshold.
+
+        Threshold and centre were placed by the scores of training rows, which a detector does not keep, and which
+        change with the temperature: `predict` is refused until `offset_` is set.
+
+        Parameters:
+            temperature: what the scale of the noise is multiplied by; at 1 all stays.
+
+        Raises:
+            ValueError: the table was more than numbers, or the flow's noise has no scale.
+        """
+        cooled = super().cooled(temperature)
+        if temperature != 1:
+            cooled.offset_ = cooled.centre_ = None
+        return cooled
 
     def score_samples(self, X: Any, condition: Any = None, n_samples: int | None = None) -> np.ndarray:
         """The score of every row, the lower the stranger: its log-density as of `FlowDensity`, or its typicality.
@@ -338,8 +356,16 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
 
         Returns:
             Shape (n,), nats; negative for outliers.
+
+        Raises:
+            ValueError: the detector is a cooled one, whose threshold was not set.
         """
         check_is_fitted(self)
+        if self.offset_ is None:
+            raise ValueError(
+                "a cooled detector has no threshold, as that of training rows holds at temperature 1; ask the detector "
+                "that it was cooled from, or set offset_, to a quantile of score_samples of rows that belong, say"
+            )
         return self.score_samples(X, condition) - self.offset_
 
     def predict(self, X: Any, condition: Any = None) -> np.ndarray:
@@ -351,6 +377,9 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
 
         Returns:
             1 for rows that belong and -1 for outliers, shape (n,).
+
+        Raises:
+            ValueError: as `decision_function`.
         """
         return np.where(self.decision_function(X, condition) < 0, -1, 1)
 

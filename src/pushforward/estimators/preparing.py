@@ -273,4 +273,5 @@ def _condition_columns(table: FloatArray, names: tuple[str, ...] | None) -> Colu
         stops=zeros > 0,
         reach=np.outer([-np.inf, np.inf], zeros + 1),
         mean=table.mean(axis=0),
+        levels=np.zeros(0),
     )

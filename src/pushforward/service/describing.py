@@ -60,7 +60,7 @@ class Description:
         flow: the recipe.
         flow_chosen: whether it was chosen by the number of columns.
         exactness: what log-densities are: "exact", "unbiased", "lower bound" or "approximate".
-        threshold: rows of a lower score are outliers; None of a model that is no outlier detector.
+        threshold: rows of a lower score are outliers; None of a model that is no outlier detector, or a cooled one.
         centre: the log-density that scores are distances from, taken as negative, where an outlier detector goes by
             typicality; None where scores are log-densities.
         epochs, best_epoch: epochs of training, and the one that was kept.

@@ -78,9 +78,9 @@ def require_mixture(model: Model, instead: str) -> FlowMixture:
 
 
 def scores(model: Model, rows: Any, condition: Any) -> dict[str, Any]:
-    """The columns that scoring adds: log_density, or typicality, and of an outlier detector outlier."""
+    """The columns that scoring adds: log_density, or typicality, and of a detector that has a threshold outlier."""
     log_density = model.score_samples(rows, condition)
-    if isinstance(model, FlowOutlierDetector):
+    if isinstance(model, FlowOutlierDetector) and model.offset_ is not None:
         name = "log_density" if model.centre_ is None else "typicality"
         return {name: log_density, "outlier": log_density < model.offset_}
     return {"log_density": log_density}
