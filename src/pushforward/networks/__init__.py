@@ -3,6 +3,7 @@
 from pushforward.networks.block_triangular import BlockLinear, BlockTriangular
 from pushforward.networks.causal import AbstractCausalNetwork, ChannelHead
 from pushforward.networks.convolutional import Convolution, Convolutional, image_sides
+from pushforward.networks.gated_pixel_cnn import GatedLayer, GatedPixelCNN, VerticalConvolution
 from pushforward.networks.gaussian import Gaussian
 from pushforward.networks.grouped import GroupedMADE
 from pushforward.networks.images import Convolve, PlainConvolutions, ResidualConvolutions, SpreadNetwork, convolve
@@ -11,7 +12,9 @@ from pushforward.networks.lipschitz import Lipschitz, norm_bound
 from pushforward.networks.made import MADE
 from pushforward.networks.masked import MaskedConvolution
 from pushforward.networks.mlp import ACTIVATIONS, MLP, Linear, Trunk
-from pushforward.networks.pixel_cnn import GatedLayer, GatedPixelCNN, VerticalConvolution
+from pushforward.networks.pixel_cnn import MaskedBlock, PixelCNN
+from pushforward.networks.pixel_rnn import DiagonalBiLSTM, DiagonalLayer, RowLayer, RowLSTM
+from pushforward.networks.raster import AbstractRasterLayer, AbstractRasterNetwork
 from pushforward.networks.rows import row_network
 from pushforward.networks.wavenet import DilatedLayer, WaveNet
 
@@ -20,12 +23,16 @@ __all__ = [
     "MADE",
     "MLP",
     "AbstractCausalNetwork",
+    "AbstractRasterLayer",
+    "AbstractRasterNetwork",
     "BlockLinear",
     "BlockTriangular",
     "ChannelHead",
     "Convolution",
     "Convolutional",
     "Convolve",
+    "DiagonalBiLSTM",
+    "DiagonalLayer",
     "DilatedLayer",
     "GatedLayer",
     "GatedPixelCNN",
@@ -34,9 +41,13 @@ __all__ = [
     "Linear",
     "LinearChain",
     "Lipschitz",
+    "MaskedBlock",
     "MaskedConvolution",
+    "PixelCNN",
     "PlainConvolutions",
     "ResidualConvolutions",
+    "RowLSTM",
+    "RowLayer",
     "SpreadNetwork",
     "Trunk",
     "VerticalConvolution",
