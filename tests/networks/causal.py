@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from pushforward import trees
 from pushforward.networks import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, WaveNet
 
 
@@ -38,15 +39,15 @@ CAUSAL = {
 
 
 def random(tree: Any, seed: int = 0, scale: float = 0.3) -> Any:
-    """A model with noise on all its numbers, those that start at zero too."""
-    numbers, rest = eqx.partition(tree, eqx.is_inexact_array)
+    """A model with noise on all that trains, what starts at zero too."""
+    numbers, rest = trees.partition(tree)
     leaves, structure = jax.tree.flatten(numbers)
     noise = jax.random.normal(jax.random.key(seed), (sum(leaf.size for leaf in leaves),))
     moved, start = [], 0
     for leaf in leaves:
         moved.append(leaf + scale * noise[start : start + leaf.size].reshape(leaf.shape).astype(leaf.dtype))
         start += leaf.size
-    return eqx.combine(jax.tree.unflatten(structure, moved), rest)
+    return trees.combine(jax.tree.unflatten(structure, moved), rest)
 
 
 def drawn(name: str, channels: int = 1, n_features: int = 2, n_params: int = 3, cond_dim: int | None = None) -> Any:

@@ -261,9 +261,11 @@ def _completed(
     dtype = model.network.head.bias.dtype
 
     def row(x: Array, known: Array, condition: Array | None, keys: Array) -> tuple[Array, Array]:
-        silent = jnp.zeros((*model.shape, jax.eval_shape(model.value.noise, keys[0], (), dtype).shape[-1]), dtype)
+        noise = jax.eval_shape(lambda key: model.value.noise(key, model.shape, dtype), keys[0])
         roll = Roll(model.network.start(condition), x.astype(dtype), jnp.zeros((), dtype))
-        begun = model._rolled(roll, silent, known, 0, n_known)._replace(log_weight=jnp.zeros((), dtype))
+        begun = model._rolled(roll, jnp.zeros(noise.shape, dtype), known, 0, n_known)._replace(
+            log_weight=jnp.zeros((), dtype)
+        )
 
         def proposal(key: Array) -> tuple[Array, Array]:
             end = model._rolled(begun, model.value.noise(key, model.shape, dtype), known, n_known, n)
