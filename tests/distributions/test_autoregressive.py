@@ -108,7 +108,7 @@ def test_a_completed_beginning_is_exact() -> None:
 
 
 def test_completions_of_other_patterns_come_near_with_proposals() -> None:
-    made, n = model("gated_pixel_cnn", (2, 2, 1), Bernoulli(), scale=1.0), 4000
+    made, n = model("diagonal_bilstm", (2, 2, 1), Bernoulli(), scale=1.0), 4000
     image = jnp.array([0.0, 1.0, 0.0, 1.0]).reshape(2, 2, 1)
     known = np.array([False, True, False, True]).reshape(2, 2, 1)
     found = made.complete(image, known, jax.random.key(6), sample_shape=(n,), n_proposals=64)
