@@ -1,6 +1,8 @@
-"""Distributions: bases, a base pushed through a map, and mixtures of those; series with latent variables."""
+"""Distributions: bases, a base pushed through a map, and mixtures of those; series with latent variables; images and
+series, one value after the other."""
 
 from pushforward.distributions.autoencoder import Autoencoder
+from pushforward.distributions.autoregressive import Autoregressive, Completions
 from pushforward.distributions.base import AbstractDistribution
 from pushforward.distributions.estimates import Estimate, WeightedEstimate
 from pushforward.distributions.gaussian_mixture import GaussianMixture
@@ -11,12 +13,19 @@ from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.sequential import SequentialLatent
 from pushforward.distributions.standard import Logistic, Normal, Uniform
 from pushforward.distributions.tempered import tempered
+from pushforward.distributions.values import AbstractValue, Bernoulli, Categorical, DiscretisedLogistics, Real
 
 __all__ = [
     "AbstractDistribution",
     "AbstractLikelihood",
+    "AbstractValue",
     "Autoencoder",
+    "Autoregressive",
+    "Bernoulli",
     "BernoulliLikelihood",
+    "Categorical",
+    "Completions",
+    "DiscretisedLogistics",
     "Estimate",
     "GapFiller",
     "GaussianLikelihood",
@@ -27,6 +36,7 @@ __all__ = [
     "MixtureOfFlows",
     "Normal",
     "Pushforward",
+    "Real",
     "RowNetwork",
     "SequentialLatent",
     "Uniform",

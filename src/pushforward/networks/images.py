@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pushforward.checks import check_whole
-from pushforward.networks._views import sum_of_views, views
+from pushforward.networks._views import convolve_at, product, square
 from pushforward.networks.mlp import activation
 
 Image = Float[Array, "*batch h w _"]  # of any number of channels
@@ -39,16 +39,8 @@ def convolve(image: Image, kernel: Kernel) -> Image:
     if side % 2 == 0:
         raise ValueError(f"the side of a kernel must be odd, so that it has a middle; got {side}")
     if side == 1:
-        return _product(image, kernel[0, 0])
-    if n_in <= n_out:
-        return _product(views(image, side), kernel.reshape(-1, n_out))
-    shares = jnp.moveaxis(kernel[::-1, ::-1], 2, 0).reshape(n_in, -1)  # turned: a pixel is seen from the other side
-    return sum_of_views(_product(image, shares), side)
-
-
-def _product(image: Image, matrix: Float[Array, "c_in c_out"]) -> Image:
-    """A product at every pixel, of all pixels at once, whose gradients then are plain products too."""
-    return (image.reshape(-1, image.shape[-1]) @ matrix).reshape(*image.shape[:-1], -1)
+        return product(image, kernel[0, 0])
+    return convolve_at(image, kernel.reshape(-1, n_in, n_out), square(side))
 
 
 class Convolve(eqx.Module):
