@@ -6,6 +6,7 @@ slower than the operations themselves.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+AT_ONCE = 2**18  # numbers of the views of some images
 WIDE = 16  # channels of the thinner side from which on a product with its views is slower than a convolution
 
 Taps = tuple[tuple[int, int], ...]  # where a pixel looks: rows and columns from itself
@@ -155,6 +157,24 @@ for _primitive, _transpose in ((views_p, sum_of_views), (sum_p, views)):
     linear(_primitive, lambda g, image, *, taps, transpose=_transpose: [transpose(g, taps)])
 
 
+def _slopes(g: Array, image: Array, taps: Taps) -> Array:
+    """The derivative by the kernel, some images at a time: their views stay close to the processor."""
+    (height, width, n_in), n_out = image.shape[-3:], g.shape[-1]
+    n = math.prod(image.shape[:-3])
+    most = max(1, AT_ONCE // (height * width * n_in * len(taps)))
+    some = max(k for k in range(1, min(most, n) + 1) if n % k == 0)
+
+    def add(total: Array, at: tuple[Array, Array]) -> tuple[Array, None]:
+        g, image = at
+        seen = views(image, taps)
+        # so is faster than the other way round
+        return total + g.reshape(-1, n_out).T @ seen.reshape(-1, seen.shape[-1]), None
+
+    parts = tuple(a.reshape(n // some, some, *a.shape[-3:]) for a in (g, image))
+    total, _ = lax.scan(add, jnp.zeros((n_out, len(taps) * n_in), g.dtype), parts)
+    return total.T.reshape(len(taps), n_in, n_out)
+
+
 def _wide() -> Any:
     """A convolution as a primitive, linear in the image and in the kernel."""
     primitive: Any = Primitive("convolution")  # which JAX gives no types
@@ -173,9 +193,7 @@ def _wide() -> Any:
         return back
 
     def of_kernel(g: Array, image: Array, _: Any, *, taps: Taps) -> Array:
-        seen, n_out = views(image, taps), g.shape[-1]
-        slopes = g.reshape(-1, n_out).T @ seen.reshape(-1, seen.shape[-1])  # so is faster than the other way round
-        return slopes.T.reshape(len(taps), -1, n_out)
+        return _slopes(g, image, taps)
 
     bilinear: Any = ad.defbilinear
     bilinear(primitive, of_image, of_kernel)
