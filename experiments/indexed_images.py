@@ -3,10 +3,10 @@
 Each block of the indexed flow has an index of one channel of its own, with convolutions for p(u|z), q(u|x) and the
 scale and shift of what goes into the block (Cornish et al. 2020, their CIF-ResFlow, smaller). The residual flow has
 wider dense blocks, so that it has no fewer numbers to train. Both are fitted for as many passes over the same images
-as take the same time of one core, by a pace measured once programs are compiled; all figures are of the 10,000 test images, which
-nothing was chosen by. Figures are of single draws of the noise within bytes, of the index and of the series of
-log-determinants, which is right in the mean: bounds in bits per dimension. The standard error of the difference is that
-over seeds.
+as take the same time of one core, by a pace measured once programs are compiled; all figures are of the 10,000 test
+images, which nothing was chosen by. Figures are of single draws of the noise within bytes, of the index and of the
+series of log-determinants, which is right in the mean: bounds in bits per dimension. The standard error of the
+difference is that over seeds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HEAD = [
     "flow",
     "numbers that train",
     "seed",
-    "processor seconds of the fit",
+    "processor seconds",
     "epochs",
     "bits/dim, one draw",
     "± standard error",
