@@ -24,6 +24,7 @@ from pushforward.bijections import (
     MaskedAutoregressive,
     Permute,
     Planar,
+    Recomputed,
     Reshape,
     Residual,
     Scale,
@@ -205,6 +206,7 @@ COMPOSED = [
     Entry("foreign", lambda key, dim: as_map(Bijector(jnp.exp(0.5 * jax.random.normal(key))), (dim,))),
     Entry("invert", lambda key, dim: Invert(PLU.init(key, dim))),
     Entry("fixed", lambda key, dim: Fixed(BatchNorm.init(dim))),
+    Entry("recomputed", lambda key, dim: Recomputed(PLU.init(key, dim))),
     Entry(
         "untrained",
         lambda key, dim: Untrained(PLU.init(key, dim)),

@@ -36,6 +36,7 @@ from pushforward.bijections.linear_iaf import ConvexCombination, LinearIAF
 from pushforward.bijections.parts import Concatenate, Vmap, split
 from pushforward.bijections.permute import Permute
 from pushforward.bijections.planar import Planar, Radial
+from pushforward.bijections.recomputed import Recomputed
 from pushforward.bijections.reshape import Reshape
 from pushforward.bijections.residual import Residual
 from pushforward.bijections.sequential import AbstractSequential
@@ -90,6 +91,7 @@ __all__ = [
     "Planar",
     "Radial",
     "RationalQuadraticSpline",
+    "Recomputed",
     "Reshape",
     "Residual",
     "Scale",

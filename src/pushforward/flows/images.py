@@ -19,6 +19,7 @@ from pushforward.bijections import (
     Convolution1x1,
     Identity,
     ImageCoupling,
+    Recomputed,
     Reshape,
     Residual,
     Scan,
@@ -50,6 +51,7 @@ def glow(
     hidden_sizes: Sequence[int] = (64, 64),
     n_levels: int | None = None,
     coupling: str = "affine",
+    recompute: bool = False,
 ) -> Pushforward:
     """Glow: levels of steps of a normalisation, an invertible 1 x 1 convolution and a coupling.
 
@@ -65,6 +67,7 @@ def glow(
         hidden_sizes: channels of the hidden layers of each coupling's network.
         n_levels: how often height and width are halved; None for as often as they can be, at most 3 times.
         coupling: "affine" or "additive".
+        recompute: whether steps are `Recomputed` for gradients, whose memory then hardly grows with their number.
 
     Returns:
         A flow of event shape (dim,).
@@ -82,10 +85,11 @@ def glow(
     check_choice("coupling", coupling, ("affine", "additive"))
     transformer = affine_transformer() if coupling == "affine" else Shift(jnp.zeros(()))
 
-    def step(key: Array, shape: Shape) -> Chain:
+    def step(key: Array, shape: Shape) -> AbstractMap:
         key_coupling, key_linear = jax.random.split(key)
         moves = ImageCoupling.init(key_coupling, shape, hidden_sizes, transformer=transformer, cond_dim=cond_dim)
-        return Chain([moves, Convolution1x1.init(key_linear, shape), ActNorm.init(shape)])
+        made = Chain([moves, Convolution1x1.init(key_linear, shape), ActNorm.init(shape)])
+        return Recomputed(made) if recompute else made
 
     def level(key: Array, shape: Shape) -> list[AbstractMap]:
         squeeze = Squeeze(shape)
@@ -110,6 +114,7 @@ def real_nvp_image(
     n_layers: int = 3,
     hidden_sizes: Sequence[int] = (32, 32),
     n_levels: int | None = None,
+    recompute: bool = False,
 ) -> Pushforward:
     """RealNVP of images: couplings of checkerboards, then of channels; half leaves after each scale (Dinh et al. 2017).
 
@@ -121,6 +126,7 @@ def real_nvp_image(
         n_layers: couplings of each kind in each scale; the last scale has one more, of checkerboards alone.
         hidden_sizes: channels of each residual block, all the same.
         n_levels: how often height and width are halved; None for as often as they can be, at most 3 times.
+        recompute: as of `glow`, of couplings.
 
     Returns:
         A flow of event shape (dim,).
@@ -137,9 +143,10 @@ def real_nvp_image(
     """
 
     def couplings(key: Array, shape: Shape, mask: BoolArray, n: int) -> Scan:
-        def one(key: Array, mask: BoolArray) -> Chain:
+        def one(key: Array, mask: BoolArray) -> AbstractMap:
             moves = ImageCoupling.init(key, shape, hidden_sizes, mask, cond_dim=cond_dim, network=ResidualConvolutions)
-            return Chain([moves, ActNorm.init(shape)])
+            made = Chain([moves, ActNorm.init(shape)])
+            return Recomputed(made) if recompute else made
 
         keys = jax.random.split(key, n)
         return Scan(trees.stack([one(key, ~mask if i % 2 else mask) for i, key in enumerate(keys)]))

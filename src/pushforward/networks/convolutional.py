@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pushforward.networks._views import convolve_at, square
 from pushforward.networks.mlp import MLP, activation
 
 SIDE = 3  # of every kernel; with a stride of 2 each layer halves the image
@@ -130,8 +131,8 @@ class Convolution(eqx.Module):
     sides: tuple[int, int] = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
-        patches = patches_of(x.reshape(*self.sides, -1), 1)
-        image: Array = patches.reshape(-1, patches.shape[-1]) @ self.weight.T + self.bias
+        kernel = self.weight.T.reshape(SIDE**2, -1, len(self.bias))
+        image = convolve_at(x.reshape(*self.sides, -1), kernel, square(SIDE)) + self.bias
         return image.reshape(-1)
 
     def frequencies(self) -> Float[Array, "n two_out two_in"]:
