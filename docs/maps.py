@@ -172,7 +172,7 @@ MAPS: dict[str, Entry] = {
 }
 DRAWING = ("Indexed", "Dequantise")  # layers that are no maps of the plane: nothing to draw of them
 COMBINED = (
-    "Chain", "Scan", "Invert", "Identity", "Fixed", "Untrained", "Amortized", "ConditionalCoupling",
+    "Chain", "Scan", "Invert", "Identity", "Fixed", "Untrained", "Recomputed", "Amortized", "ConditionalCoupling",
     "Reshape", "Squeeze", "Convolution1x1", "ImageCoupling",
     "Concatenate", "split", "Vmap", "OrthonormalColumns", "Functions", "Foreign",
 )  # fmt: skip
