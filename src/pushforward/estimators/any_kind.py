@@ -17,7 +17,7 @@ from pushforward.data.columns import FloatArray
 from pushforward.data.fields import Encoded, Fields
 from pushforward.data.settling import Demand
 from pushforward.data.sources import DataError, listing
-from pushforward.distributions import GapFiller, tempered
+from pushforward.distributions import Cells, GapFiller, Pushforward, tempered
 from pushforward.distributions.mixed import CODE
 from pushforward.estimators import completing, mixed, mixed_tables
 from pushforward.estimators.build import FlowSpec
@@ -71,6 +71,11 @@ def _of_numbers(estimator: Any) -> bool:
             "this model was fitted to categories, dates or gaps among numbers, and no map takes these to noise and "
             "back; score_samples, sample and impute are what it has"
         )
+    if isinstance(vars(estimator).get("_flow"), Pushforward) and isinstance(estimator._flow.base, Cells):
+        raise AttributeError(
+            "this model gives each pixel in turn the probabilities of its levels, and no map takes its images to noise "
+            "and back; score_samples, sample and impute are what it has"
+        )
     return True
 
 
@@ -102,7 +107,7 @@ class AnyKindEstimator(FlowEstimator):
     def exactness_(self) -> str:
         check_is_fitted(self)
         said = super().exactness_
-        if self.image_shape_ is not None and said == "exact" and self.columns_.cell.any():
+        if self.image_shape_ is not None and said == "exact" and self.columns_.cell.any() and not self.columns_.flat:
             return "lower bound"  # the mean over draws within cells, of its logarithm
         gaps = self._is_mixed and any(f.missing and None not in f.levels for f in self.columns_.modelled)
         return f"{said}; of rows with gaps, importance-weighted estimates" if gaps else said

@@ -180,6 +180,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             hidden_sizes=self.hidden_sizes,
             options=self.flow_options,
             image_shape=self.image_shape_,
+            levels=self.columns_.n_levels,
             alone=True,
         )
 

@@ -246,6 +246,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             hidden_sizes=self.hidden_sizes,
             options=self.flow_options,
             image_shape=self.image_shape_,
+            levels=self.columns_.n_levels,
             alone=False,
             few_rows=few_rows,
         )
