@@ -98,7 +98,9 @@ class FlowSpec(NamedTuple):
         if image_shape is not None and takes(flow, "image_shape"):
             told = {"image_shape": image_shape} | ({} if levels is None else {"levels": levels})
         if levels is not None and "levels" in (options or {}):
-            raise ValueError(f"levels are read off images, {levels} of them; leave them out, or give bounds=(low, high)")
+            raise ValueError(
+                f"levels are read off images, {levels} of them; leave them out, or give bounds=(low, high)"
+            )
         asked = told | dict(options or {})
         fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
         spec = cls(flow, dim, cond_dim, n_layers, hidden, tuple(sorted(fixed.items())))
@@ -174,7 +176,7 @@ def takes(flow: Flow, option: str) -> bool:
 
 
 def of_levels(flow: Flow) -> bool:
-    """Whether a flow is a recipe that takes `levels`, and gives a density that is constant around each image of them."""
+    """Whether a flow is a recipe that takes `levels`, whose density is constant around each image of them."""
     if isinstance(flow, str):
         return takes(flow, "levels")
     return not isinstance(flow, Pushforward) and callable(flow) and "levels" in inspect.signature(flow).parameters

@@ -304,7 +304,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             condition: shape (m, C), if the model was fitted with one.
             random_state: seed; the estimator's own if None.
             given: of a table of more than numbers, rows with gaps, or of some of the columns, to complete: n draws for
-                each, one row's after the other.
+                each, one row's after the other; of images of levels, those with pixels that are NaN, as of `impute`.
             where: a rule that rows are to keep to, such as "age >= 18 AND premium > 0", an expression of SQL; others
                 are drawn again.
             temperature: what the scale of all noise is multiplied by; below 1, samples are more usual, and vary less.
@@ -321,7 +321,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if where is not None:
             return self._in_kind(self._drawn_where(n, where, random_state, condition=condition, given=given).rows)
         if given is not None:
-            return self._complete_rows(n, given, random_state)
+            return self._complete_rows(n, given, random_state, condition)
         return self._in_kind(self._drawn(check_draws(n), random_state, condition).rows)
 
     def _drawn(self, n: int, random_state: Any, condition: Any = None, component: int | None = None) -> Draws:
