@@ -98,7 +98,7 @@ def _known_log_prob(model: Autoregressive, y: Array, c: Array | None) -> Array:
 
 def _components(
     mixture: MixtureOfFlows, columns: Columns, y: FloatArray, given: Any, n: int, key: Array
-) -> NDArray[np.int_]:
+) -> NDArray[np.integer]:
     """Of each draw and row a component, by how likely it makes the known pixels, shape (n, rows)."""
     evidence = [
         in_batches(partial(_known_log_prob, flow.base.model), y, given, rows_at_once(columns))[0]
