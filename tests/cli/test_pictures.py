@@ -123,3 +123,32 @@ def test_a_threshold_says_what_it_is_of(centre: float | None, told: str, capsys:
     one = Description(**facts | {"interrupted": False, "threshold": -12.5, "centre": centre})
     print_summary(one, {})
     assert told in " ".join(capsys.readouterr().out.split())
+
+
+def test_pixels_one_after_the_other_are_fitted_filled_in_and_drawn(tmp_path, monkeypatch):
+    """Black and white images in a table: no interpolation among the pictures, and missing pixels filled in."""
+    monkeypatch.chdir(tmp_path)
+    x = np.repeat(RNG.integers(0, 2, (60, 2, 1)), 2, axis=2).reshape(60, 4)
+    names = ",".join(f"p{i}" for i in range(4))
+    np.savetxt("x.csv", x, "%d", ",", header=names, comments="")
+    flow = ["--flow", "pixel_cnn", "--layers", "1", "--epochs", "1", "--image", "2x2"]
+    run("fit", "x.csv", "--kind", "density", "--out", "model", *flow)
+    assert "pixel_cnn" in run("info", "model")
+    run("score", "model", "x.csv", "--out", "scores.csv")
+    log_density = np.loadtxt("scores.csv", delimiter=",", skiprows=1)[:, -1]
+    assert np.exp([log_density[(x == image).all(axis=1)][0] for image in np.unique(x, axis=0)]).sum() < 1
+    Path("holes.csv").write_text(f"{names},note\n0,1,,,a\n1,,,,b\n")
+    run("impute", "model", "holes.csv", "--out", "full.csv")
+    lines = [line.split(",") for line in Path("full.csv").read_text().replace('"', "").splitlines()]
+    assert lines[0] == [*names.split(","), "note"] and lines[1][:2] == ["0", "1"] and lines[2][0] == "1"
+    assert {cell for line in lines[1:] for cell in line[:4]} <= {"0", "1"} and lines[2][4] == "b"
+    run("sample", "model", "-n", "7", "--out", "new.csv", "--temperature", "0.5")
+    assert set(np.loadtxt("new.csv", delimiter=",", skiprows=1).ravel()) <= {0, 1}
+    run("plot", "model", "x.csv", "--out", "pictures")
+    assert sorted(path.stem for path in Path("pictures").iterdir()) == ["density", "samples", "training"]
+
+
+def test_flows_with_a_map_fill_in_no_pixels(work):
+    Path("holes.csv").write_text(",".join(f"x{i}" for i in range(16)) + "\n" + "1," * 15 + "\n")
+    said = refused("impute", "model", "holes.csv", "--out", "full.csv")
+    assert "fit gated_pixel_cnn or another flow that draws one pixel after the other" in said

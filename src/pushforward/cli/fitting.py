@@ -134,7 +134,8 @@ Flow = Annotated[
     typer.Option(
         metavar="NAME",
         help="Kind of flow: auto (by the number of columns), real_nvp, spline_coupling, maf, residual and others; "
-        "glow, real_nvp_image and residual_image for images; "
+        "glow, real_nvp_image and residual_image for images; gated_pixel_cnn, pixel_cnn, row_lstm and diagonal_bilstm "
+        "for images of whole numbers; "
         "indexed_maf and so on for data with holes or in parts, whose densities are then estimates.",
     ),
 ]

@@ -54,6 +54,8 @@ class Columns:
         reach: how far out draws may lie, (lowest, highest), as far beyond the table as its tails say, shape (2, D).
         mean: of the values, shape (D,); NaN where a model of before does not tell.
         levels: of the grid that all values of the table lie on, ascending, shape (L,); none where there is no grid.
+        flat: whether density is constant within cells, as of models of levels: one place in a cell then stands for all
+            of it, without noise or draws, and no bound is mapped away.
     """
 
     names: tuple[str, ...]
@@ -71,6 +73,7 @@ class Columns:
     reach: FloatArray
     mean: FloatArray
     levels: FloatArray
+    flat: bool = False
 
     @property
     def n(self) -> int:
@@ -85,7 +88,7 @@ class Columns:
     @property
     def bounded(self) -> bool:
         """Whether any column has a declared bound, which is mapped away."""
-        return bool(np.isfinite(self.lowest).any() or np.isfinite(self.high).any())
+        return not self.flat and bool(np.isfinite(self.lowest).any() or np.isfinite(self.high).any())
 
     @property
     def kinds(self) -> list[str]:
@@ -103,7 +106,7 @@ class Columns:
     @property
     def noise(self) -> FloatArray | None:
         """Width of the training noise in standard units, or None if no column needs any."""
-        return self.width / self.scale if self.width.any() else None
+        return self.width / self.scale if self.width.any() and not self.flat else None
 
     @property
     def log_scale(self) -> float:
@@ -132,9 +135,11 @@ class Columns:
         Arguments:
             x: shape (n, D).
             training: whether noise of width `noise` will be added; values of continuous columns are moved down by
-                half of it, so that they stay centred.
+                half of it, so that they stay centred. Where density is constant within cells, to their middles.
         """
         values: FloatArray = np.asarray(x, dtype=np.float64)
+        if training and self.flat:
+            return self.middles(values)
         if self.bounded:
             values = self._inside(values)
         if training:
@@ -194,6 +199,8 @@ class Columns:
         cell = self.cell
         if not cell.any():
             return np.zeros((1, self.n))
+        if self.flat:
+            return self.places(np.full((1, self.n), 0.5))
         if n is None:
             n = max(N_DRAWS, MORE_DRAWS // max(2, self.n)) if self.stops.any() else N_DRAWS
         return self.places(_evenly(np.random.default_rng(0), n, self.n))
@@ -242,6 +249,42 @@ class Columns:
         low, high = ((end - self.shift) / self.scale for end in self._ends)
         return Bounded(jnp.asarray(low, dtype=float), jnp.asarray(high, dtype=float))
 
+    @property
+    def step(self) -> float:
+        """What levels of all columns differ by, 0 where columns have none in common."""
+        cell = self.cell
+        return float(cell[0]) if (cell == cell[0]).all() and not len(self.ties) else 0.0
+
+    @property
+    def n_levels(self) -> int | None:
+        """How many levels there are, of columns for a model of levels; else None."""
+        return round((self.high[0] - self.low[0]) / self.step) + 1 if self.flat else None
+
+    def of_levels(self, x: FloatArray) -> Columns:
+        """The same columns for a model of levels, all from the lowest to the highest, by bounds or else by values.
+
+        Arguments:
+            x: rows that the columns were read off, shape (n, D).
+
+        Raises:
+            ValueError: values are not of levels that all columns have in common.
+        """
+        if self.step == 0:
+            raise ValueError(
+                "values lie on no grid that all columns share, and a model of levels needs some: give whole numbers, "
+                "such as bytes, or numbers rounded to a common step"
+            )
+        low, high = (
+            float(end if np.isfinite(end) else found)
+            for end, found in ((self.low.min(), x.min()), (self.high.max(), x.max()))
+        )
+        levels = self.levels
+        if len(levels):
+            levels = grid_levels(x, self.step, low, high)
+            low, high = levels[0], levels[-1]
+        ends = np.tile([[low], [high]], self.n)
+        return dataclasses.replace(self, low=ends[0], high=ends[1], reach=ends, levels=levels, flat=True)
+
     def units_map(self) -> Affine:
         """From standard units to the data's."""
         return Affine(jnp.asarray(self.shift, dtype=float), jnp.asarray(self.scale, dtype=float))
@@ -261,6 +304,7 @@ class Columns:
             "reach": np.outer([-np.inf, np.inf], np.ones(len(located))),
             "mean": located - 0.5 * state["integer"],
             "levels": np.zeros(0),
+            "flat": False,
         }
         return cls(**{**lacking, **state, "names": tuple(state["names"])})
 

@@ -4,6 +4,7 @@ series, one value after the other."""
 from pushforward.distributions.autoencoder import Autoencoder
 from pushforward.distributions.autoregressive import Autoregressive, Completions
 from pushforward.distributions.base import AbstractDistribution
+from pushforward.distributions.cells import Cells
 from pushforward.distributions.estimates import Estimate, WeightedEstimate
 from pushforward.distributions.gaussian_mixture import GaussianMixture
 from pushforward.distributions.likelihoods import AbstractLikelihood, BernoulliLikelihood, GaussianLikelihood
@@ -24,6 +25,7 @@ __all__ = [
     "Bernoulli",
     "BernoulliLikelihood",
     "Categorical",
+    "Cells",
     "Completions",
     "DiscretisedLogistics",
     "Estimate",

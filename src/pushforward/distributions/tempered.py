@@ -9,10 +9,13 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from pushforward.checks import check_positive
+from pushforward.distributions.autoregressive import Autoregressive
+from pushforward.distributions.cells import Cells
 from pushforward.distributions.gaussian_mixture import GaussianMixture
 from pushforward.distributions.mixture import MixtureOfFlows
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.standard import Logistic, Normal
+from pushforward.distributions.values import Bernoulli, Categorical
 
 
 def tempered(distribution: Any, temperature: float) -> Any:
@@ -22,7 +25,8 @@ def tempered(distribution: Any, temperature: float) -> Any:
     scales are cooled alike (Kingma & Dhariwal 2018, section 6).
 
     Arguments:
-        distribution: a flow, a mixture of flows, or a base of theirs: normal, logistic, or a mixture of Gaussians.
+        distribution: a flow, a mixture of flows, or a base of theirs: normal, logistic, or a mixture of Gaussians; or
+            levels one after the other, each of which is drawn with its probability to the power of 1/temperature.
         temperature: positive; 1 for the distribution as it is.
 
     Raises:
@@ -67,3 +71,22 @@ def _of_flow(distribution: Pushforward, temperature: float) -> Any:
 def _of_mixture(distribution: MixtureOfFlows, temperature: float) -> Any:
     cooled = tuple(eqx.filter_vmap(lambda flow: _tempered(flow, temperature))(group) for group in distribution.groups)
     return eqx.tree_at(lambda mixture: mixture.groups, distribution, cooled)
+
+
+@_tempered.register
+def _of_cells(distribution: Cells, temperature: float) -> Any:
+    return Cells(_tempered(distribution.model, temperature))
+
+
+@_tempered.register
+def _of_values(distribution: Autoregressive, temperature: float) -> Any:
+    if not isinstance(distribution.value, Bernoulli | Categorical):
+        raise ValueError(
+            f"temperature is of values that each have a logit; these are {type(distribution.value).__name__}: leave it "
+            "at 1"
+        )
+    head = distribution.network.head
+    cooled = eqx.tree_at(
+        lambda head: (head.last, head.last_bias), head, (head.last / temperature, head.last_bias / temperature)
+    )
+    return eqx.tree_at(lambda model: model.network.head, distribution, cooled)

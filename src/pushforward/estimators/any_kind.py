@@ -19,7 +19,7 @@ from pushforward.data.settling import Demand
 from pushforward.data.sources import DataError, listing
 from pushforward.distributions import GapFiller, tempered
 from pushforward.distributions.mixed import CODE
-from pushforward.estimators import completing, mixed, mixed_tables
+from pushforward.estimators import completing, filling, mixed, mixed_tables
 from pushforward.estimators.build import FlowSpec
 from pushforward.estimators.conditional import ConditionalDensity, conditional_density
 from pushforward.estimators.containers import as_missing
@@ -71,6 +71,11 @@ def _of_numbers(estimator: Any) -> bool:
             "this model was fitted to categories, dates or gaps among numbers, and no map takes these to noise and "
             "back; score_samples, sample and impute are what it has"
         )
+    if "_flow" in vars(estimator) and estimator.columns_.flat:
+        raise AttributeError(
+            "this model gives each pixel in turn the probabilities of its levels, and no map takes its images to noise "
+            "and back; score_samples, sample and impute are what it has"
+        )
     return True
 
 
@@ -99,10 +104,15 @@ class AnyKindEstimator(FlowEstimator):
         return isinstance(self.columns_, Fields)
 
     @property
+    def _is_of_levels(self) -> bool:
+        """Whether the model gives each pixel of images in turn the probabilities of its levels."""
+        return not self._is_mixed and self.columns_.flat
+
+    @property
     def exactness_(self) -> str:
         check_is_fitted(self)
         said = super().exactness_
-        if self.image_shape_ is not None and said == "exact" and self.columns_.cell.any():
+        if self.image_shape_ is not None and said == "exact" and self.columns_.cell.any() and not self.columns_.flat:
             return "lower bound"  # the mean over draws within cells, of its logarithm
         gaps = self._is_mixed and any(f.missing and None not in f.levels for f in self.columns_.modelled)
         return f"{said}; of rows with gaps, importance-weighted estimates" if gaps else said
@@ -313,13 +323,19 @@ class AnyKindEstimator(FlowEstimator):
             return pa.table({name: made[:, i] for i, name in enumerate(self.columns_.names)})
         return mixed_tables.as_table(made)
 
-    def impute(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Any:
+    def impute(self, X: Any, n_samples: int = 1, random_state: Any = None, condition: Any = None) -> Any:
         """Rows, their gaps filled in by draws from p(missing | observed), as the kind of table that `fit` was given.
 
+        Of images by a recipe of `flows.PIXEL_RECIPES`, missing pixels are NaN. Draws are exact where all known pixels
+        come before all missing ones, line by line, as where the lower half is missing. Elsewhere they are one of 32
+        proposals, drawn by how likely each makes the known pixels after missing ones, with a warning where few do; a
+        mixture refuses such images.
+
         Parameters:
-            X: rows with gaps, in the columns of the table fitted on.
+            X: rows with gaps, in the columns of the table fitted on; or images.
             n_samples: how many times.
             random_state: seed; the estimator's own if None.
+            condition: shape (n, C), if the model, of images, was fitted with one.
 
         Returns:
             A table of as many rows, or a list of `n_samples` of them where that is more than one.
@@ -327,11 +343,14 @@ class AnyKindEstimator(FlowEstimator):
         Raises:
             ValueError: the table fitted on held numbers alone, without a gap, so that nothing was learned to fill them.
         """
+        n_samples, seed = check_draws(n_samples), draw_seed(self.random_state if random_state is None else random_state)
+        if self._is_of_levels:
+            drawn = [self._in_container(x) for x in filling.completed(self, X, n_samples, condition, seed)]
+            return drawn[0] if n_samples == 1 else drawn
         self._require_mixed("impute")
-        seed = draw_seed(self.random_state if random_state is None else random_state)
         values = self._values(X)
         rows = self._without_refused(self.columns_.encode_values(values, completing=True))
-        tables = self._filled(rows, self.columns_.demands(values), check_draws(n_samples), seed)
+        tables = self._filled(rows, self.columns_.demands(values), n_samples, seed)
         made = [self._over_gaps(mixed_tables.as_table(X), x, seed, X) for x in tables]
         return made[0] if len(made) == 1 else made
 
@@ -343,13 +362,14 @@ class AnyKindEstimator(FlowEstimator):
     def _filled(self, rows: Encoded, demands: list[Demand], n: int, seed: int) -> FloatArray:
         return completing.impute_rows(self.columns_, self._flow, self.filler_, rows.x, demands, n, seed)
 
-    def _complete_rows(self, n: int, given: Any, random_state: Any) -> Any:
+    def _complete_rows(self, n: int, given: Any, random_state: Any, condition: Any = None) -> Any:
         """Draws of what a table of known columns leaves open, n for each of its rows, one row's after the other."""
+        seed = draw_seed(self.random_state if random_state is None else random_state)
+        if self._is_of_levels:
+            drawn = filling.completed(self, given, check_draws(n), condition, seed)
+            return self._in_container(drawn.swapaxes(0, 1).reshape(-1, self.columns_.n))
         self._require_mixed("sample(given=...)")
-        seed, known = (
-            draw_seed(self.random_state if random_state is None else random_state),
-            mixed_tables.as_table(given),
-        )
+        known = mixed_tables.as_table(given)
         wide, (rows, demands) = (
             mixed_tables.widened(known, self.columns_),
             mixed_tables.encode_given(self.columns_, known),
@@ -386,4 +406,7 @@ class AnyKindEstimator(FlowEstimator):
             raise ValueError(
                 f"{asked} needs a model that knows how to fill gaps, and the table fitted on held numbers alone and "
                 "had none; fit with columns={} to have it learn that"
+                if self.image_shape_ is None
+                else f"{asked} needs a model that draws one pixel after the other; fit flow='gated_pixel_cnn' or "
+                f"another of flows.PIXEL_RECIPES"
             )

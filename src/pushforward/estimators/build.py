@@ -21,10 +21,11 @@ from pushforward.bijections import (
     Identity,
     RationalQuadraticSpline,
     Triangular,
+    Untrained,
     Vmap,
 )
 from pushforward.checks import check_sizes, check_whole, is_whole
-from pushforward.distributions import GaussianMixture, MixtureOfFlows, Normal, Pushforward
+from pushforward.distributions import Cells, GaussianMixture, MixtureOfFlows, Normal, Pushforward
 from pushforward.networks import row_network
 from pushforward.processes import jit_once
 
@@ -67,6 +68,7 @@ class FlowSpec(NamedTuple):
         hidden_sizes: Sequence[int] | None = None,
         options: Mapping[str, Any] | None = None,
         image_shape: tuple[int, int, int] | None = None,
+        levels: int | None = None,
         alone: bool,
         few_rows: bool = False,
     ) -> FlowSpec:
@@ -92,17 +94,30 @@ class FlowSpec(NamedTuple):
             hidden_sizes = (width,) if hidden_sizes is None else hidden_sizes
         n_layers = None if n_layers is None else check_whole("n_layers", n_layers, 1)
         hidden = None if hidden_sizes is None else check_sizes("hidden_sizes", hidden_sizes)
-        told = {"image_shape": image_shape} if image_shape is not None and takes(flow, "image_shape") else {}
+        told: dict[str, Any] = {}
+        if image_shape is not None and takes(flow, "image_shape"):
+            told = {"image_shape": image_shape} | ({} if levels is None else {"levels": levels})
+        if levels is not None and "levels" in (options or {}):
+            raise ValueError(
+                f"levels are read off images, {levels} of them; leave them out, or give bounds=(low, high)"
+            )
         asked = told | dict(options or {})
         fixed = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
         spec = cls(flow, dim, cond_dim, n_layers, hidden, tuple(sorted(fixed.items())))
         _check_flow(spec)
+        if spec.of_levels and levels is None:
+            raise ValueError(f"flow={flow_text(flow)} is of images: give image_shape=, or images as an array")
         return spec
 
     @property
     def of_images(self) -> bool:
         """Whether the recipe was told the shape of images."""
         return any(name == "image_shape" for name, _ in self.options)
+
+    @property
+    def of_levels(self) -> bool:
+        """Whether the recipe is one of levels, whose flow has no map from noise."""
+        return of_levels(self.flow)
 
     def split(self, n_shared: Any) -> tuple[FlowSpec | None, FlowSpec]:
         """The recipe of a stack of `n_shared` layers, or None for none, and that of the layers left over.
@@ -115,6 +130,8 @@ class FlowSpec(NamedTuple):
         takes = {} if isinstance(self.flow, Pushforward) else inspect.signature(_recipe(self.flow)).parameters
         if "n_layers" not in takes:
             raise ValueError(f"shared_layers must be 0 with flow={flow_text(self.flow)}, which takes no n_layers")
+        if self.of_levels:
+            raise ValueError(f"shared_layers must be 0 with flow={flow_text(self.flow)}, whose layers are no maps")
         n_layers = takes["n_layers"].default if self.n_layers is None else self.n_layers
         n = n_layers if n_shared == "all" else n_shared
         if not is_whole(n, 0) or int(n) > n_layers:
@@ -156,6 +173,13 @@ def takes(flow: Flow, option: str) -> bool:
     if isinstance(flow, str):
         return not flow.startswith(UNNAMED) and option in flows.options_of(flow)
     return not isinstance(flow, Pushforward) and callable(flow) and _takes(flow, option)
+
+
+def of_levels(flow: Flow) -> bool:
+    """Whether a flow is a recipe that takes `levels`, whose density is constant around each image of them."""
+    if isinstance(flow, str):
+        return takes(flow, "levels")
+    return not isinstance(flow, Pushforward) and callable(flow) and "levels" in inspect.signature(flow).parameters
 
 
 def _takes(recipe: Recipe, option: str) -> bool:
@@ -209,6 +233,11 @@ def _check_built(flow: Any, spec: FlowSpec) -> None:
             f"flow={flow_text(spec.flow)} has shape {flow.shape} and cond_shape {flow.cond_shape}; the table asks for "
             f"{(spec.dim,)} and {cond_shape}"
         )
+    if isinstance(flow.base, Cells) and not spec.of_levels:
+        raise ValueError(
+            f"flow={flow_text(spec.flow)} is of levels, which have to be told: give a recipe that takes levels= and "
+            "image_shape="
+        )
 
 
 def _place(location: Array, factor: Array) -> AbstractBijection:
@@ -217,7 +246,9 @@ def _place(location: Array, factor: Array) -> AbstractBijection:
 
 
 def _placed(flow: Pushforward, location: Array, factor: Array, marginal: Marginal | None) -> Pushforward:
-    """A flow where its rows are; of images, with one spline for all pixels before that."""
+    """A flow where its rows are; of images, with one spline for all pixels before that; of levels, as they are."""
+    if isinstance(flow.base, Cells):
+        return flow.then(Untrained(_place(location, factor)))
     if marginal is not None:
         spline = RationalQuadraticSpline(*marginal, HALF_WIDTH)
         flow = flow.then(Vmap(spline, axis_size=math.prod(flow.shape)))

@@ -69,9 +69,9 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         n_layers, hidden_sizes: of the recipe; None for its own choice.
         flow_options: what else the recipe takes, by name, such as n_bins of a spline or index of an indexed flow.
         image_shape: (height, width) or (height, width, channels) of rows that are images, told to recipes of
-            `flows.IMAGE_RECIPES` and to "residual"; flow="auto" is then "glow", where both sides are even. None for a
-            table, or for images in an array (n, height, width) or (n, height, width, channels), which say it
-            themselves.
+            `flows.IMAGE_RECIPES` and `flows.PIXEL_RECIPES` and to "residual"; flow="auto" is then "glow", where both
+            sides are even. None for a table, or for images in an array (n, height, width) or (n, height, width,
+            channels), which say it themselves.
         dequantise: how values of images lie within their cells in training and scoring: "uniform", or "variational", by
             a flow that sees the image (Ho et al. 2019, "Flow++"), whose bound is tighter; of whole-number pixels.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; None for a choice by the
@@ -180,6 +180,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             hidden_sizes=self.hidden_sizes,
             options=self.flow_options,
             image_shape=self.image_shape_,
+            levels=self.columns_.n_levels,
             alone=True,
         )
 
@@ -303,7 +304,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             condition: shape (m, C), if the model was fitted with one.
             random_state: seed; the estimator's own if None.
             given: of a table of more than numbers, rows with gaps, or of some of the columns, to complete: n draws for
-                each, one row's after the other.
+                each, one row's after the other; of images of levels, those with pixels that are NaN, as of `impute`.
             where: a rule that rows are to keep to, such as "age >= 18 AND premium > 0", an expression of SQL; others
                 are drawn again.
             temperature: what the scale of all noise is multiplied by; below 1, samples are more usual, and vary less.
@@ -320,7 +321,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if where is not None:
             return self._in_kind(self._drawn_where(n, where, random_state, condition=condition, given=given).rows)
         if given is not None:
-            return self._complete_rows(n, given, random_state)
+            return self._complete_rows(n, given, random_state, condition)
         return self._in_kind(self._drawn(check_draws(n), random_state, condition).rows)
 
     def _drawn(self, n: int, random_state: Any, condition: Any = None, component: int | None = None) -> Draws:
@@ -344,7 +345,7 @@ class FlowDensity(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return len(self.columns_.names)
 
     def transform(self, X: Any, condition: Any = None) -> np.ndarray:
-        """Rows to noise; whole-number columns from the middle of their step.
+        """Rows to noise; whole-number columns from the middle of their step. Flows of `flows.PIXEL_RECIPES` have none.
 
         Of a continuously-indexed flow it is one draw, with indices whose key follows from the row's numbers.
 

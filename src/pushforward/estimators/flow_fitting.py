@@ -16,7 +16,7 @@ from pushforward.checks import check_choice, check_whole
 from pushforward.clustering.whitening import THIN
 from pushforward.data.columns import FloatArray, as_float
 from pushforward.distributions import GaussianMixture, Pushforward
-from pushforward.estimators.build import FlowSpec
+from pushforward.estimators.build import FlowSpec, flow_text
 from pushforward.estimators.copies import few_repeated
 from pushforward.estimators.defaults import starts_dense
 from pushforward.estimators.dequantising import SAMPLES, dequantised, log_bounds, parted, with_spread
@@ -102,12 +102,18 @@ def is_variational(estimator: FlowDensity) -> bool:
     """Whether a flow draws where in their cells pixels lie.
 
     Raises:
-        ValueError: there is no such dequantisation, or it asks for images of whole numbers, and there are others.
+        ValueError: there is no such dequantisation, or it asks for images of whole numbers, and there are others; or
+            the flow is of levels, which lie nowhere within cells.
     """
     if check_choice("dequantise", estimator.dequantise, DEQUANTISATIONS) == "uniform":
         return False
     if estimator.image_shape_ is None or not estimator.columns_.integer.all():
         raise ValueError('dequantise="variational" is of images whose pixels are whole numbers; leave it at "uniform"')
+    if estimator.columns_.flat:
+        raise ValueError(
+            f'dequantise="variational" is of flows with a map; {flow_text(estimator.flow)} takes whole numbers as they '
+            'are: leave it at "uniform"'
+        )
     return True
 
 

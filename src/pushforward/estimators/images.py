@@ -129,12 +129,12 @@ class PixelStart(NamedTuple):
     Arguments:
         location, scale: by which common units become those of each pixel, shape (D,).
         marginal: widths and heights of the bins of the spline, shape (BINS,), and slopes at its inner knots, shape
-            (BINS - 1,).
+            (BINS - 1,); None of levels, which stay as they are.
     """
 
     location: FloatArray
     scale: FloatArray
-    marginal: tuple[Array, Array, Array]
+    marginal: tuple[Array, Array, Array] | None
 
 
 def pixel_start(columns: Columns, z: FloatArray) -> PixelStart:
@@ -144,6 +144,8 @@ def pixel_start(columns: Columns, z: FloatArray) -> PixelStart:
         columns: of the table.
         z: rows in standard units, unbounded, shape (n, D).
     """
+    if columns.flat:
+        return PixelStart(columns.middles(columns.low), columns.step / columns.scale, None)
     shift, scale = (columns.inner_shift, columns.inner_scale) if columns.bounded else (columns.shift, columns.scale)
     raw = z * scale + shift
     centre, spread = raw.mean(), raw.std()

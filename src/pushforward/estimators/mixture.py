@@ -246,6 +246,7 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
             hidden_sizes=self.hidden_sizes,
             options=self.flow_options,
             image_shape=self.image_shape_,
+            levels=self.columns_.n_levels,
             alone=False,
             few_rows=few_rows,
         )
@@ -497,8 +498,9 @@ class FlowMixture(ClusterMixin, DensityMixin, AnyKindEstimator):
         if given is not None:
             if component is not None:
                 raise ValueError("component= and given= do not go together; draw, and choose among the draws")
-            rows = self._complete_rows(n, given, random_state)
-            shares = self.responsibilities(rows).cumsum(axis=1)
+            rows = self._complete_rows(n, given, random_state, condition)
+            repeated = None if condition is None else np.repeat(condition, n, axis=0)
+            shares = self.responsibilities(rows, repeated).cumsum(axis=1)
             noise = np.random.default_rng(draw_seed(self.random_state if random_state is None else random_state))
             return rows, (shares < noise.uniform(size=(len(shares), 1))).sum(axis=1).clip(max=shares.shape[1] - 1)
         drawn = self._drawn(n, random_state, condition, component)

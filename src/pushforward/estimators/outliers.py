@@ -172,6 +172,7 @@ class FlowOutlierDetector(OutlierMixin, FlowDensity):
             hidden_sizes=HIDDEN_SIZES if small and self.hidden_sizes is None else self.hidden_sizes,
             options=self.flow_options,
             image_shape=self.image_shape_,
+            levels=self.columns_.n_levels,
             alone=True,
         )
 

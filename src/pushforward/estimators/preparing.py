@@ -16,7 +16,7 @@ from pushforward.checks import check_number
 from pushforward.clustering import paired
 from pushforward.data import content_hash
 from pushforward.data.columns import Columns, FloatArray, as_float, learn_columns
-from pushforward.estimators.build import flow_text
+from pushforward.estimators.build import flow_text, of_levels
 from pushforward.estimators.containers import column_names
 from pushforward.estimators.frames import container_of
 from pushforward.estimators.images import as_images, check_image, image_bounds, image_rows
@@ -124,7 +124,8 @@ def learn_table(estimator: Any, table: Table, condition: Any, going_on: bool) ->
     if not image:
         refuse_repeats(x, columns)
     mean = np.average(x, axis=0, weights=table.weight)  # copies of rows are weights
-    estimator.columns_ = dataclasses.replace(columns, mean=mean)
+    columns = dataclasses.replace(columns, mean=mean)
+    estimator.columns_ = columns.of_levels(x) if image and of_levels(estimator.flow) else columns
     estimator.condition_columns_ = None
     if table.condition is not None:
         estimator.condition_columns_ = _condition_columns(table.condition, column_names(condition))

@@ -29,7 +29,13 @@ from pushforward.estimators.validation import (
 from pushforward.training.feeds import bucket
 
 SCORE_ROWS = 4096  # rows of one call
+LEVEL_NUMBERS = 2**18  # of them, of images of levels, each of which has all its logits in memory
 ESTIMATE_DRAWS = 64  # of a log-density that has no closed form
+
+
+def rows_at_once(columns: Columns) -> int:
+    """Rows of one call of a model of such columns."""
+    return SCORE_ROWS if not columns.flat else max(16, min(SCORE_ROWS, LEVEL_NUMBERS // columns.n))
 
 
 def in_batches(
@@ -83,7 +89,7 @@ def for_each_draw(
     check_whole_columns(x, columns)
     n_draws = None if n_draws is None else check_whole("n_samples", n_draws, 1)
     s = columns.standardize(x)
-    return [in_batches(function, s + draw, c) for draw in columns.draws(n_draws)]
+    return [in_batches(function, s + draw, c, rows_at_once(columns)) for draw in columns.draws(n_draws)]
 
 
 def log_mean_of_cells(

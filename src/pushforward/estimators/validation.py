@@ -17,13 +17,14 @@ from pushforward.estimators.containers import as_missing, column_names, refuse_t
 from pushforward.processes import before_computing
 
 
-def check_rows(estimator: BaseEstimator, X: Any, fitting: bool) -> FloatArray:
+def check_rows(estimator: BaseEstimator, X: Any, fitting: bool, gaps: bool = False) -> FloatArray:
     """A float64 table of finite numbers, with the columns that the estimator was fitted on.
 
     Arguments:
         estimator: whose columns they are; fitting sets their number and names.
         X: shape (n, D).
         fitting: whether the estimator learns from them.
+        gaps: whether cells may be NaN.
 
     Raises:
         ValueError: cells that are no finite numbers, or other columns than in `fit`.
@@ -40,7 +41,7 @@ def check_rows(estimator: BaseEstimator, X: Any, fitting: bool) -> FloatArray:
         ensure_all_finite=False,
     )
     names = row_names(estimator, rows.shape[1])
-    _refuse_missing(rows, names)
+    _refuse_missing(np.where(np.isnan(rows), 0, rows) if gaps else rows, names)
     unnamed = [name for name in names if is_unnamed(name)]
     if fitting and unnamed:
         warnings.warn(

@@ -13,6 +13,7 @@ from pushforward.flows.coupling import nice, real_nvp, spline_coupling
 from pushforward.flows.elementary import convex_combination_iaf, householder, planar, radial, sylvester
 from pushforward.flows.images import glow, real_nvp_image, residual_image
 from pushforward.flows.indexed import continuously_indexed
+from pushforward.flows.pixels import PIXEL_RECIPES, diagonal_bilstm, gated_pixel_cnn, pixel_cnn, row_lstm
 from pushforward.flows.residual import residual
 
 RECIPES: dict[str, Callable[..., Pushforward]] = {
@@ -48,9 +49,14 @@ def recipe(name: str) -> Callable[..., Pushforward]:
     Raises:
         ValueError: no recipe has that name.
     """
+    if name in PIXEL_RECIPES:
+        return PIXEL_RECIPES[name]
     inside, known = name.removeprefix(INDEXED), RECIPES | IMAGE_RECIPES
     if inside not in known:
-        raise ValueError(f'unknown flow {name!r}; choose one of {sorted(known)}, perhaps with "{INDEXED}" before it')
+        raise ValueError(
+            f'unknown flow {name!r}; choose one of {sorted(known)}, perhaps with "{INDEXED}" before it, or one of '
+            f"{sorted(PIXEL_RECIPES)}"
+        )
     return known[name] if inside == name else functools.partial(continuously_indexed, known[inside])
 
 
@@ -71,11 +77,14 @@ def options_of(name: str) -> set[str]:
 
 __all__ = [
     "IMAGE_RECIPES",
+    "PIXEL_RECIPES",
     "RECIPES",
     "bnaf",
     "continuous",
     "continuously_indexed",
     "convex_combination_iaf",
+    "diagonal_bilstm",
+    "gated_pixel_cnn",
     "glow",
     "householder",
     "iaf",
@@ -83,6 +92,7 @@ __all__ = [
     "naf",
     "nice",
     "options_of",
+    "pixel_cnn",
     "planar",
     "radial",
     "real_nvp",
@@ -90,6 +100,7 @@ __all__ = [
     "recipe",
     "residual",
     "residual_image",
+    "row_lstm",
     "spline_autoregressive",
     "spline_coupling",
     "sylvester",

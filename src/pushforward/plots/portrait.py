@@ -40,7 +40,7 @@ def portrait(
     usual each row is, by component. "clusters": the data in the regions of a mixture's components, or on a map of them.
     "training": its course, if anything trained. What a model of its kind has no picture of is absent, as is what needs
     data where there is none. Of a flow of images, "samples" are at three temperatures, "interpolation" goes from some
-    images of the data to others, and "density" has the least and the most usual ones.
+    images of the data to others, where the flow has a map, and "density" has the least and the most usual ones.
 
     Arguments:
         model: a fitted estimator.
@@ -60,7 +60,8 @@ def portrait(
     known = X is not None or not conditioned
     pictures: dict[str, Callable[[], Figure]] = {"samples": shown.samples} if known else {}
     if shown.alone and X is not None:
-        pictures |= {"interpolation": shown.interpolation} if len(X) > 1 and not conditioned else {}
+        between = len(X) > 1 and not conditioned and not model.columns_.flat
+        pictures |= {"interpolation": shown.interpolation} if between else {}
         pictures["density"] = shown.usual
     elif not conditioned and (model.columns_.n <= 2 or (mixture and X is not None)):
         pictures["density"] = shown.density

@@ -53,13 +53,16 @@ class Alignment:
     mixed: bool = False
     shown: tuple[str, ...] | None = None
 
-    def read(self, batch: pa.RecordBatch, *, start: int = 0, drop_missing: bool = False) -> AlignedBatch:
+    def read(
+        self, batch: pa.RecordBatch, *, start: int = 0, drop_missing: bool = False, gaps: bool = False
+    ) -> AlignedBatch:
         """What the model reads of a batch of the table.
 
         Arguments:
             batch: some rows, with all the columns that are needed.
             start: the batch's first row in the table, for messages.
             drop_missing: leave out rows with missing or infinite cells instead of raising.
+            gaps: whether cells of the model's columns of numbers may be missing; they are NaN.
 
         Raises:
             DataError: text where numbers are needed, or missing cells.
@@ -74,12 +77,13 @@ class Alignment:
             return AlignedBatch(batch, rows, None)
         wanted = [*self.columns, *self.given]
         numbers = to_numbers(batch, wanted, self.source)
-        keep = np.isfinite(numbers).all(axis=1)
+        d = len(self.columns)
+        open_cells = np.isnan(numbers) & (np.arange(len(wanted)) < d) if gaps else np.zeros(numbers.shape, dtype=bool)
+        keep = (np.isfinite(numbers) | open_cells).all(axis=1)
         if not keep.all():
             if not drop_missing:
                 finite_rows(numbers, wanted, f"{self.source}, rows {start + 1:,} to {start + len(numbers):,}")
             batch, numbers = batch.filter(pa.array(keep)), numbers[keep]
-        d = len(self.columns)
         return AlignedBatch(batch, as_frame(numbers[:, :d], self.names), numbers[:, d:] if self.given else None)
 
 

@@ -101,7 +101,7 @@ class Imputation:
     """A model that fills the gaps of a table, batch by batch: from Arrow record batches to ones without gaps.
 
     Arguments:
-        model: a fitted estimator, of a table of more than numbers.
+        model: a fitted estimator, of a table of more than numbers, or of images of levels.
         alignment: which columns it reads.
         seed: of the draws.
         filled: how many cells were filled in so far.
@@ -120,10 +120,14 @@ class Imputation:
             RequestError: the model was fitted to numbers alone, without a gap, and knows nothing that fills them.
             DataError: as of `align`.
         """
-        if not kinds.is_mixed_model(model):
+        if not (kinds.is_mixed_model(model) or model.columns_.flat):
             raise kinds.RequestError(
                 "the model was fitted to numbers alone, without a gap, so that it knows nothing to fill gaps with; fit "
-                "one to the table with its gaps"
+                + (
+                    "one to the table with its gaps"
+                    if model.image_shape_ is None
+                    else "gated_pixel_cnn or another flow that draws one pixel after the other"
+                )
             )
         return cls(model, align(model, source), seed)
 
@@ -136,8 +140,13 @@ class Imputation:
         """
         import pyarrow as pa
 
-        rows = self.alignment.read(batch, start=start).rows
-        full = as_table(self.model.impute(rows, random_state=(self.seed + start) % 2**32))
+        aligned, seed = self.alignment.read(batch, start=start, gaps=True), (self.seed + start) % 2**32
+        rows, made = aligned.rows, self.model.impute(aligned.rows, random_state=seed, condition=aligned.condition)
+        if not self.alignment.mixed:
+            names = list(self.alignment.columns)
+            rows = batch.select(names)
+            made = as_table(made.reshape(len(made), -1) if isinstance(made, np.ndarray) else made).rename_columns(names)
+        full = as_table(made)
         self.filled += sum(int(gaps_of(rows.column(name)).sum()) for name in rows.column_names)
         columns = {name: batch.column(name) for name in batch.schema.names}
         for name in full.column_names:
