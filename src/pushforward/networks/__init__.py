@@ -7,6 +7,7 @@ from pushforward.networks.gated_pixel_cnn import GatedLayer, GatedPixelCNN, Vert
 from pushforward.networks.gaussian import Gaussian
 from pushforward.networks.grouped import GroupedMADE
 from pushforward.networks.images import Convolve, PlainConvolutions, ResidualConvolutions, SpreadNetwork, convolve
+from pushforward.networks.lagged import Lagged, LaggedHead
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.lipschitz import Lipschitz, norm_bound
 from pushforward.networks.made import MADE
@@ -38,6 +39,8 @@ __all__ = [
     "GatedPixelCNN",
     "Gaussian",
     "GroupedMADE",
+    "Lagged",
+    "LaggedHead",
     "Linear",
     "LinearChain",
     "Lipschitz",
