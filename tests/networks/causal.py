@@ -26,7 +26,7 @@ def of(network: Any, **sizes: Any) -> Callable[..., Any]:
 
 def lagged(key: Any, shape: Any, n_features: int, n_params: int, **more: Any) -> Lagged:
     network = WaveNet.init(key, shape, n_features, n_params, channels=6, dilations=(1, 2), **more)
-    return Lagged.beside(network, (1, 3, 6), [i % 2 == 1 for i in range(n_params)])
+    return Lagged.beside(network, (1, 3), [i % 2 == 1 for i in range(n_params)])
 
 
 CAUSAL = {

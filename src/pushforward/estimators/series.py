@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pushforward.checks import check_number, check_whole
 from pushforward.data import content_hash
+from pushforward.data.clocks import SeriesColumns
 from pushforward.data.columns import FloatArray, as_float
 from pushforward.distributions import AbstractValue, Autoregressive
 from pushforward.estimators.defaults import default_epochs
@@ -26,14 +27,16 @@ from pushforward.estimators.preparing import draw_seed, parameters, training_set
 from pushforward.estimators.scoring import in_batches
 from pushforward.estimators.series_inputs import Units, as_conditions, as_series, learn_units, moved, of_levels, trimmed
 from pushforward.estimators.state import as_precise, unchanged_on_error
-from pushforward.estimators.windows import Part, SeriesLikelihood, Windows, tiles
+from pushforward.estimators.windows import Part, SeriesLikelihood, Windows, least_squares, tiles
 from pushforward.networks import Lagged, WaveNet
 from pushforward.processes import before_computing
 from pushforward.training import Checkpoint, reporting, train
 
 CHANNELS = 32
 LAYERS, MOST_LAYERS = 8, 10  # 2^8 steps are seen, and of longer seasons up to 2^10
-LAGS = 8  # steps back that a linear forecast sees beside those a season back
+LAGS = 24  # steps back that a linear forecast sees at least,
+MOST_SEASONS = 8  # and so many short seasons
+FEWEST_STEPS = 20  # for each of its lags
 STEPS, BATCH, RATE = 1500, 8, 2e-3  # of training: steps of so many windows
 PRECISION = 10.0  # of a Gaussian prior on the parameters
 MOST_COUNTED = 1024  # steps of a window that count
@@ -45,9 +48,9 @@ UNITS = ("units_", "condition_units_")
 class SeriesDensity(DensityMixin, BaseEstimator):
     """Density of series, each step given those before it: surprise of steps, new series, forecasts.
 
-    A WaveNet (van den Oord et al. 2016) sees the steps before each, and a linear forecast beside it starts as the last
-    value, so that the network says what changes. Log-densities are exact; draws keep what was computed of past steps.
-    NaN is a gap: it is told to the network, and its own term is left out.
+    A WaveNet (van den Oord et al. 2016) sees the steps before each; beside it a linear forecast of each channel from
+    its own past, which starts from least squares, leaves to it what else there is to say. Log-densities are exact;
+    draws keep what was computed of past steps. NaN is a gap: it is told to the network, and its own term is left out.
 
     Parameters:
         value: what values are: "real", a mixture of Student's t distributions, whose tails are heavy; "levels", whole
@@ -57,8 +60,9 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         n_layers: of the network, whose steps see twice as far back with each; None for 8 (256 steps), more where
             a season is longer, fewer where series are shorter.
         dilations: of each layer, instead of 1, 2, 4, ….
-        seasons: lengths of cycles in steps, such as (24, 168) of hours: the linear forecast sees one of them back.
-        lags: steps back that the linear forecast sees, instead of 1, …, 8 and a season back.
+        seasons: lengths of cycles in steps, such as (24, 168) of hours: the linear forecast sees what lies one of them
+            back, and some more of the shortest.
+        lags: steps back that the linear forecast sees, instead of the last 24 and around seasons.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; an epoch visits each step once, in
             windows whose beginnings are drawn anew, `batch_size` of them a step. None for a choice by the length.
         training: further settings of `pushforward.training.Settings` by name.
@@ -73,6 +77,7 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         units_: shift and scale of each channel.
         context_: steps back that are seen of any step.
         n_channels_: C.
+        table_: the columns of the table that `service.fit_series` fitted it to, and their grid of time; else None.
         history_: training and validation loss of every epoch, in nats a step.
         n_iter_, best_epoch_, seconds_: its epochs, the one kept, wall time of the fit.
 
@@ -83,6 +88,8 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         >>> series.score_steps(X).shape, series.forecast(X, 5, n_samples=10).shape
         ((4, 200), (10, 4, 5, 1))
     """
+
+    table_: SeriesColumns | None
 
     def __init__(
         self,
@@ -163,7 +170,7 @@ class SeriesDensity(DensityMixin, BaseEstimator):
             counted = min(max(len(part.x) for part in training), max(self.context_, 64), MOST_COUNTED)
             feed = Windows.over(training, self.context_, counted)
             fit = train(
-                self._start(counted, seed),
+                self._start(training, counted, seed),
                 SeriesLikelihood(self.context_),
                 feed,
                 key=jax.random.key(seed),
@@ -173,6 +180,7 @@ class SeriesDensity(DensityMixin, BaseEstimator):
                 show_progress=bool(self.verbose),
             )
             self.model_ = fit.model
+            self.table_ = None
             self.history_ = fit.history
             self.n_iter_ = len(fit.history)
             self.best_epoch_ = fit.best_epoch
@@ -203,7 +211,7 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         wanted = min(MOST_LAYERS, max(LAYERS, math.ceil(math.log2(season + 1))))
         return tuple(2**i for i in range(min(wanted, max(1, math.ceil(math.log2(longest))))))
 
-    def _start(self, counted: int, seed: int) -> Autoregressive:
+    def _start(self, parts: list[Part], counted: int, seed: int) -> Autoregressive:
         """The model to train, of windows."""
         n, by_step = self.condition_kind_ or (None, False)
         network = WaveNet.init(
@@ -217,7 +225,10 @@ class SeriesDensity(DensityMixin, BaseEstimator):
             local=by_step,
         )
         places = moved(self.value_)
-        return Autoregressive(network if places is None else Lagged.beside(network, self.lags_, places), self.value_)
+        if places is None:
+            return Autoregressive(network, self.value_)
+        weights = least_squares(parts, self.lags_, self.value_)
+        return Autoregressive(Lagged.beside(network, self.lags_, places, weights), self.value_)
 
     def _defaults(self, n_windows: int, training: list[Part]) -> dict[str, Any]:
         batch = BATCH if self.batch_size is None else check_whole("batch_size", self.batch_size, 1)
@@ -385,6 +396,36 @@ class SeriesDensity(DensityMixin, BaseEstimator):
             c = np.concatenate([np.zeros((self.context_, c.shape[1])), c])[-self.context_ - horizon :]
         return np.concatenate([past, np.full((horizon, self.n_channels_), np.nan)]), c
 
+    def describe(self) -> dict[str, Any]:
+        """What the fitted model is, as words, numbers and tuples of them: the fields of `service.Description`."""
+        check_is_fitted(self)
+        names = [f"x{i}" for i in range(self.n_channels_)] if self.table_ is None else self.table_.names
+        clock = None if self.table_ is None else self.table_.clock
+        levels = of_levels(self.value_)
+        given = () if self.condition_kind_ is None else tuple(f"c{i}" for i in range(self.condition_kind_[0]))
+        return {
+            "kind": "series",
+            "columns": tuple(
+                (name, "whole number", low, None, None, 1.0) if levels else (name, "real", None, None, low, unit)
+                for name, low, unit in zip(names, *(map(float, a) for a in self.units_), strict=True)
+            ),
+            "image_shape": None,
+            "time": None if clock is None else f"{clock.column}, in steps of {clock.step_text}",
+            "given": given if clock is None else clock.features,
+            "components": (),
+            "label_column": None,
+            "label_names": (),
+            "flow": f"WaveNet of {len(self.dilations_)} layers, which sees {self.context_} steps back",
+            "flow_chosen": False,
+            "exactness": "exact",
+            "threshold": None,
+            "centre": None,
+            "epochs": int(self.n_iter_),
+            "best_epoch": int(self.best_epoch_),
+            "seconds": float(self.seconds_),
+            "interrupted": bool(self.interrupted_),
+        }
+
     def __sklearn_is_fitted__(self) -> bool:
         return "model_" in vars(self)
 
@@ -394,10 +435,11 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         fitted = {k: v for k, v in vars(self).items() if k.endswith("_") and not k.startswith("_")}
         for name in UNITS:
             fitted[name] = None if fitted[name] is None else tuple(fitted[name])
+        fitted["table_"] = None if self.table_ is None else self.table_.state()
         params = self.get_params(deep=False)
         seed = params["random_state"]
         params["random_state"] = int(seed) if isinstance(seed, int | np.integer) else None
-        return {"params": params, "fitted": fitted}
+        return {"description": self.describe(), "params": params, "fitted": fitted}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
@@ -406,6 +448,8 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         for name, value in state["fitted"].items():
             if name in UNITS and value is not None:
                 value = Units(*value)
+            elif name == "table_" and value is not None:
+                value = SeriesColumns.of_state(value)
             elif name == "model_":
                 value = as_precise(value)
             setattr(estimator, name, value)
@@ -442,9 +486,13 @@ def split_parts(parts: list[Part], fraction: Any, context: int, seed: int) -> tu
 
 
 def _lags(seasons: Sequence[int], longest: int) -> tuple[int, ...]:
-    """The last steps, and those around a season back, as far as series reach."""
-    wanted = {*range(1, LAGS + 1)} | {season + i for season in seasons for i in (-1, 0, 1)}
-    return tuple(sorted(lag for lag in wanted if lag == 1 or lag < longest))
+    """The last steps, and those around seasons back, as far as series are long enough to tell their weights."""
+    ends, last = sorted({*seasons}), LAGS
+    if ends:
+        last = max(last, min(ends[0] + 2, 2 * LAGS))
+        ends += [k * ends[0] for k in range(2, MOST_SEASONS) if k * ends[0] <= max(ends[-1], 3 * ends[0])]
+    wanted = [*range(1, last + 1), *(end + i for end in sorted({*ends}) for i in (-1, 0, 1) if end + i > last)]
+    return tuple(lag for lag in wanted[: max(1, longest // FEWEST_STEPS)] if lag == 1 or lag < longest)
 
 
 def _weights(sample_weight: Any, n: int) -> FloatArray:

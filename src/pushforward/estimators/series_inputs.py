@@ -185,7 +185,7 @@ def learn_units(value: Any, series: list[FloatArray]) -> tuple[AbstractValue, Un
         return levels, Units(np.full(flat.shape[1], low), np.ones(flat.shape[1]))
     units = _standard(flat)
     steps = [grid_step(flat[seen[:, c], c][:, None]) / units.scale[c] for c in range(flat.shape[1])]
-    return Students(least_scale=max(LEAST_SCALE, min(steps) / 2)), units
+    return Students(least_scale=float(max(LEAST_SCALE, min(steps) / 2))), units
 
 
 def _standard(flat: FloatArray) -> Units:

@@ -122,6 +122,7 @@ class FlowEstimator(BaseEstimator, ABC):
             "kind": "density",
             "columns": self.columns_.facts(),
             "image_shape": self.image_shape_,
+            "time": None,
             "given": () if given is None else given.names,
             "components": (),
             "label_column": self.label_column_,

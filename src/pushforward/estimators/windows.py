@@ -12,11 +12,14 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
-from pushforward.distributions import Autoregressive
+from pushforward.distributions import AbstractValue, Autoregressive
 from pushforward.estimators.preparing import host_float
 from pushforward.objectives import AbstractLoss, Batch, Rows
 from pushforward.training import Resident
 from pushforward.training.feeds import pick
+
+ENOUGH = 200_000  # steps that least squares are read off
+RIDGE = 1e-4  # of the mean square of a channel
 
 
 class Part(NamedTuple):
@@ -38,8 +41,8 @@ class Part(NamedTuple):
 class Windows(Resident):
     """Windows of series: so many steps of context, which do not count, and as many as count after them.
 
-    Windows tile each series, so that an epoch visits each step once; where the tiles begin is drawn anew in every
-    epoch. What counts in a window is its weight. `Windows.over` makes one.
+    Windows tile each series, so that an epoch visits each step once; where the tiles of whole series begin is drawn
+    anew in every epoch. What counts in a window is its weight. `Windows.over` makes one.
 
     Arguments:
         steps: all series one after the other, NaN between them, shape (S, C).
@@ -63,8 +66,8 @@ class Windows(Resident):
             n, b = len(part.x), len(part.before)
             steps += [gap, part.before, part.x]
             first = at + room + b
-            moves = n > counted
-            places = first + counted * np.arange(-(-(n - 1) // counted) + 1 if moves else 1)
+            moves = n > counted and not b  # else what lies before would count
+            places = first + counted * np.arange(-(-(n - 1) // counted) + 1 if moves else -(-n // counted))
             starts.append(places - context)
             shifts.append(np.full(len(places), float(moves)))
             weights.append(np.full(len(places), part.weight))
@@ -130,6 +133,32 @@ class SeriesLikelihood(AbstractLoss):
         steps = jnp.isfinite(counted).sum((1, 2)) / counted.shape[-1]
         share = batch.weight / jnp.maximum(steps, 1 / counted.shape[-1])  # each window's weight is its steps, weighed
         return -(terms.sum((1, 2)) @ share) / jnp.maximum(batch.weight.sum(), 1e-6)
+
+
+def least_squares(parts: list[Part], lags: tuple[int, ...], value: AbstractValue) -> NDArray[np.float64]:
+    """Weights by which values some lags back forecast each channel best, by least squares, shape (lags, C).
+
+    Arguments:
+        parts: of series, in standard units.
+        lags: in steps.
+        value: how networks see values; a gap, and what lies before a series, is zero as there.
+    """
+    n_channels, done = parts[0].x.shape[1], 0
+    gram, target = np.zeros((n_channels, len(lags), len(lags))), np.zeros((n_channels, len(lags)))
+    for part in parts:
+        known = np.isfinite(part.x)
+        seen = np.asarray(jax.vmap(jax.vmap(value.seen))(jnp.asarray(np.where(known, part.x, 0)))[..., 0], np.float64)
+        seen = np.where(known, seen, 0)
+        padded = np.concatenate([np.zeros((max(lags), n_channels)), seen])
+        past = np.stack([padded[max(lags) - lag :][: len(seen)] for lag in lags], axis=-1)  # (T, C, lags)
+        counts = past * (known * part.weight)[..., None]
+        gram += np.einsum("tcl,tcm->clm", counts, past)
+        target += np.einsum("tcl,tc->cl", counts, seen)
+        done += len(seen)
+        if done > ENOUGH:
+            break
+    scale = np.einsum("cll->c", gram)[:, None, None] / len(lags)
+    return np.linalg.solve(gram + (RIDGE * scale + 1e-12) * np.eye(len(lags)), target[..., None])[..., 0].T
 
 
 def tiles(part: Part, context: int, counted: int) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from pushforward.checks import check_whole
 from pushforward.networks.causal import AbstractCausalNetwork, ChannelHead, Reach, itself, shifted_reach
 from pushforward.networks.wavenet import WaveNet
+from pushforward.trees import Frozen
 
 
 class LaggedHead(ChannelHead):
@@ -42,17 +43,19 @@ class LastValues(NamedTuple):
 class Lagged(AbstractCausalNetwork):
     """A WaveNet, and beside it a linear forecast from steps that lie some lags back.
 
-    What is said of a value is the network's, moved by `Σ_l W_l x_{t-l}`, which starts as the last value itself, so that
-    the network says what changes. Where the numbers moved are the places of a distribution, a Gaussian autoregression
-    is a case of it, as in the highway of LSTNet (Lai et al. 2018). A gap counts as zero.
+    What is said of a value is the network's, moved by `Σ_l w_l x_{t-l}` of its own channel, so that the network says
+    what else there is to say. Where the numbers moved are the places of a distribution, a Gaussian autoregression is a
+    case of it, as in the highway of LSTNet (Lai et al. 2018). A gap counts as zero. What trains is how far the weights
+    are from where they start, so that a penalty on parameters keeps them there.
 
     Arguments (of `beside`):
         network: whose values come as one number and an indicator.
         lags: in steps, such as (1, 2, 24).
         moved: which numbers that are said of a value are places, so that the forecast moves them; booleans, shape (P,).
+        start: w, shape (lags, C), such as those of least squares; None for the last value alone.
 
     Raises:
-        ValueError: values come as several numbers, or lags repeat or are below 1.
+        ValueError: values come as several numbers, lags repeat or are below 1, or a shape does not fit.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -64,13 +67,14 @@ class Lagged(AbstractCausalNetwork):
     """
 
     network: WaveNet
-    weights: Float[Array, "lags c_in c_out"]
+    from_start: Float[Array, "lags c"]
+    start_weights: Frozen[Array]
     routes: Float[Array, "c p"]
     lags: tuple[int, ...] = eqx.field(static=True)
 
     @classmethod
-    def beside(cls, network: WaveNet, lags: Sequence[int], moved: Sequence[bool]) -> Lagged:
-        """Start from the last value, or from nothing where lag 1 is not among the lags."""
+    def beside(cls, network: WaveNet, lags: Sequence[int], moved: Sequence[bool], start: Any = None) -> Lagged:
+        """Put a linear forecast beside a network."""
         if network.n_features != 2:
             raise ValueError(
                 f"network must take each value as a number and an indicator; got {network.n_features} numbers a value"
@@ -79,8 +83,17 @@ class Lagged(AbstractCausalNetwork):
         if not steps or len({*steps}) < len(steps):
             raise ValueError(f"lags must be at least one, and each once; got {steps}")
         c = network.shape[-1]
-        first = jnp.asarray([float(lag == 1) for lag in steps])[:, None, None] * jnp.eye(c)
-        return cls(network, first, jnp.tile(jnp.asarray(np.asarray(moved, float)), (c, 1)), steps)
+        last = np.repeat([[float(lag == 1)] for lag in steps], c, axis=1)
+        first = jnp.asarray(last if start is None else start, jnp.result_type(float))
+        if first.shape != (len(steps), c):
+            raise ValueError(f"start has shape {first.shape}; expected ({len(steps)}, {c}), a number a lag and channel")
+        routes = jnp.tile(jnp.asarray(moved, jnp.result_type(float)), (c, 1))
+        return cls(network, jnp.zeros_like(first), Frozen(first), routes, steps)
+
+    @property
+    def weights(self) -> Array:
+        """w, shape (lags, C)."""
+        return self.start_weights.value + self.from_start
 
     @property
     def head(self) -> LaggedHead:
@@ -108,25 +121,20 @@ class Lagged(AbstractCausalNetwork):
     def features(self, x: Array, condition: Array | None = None) -> Array:
         values, longest, n = x[..., 0], max(self.lags), len(x)
         padded = jnp.pad(values, ((longest, 0), (0, 0)))
-        past = jnp.concatenate([padded[longest - lag : longest - lag + n] for lag in self.lags], axis=-1)
-        return jnp.concatenate([self.network.features(x, condition), self._forecast(past)], axis=-1)
-
-    def _forecast(self, past: Array) -> Array:
-        """Of values some lags back, one lag after the other along the last axis."""
-        result: Array = past @ self.weights.reshape(-1, self.weights.shape[-1])
-        return result
+        past = jnp.stack([padded[longest - lag : longest - lag + n] for lag in self.lags], axis=1)
+        forecast = jnp.einsum("nlc,lc->nc", past, self.weights)
+        return jnp.concatenate([self.network.features(x, condition), forecast], axis=-1)
 
     def start(self, condition: Array | None = None) -> LastValues:
-        return LastValues(
-            self.network.start(condition), jnp.zeros((max(self.lags), self.shape[-1]), self.weights.dtype)
-        )
+        nothing = jnp.zeros((max(self.lags), self.shape[-1]), self.weights.dtype)
+        return LastValues(self.network.start(condition), nothing)
 
     def step(self, state: LastValues, column: Array, before: Array) -> tuple[LastValues, Array]:
         inner, features = self.network.step(state.inner, column, before)
         longest = max(self.lags)
         ring = lax.dynamic_update_slice_in_dim(state.ring, before[None, :, 0], (column - 1) % longest, 0)
-        past = ring[(column - np.asarray(self.lags)) % longest].reshape(-1)
-        return LastValues(inner, ring), jnp.concatenate([features, self._forecast(past)])
+        past = ring[(column - np.asarray(self.lags)) % longest]
+        return LastValues(inner, ring), jnp.concatenate([features, (past * self.weights).sum(0)])
 
     def reach(self) -> Reach:
         seen, one = self.network.reach(), itself(1, self.shape[0])
