@@ -17,6 +17,7 @@ MODULES = (
     "large_k",
     "vae_step",
     "images",
+    "autoregressive",
     "beyond",
 )  # in benchmarks/tasks
 

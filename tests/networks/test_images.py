@@ -18,7 +18,9 @@ def one_by_one(images: Any, kernel: Any) -> Any:
     return jax.vmap(convolve, in_axes=(0, None))(images, kernel)
 
 
-@pytest.mark.parametrize(("n_in", "n_out", "side"), [(2, 5, 3), (5, 2, 3), (3, 4, 5), (4, 3, 5), (3, 2, 1)])
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "side"), [(2, 5, 3), (5, 2, 3), (3, 4, 5), (4, 3, 5), (3, 2, 1), (16, 17, 3), (18, 16, 5)]
+)
 def test_values_and_derivatives_are_those_of_xlas_convolution(n_in: int, n_out: int, side: int) -> None:
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(0), 4)
@@ -39,6 +41,16 @@ def test_values_and_derivatives_are_those_of_xlas_convolution(n_in: int, n_out: 
                 np.testing.assert_allclose(found, expected, rtol=1e-9)
             second = jax.jvp(jax.grad(loss, 1), (images, kernel), along)[1]
             np.testing.assert_allclose(second, jax.jvp(jax.grad(other, 1), (images, kernel), along)[1], rtol=1e-8)
+
+
+def test_wide_convolutions_of_a_mixture_have_kernels_of_their_own() -> None:
+    images, kernels = (
+        jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate([(2, 5, 4, 16), (2, 3, 3, 16, 16)])
+    )
+    loss = lambda f: lambda i, k: (jax.vmap(f)(i, k) ** 2).sum()  # noqa: E731
+    found = jax.value_and_grad(loss(convolve), (0, 1))(images, kernels)
+    expected = jax.value_and_grad(loss(lambda i, k: reference(i[None], k)[0]), (0, 1))(images, kernels)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2), found, expected)
 
 
 def test_normalised_weights_have_the_norm_of_their_gain() -> None:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
+
+WIDE = 16  # channels of the thinner side from which on a product with its views is slower than a convolution
 
 Taps = tuple[tuple[int, int], ...]  # where a pixel looks: rows and columns from itself
 
@@ -57,7 +61,10 @@ def product(image: Float[Array, "*batch h w c_in"], matrix: Float[Array, "c_in c
 
 
 def convolve_at(image: Float[Array, "*batch h w c_in"], kernel: Float[Array, "taps c_in c_out"], taps: Taps) -> Array:
-    """A convolution whose kernel has these places only, zeros outside: one product with views of the thinner side.
+    """A convolution whose kernel has these places only, zeros outside.
+
+    Where one side is thin, one product with views of it. Else XLA's own convolution, which is then twice as fast, but
+    not its derivative by the kernel, which is slow on a CPU: that is one product with views too.
 
     Arguments:
         image: shape (*batch, H, W, C_in).
@@ -67,11 +74,35 @@ def convolve_at(image: Float[Array, "*batch h w c_in"], kernel: Float[Array, "ta
     Returns:
         Shape (*batch, H, W, C_out).
     """
+    if len(taps) > 1 and min(kernel.shape[1:]) >= WIDE:
+        result: Array = convolution_p.bind(image, kernel, taps=taps)
+        return result
+    return _by_views(image, kernel, taps)
+
+
+def _by_views(image: Array, kernel: Array, taps: Taps) -> Array:
     _, n_in, n_out = kernel.shape
     if n_in <= n_out:
         return product(views(image, taps), kernel.reshape(-1, n_out))
     shares = product(image, jnp.moveaxis(kernel, 0, 1).reshape(n_in, -1))
-    return sum_of_views(shares, tuple((-i, -j) for i, j in taps))  # a pixel is seen from the other side
+    return sum_of_views(shares, _turned(taps))
+
+
+def _turned(taps: Taps) -> Taps:
+    """From where a pixel is seen."""
+    return tuple((-i, -j) for i, j in taps)
+
+
+def _by_xla(image: Array, kernel: Array, *, taps: Taps) -> Array:
+    """XLA's convolution, of the rectangle around the taps."""
+    rows, columns = zip(*taps, strict=True)
+    (top, bottom), (left, right) = (min(rows), max(rows)), (min(columns), max(columns))
+    whole = jnp.zeros((bottom - top + 1, right - left + 1, *kernel.shape[1:]), kernel.dtype)
+    whole = whole.at[tuple(i - top for i in rows), tuple(j - left for j in columns)].set(kernel)
+    flat = image.reshape(-1, *image.shape[-3:])
+    pads, names = ((-top, bottom), (-left, right)), ("NHWC", "HWIO", "NHWC")
+    out = lax.conv_general_dilated(flat, whole, (1, 1), pads, dimension_numbers=names)
+    return out.reshape(*image.shape[:-1], -1)
 
 
 def _shifted(image: Array, taps: Taps) -> list[Array]:
@@ -122,3 +153,37 @@ sum_p = _linear("sum_of_views", _sum_of_views, lambda n, taps: n // len(taps))
 for _primitive, _transpose in ((views_p, sum_of_views), (sum_p, views)):
     linear: Any = ad.deflinear2
     linear(_primitive, lambda g, image, *, taps, transpose=_transpose: [transpose(g, taps)])
+
+
+def _wide() -> Any:
+    """A convolution as a primitive, linear in the image and in the kernel."""
+    primitive: Any = Primitive("convolution")  # which JAX gives no types
+
+    def abstract(image: ShapedArray, kernel: ShapedArray, *, taps: Taps) -> ShapedArray:
+        return ShapedArray((*image.shape[:-1], kernel.shape[-1]), image.dtype)
+
+    def batched(arguments: Any, axes: Any, *, taps: Taps) -> tuple[Any, int]:
+        (image, kernel), (at, of_kernel) = arguments, axes
+        if of_kernel is None:
+            return primitive.bind(jnp.moveaxis(image, at, 0), kernel, taps=taps), 0
+        return jax.vmap(lambda i, k: _by_views(i, k, taps), axes)(image, kernel), 0
+
+    def of_image(g: Array, _: Any, kernel: Array, *, taps: Taps) -> Array:
+        back: Array = primitive.bind(g, jnp.swapaxes(kernel, 1, 2), taps=_turned(taps))
+        return back
+
+    def of_kernel(g: Array, image: Array, _: Any, *, taps: Taps) -> Array:
+        seen, n_out = views(image, taps), g.shape[-1]
+        slopes = g.reshape(-1, n_out).T @ seen.reshape(-1, seen.shape[-1])  # so is faster than the other way round
+        return slopes.T.reshape(len(taps), -1, n_out)
+
+    bilinear: Any = ad.defbilinear
+    bilinear(primitive, of_image, of_kernel)
+    primitive.def_impl(_by_xla)
+    primitive.def_abstract_eval(abstract)
+    batching.primitive_batchers[primitive] = batched
+    mlir.register_lowering(primitive, mlir.lower_fun(_by_xla, multiple_results=False))
+    return primitive
+
+
+convolution_p = _wide()
