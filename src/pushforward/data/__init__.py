@@ -1,5 +1,6 @@
 """Tables, toy sets, and how columns become preprocessing."""
 
+from pushforward.data import audio
 from pushforward.data.fields import Field, Fields
 from pushforward.data.images import images
 from pushforward.data.looking import learn_fields
@@ -19,6 +20,7 @@ __all__ = [
     "Table",
     "TableWriter",
     "append_columns",
+    "audio",
     "check_output",
     "content_hash",
     "images",
