@@ -50,3 +50,10 @@ def test_the_code_on_the_page_of_extensions_runs() -> None:
         assert float(names["loss"]) < 10
     for name in re.findall(r"examples/(\w+\.py)", page):
         assert (ROOT / "docs" / "examples" / name).is_file()
+
+
+def test_the_code_on_the_page_of_series_runs() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "series.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "docs/series.md", "exec"), {})

@@ -43,3 +43,13 @@ def test_it_starts_as_the_last_value() -> None:
 def test_lags_and_weights_that_cannot_be_are_refused(lags: tuple[int, ...], start: object) -> None:
     with pytest.raises(ValueError, match="lags|start"):
         Lagged.beside(network(), lags, (True, False, False), start)
+
+
+def test_alone_the_forecast_says_places_and_its_weights_stay() -> None:
+    inner = random(network())
+    lagged = random(Lagged.beside(inner, (1, 7), (False, True, False), alone=True))
+    x = jax.random.normal(jax.random.key(1), (12, 2, 2))
+    said = np.asarray(lagged(x))
+    np.testing.assert_allclose(said[1:, :, 1], x[:-1, :, 0], atol=1e-6)
+    np.testing.assert_allclose(said[..., [0, 2]], lagged.network(x)[..., [0, 2]], atol=1e-6)
+    np.testing.assert_allclose(one_by_one(lagged, x), said, atol=1e-5)

@@ -16,7 +16,7 @@ from jaxtyping import Array
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
-from pushforward.checks import check_number, check_whole
+from pushforward.checks import check_choice, check_number, check_whole
 from pushforward.data import content_hash
 from pushforward.data.clocks import SeriesColumns
 from pushforward.data.columns import FloatArray, as_float
@@ -42,6 +42,7 @@ PRECISION = 10.0  # of a Gaussian prior on the parameters
 MOST_COUNTED = 1024  # steps of a window that count
 FEW_SERIES = 20  # below which the ends of all are held out, and not some of them
 WINDOWS_AT_ONCE, DRAWS_AT_ONCE = 64, 2048
+PLACES = ("network", "least squares")
 UNITS = ("units_", "condition_units_")
 
 
@@ -63,6 +64,9 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         seasons: lengths of cycles in steps, such as (24, 168) of hours: the linear forecast sees what lies one of them
             back, and some more of the shortest.
         lags: steps back that the linear forecast sees, instead of the last 24 and around seasons.
+        places: where values are likely: "network", the linear forecast and what the network adds; or "least squares",
+            that forecast alone, and the network says how far they spread around it: less is learned of the next step,
+            and less of it by heart, which forecasts of many steps are better for.
         max_epochs, batch_size, learning_rate, weight_decay, patience: of training; an epoch visits each step once, in
             windows whose beginnings are drawn anew, `batch_size` of them a step. None for a choice by the length.
         training: further settings of `pushforward.training.Settings` by name.
@@ -100,6 +104,7 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         dilations: Sequence[int] | None = None,
         seasons: Sequence[int] = (),
         lags: Sequence[int] | None = None,
+        places: str = "network",
         max_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -116,6 +121,7 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         self.dilations = dilations
         self.seasons = seasons
         self.lags = lags
+        self.places = places
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -189,7 +195,12 @@ class SeriesDensity(DensityMixin, BaseEstimator):
 
     def _learn(self, series: list[FloatArray], conditions: list[FloatArray] | None) -> None:
         """Set what is read off the series, before training."""
+        check_choice("places", self.places, PLACES)
         self.value_, self.units_ = learn_units(self.value, series)
+        if self.places == "least squares" and moved(self.value_) is None:
+            raise ValueError(
+                f"places='least squares' needs values with places, and a {type(self.value_).__name__} has none"
+            )
         self.n_channels_ = series[0].shape[1]
         self.condition_units_, self.condition_kind_ = None, None
         if conditions is not None:
@@ -228,7 +239,8 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         if places is None:
             return Autoregressive(network, self.value_)
         weights = least_squares(parts, self.lags_, self.value_)
-        return Autoregressive(Lagged.beside(network, self.lags_, places, weights), self.value_)
+        alone = self.places == "least squares"
+        return Autoregressive(Lagged.beside(network, self.lags_, places, weights, alone), self.value_)
 
     def _defaults(self, n_windows: int, training: list[Part]) -> dict[str, Any]:
         batch = BATCH if self.batch_size is None else check_whole("batch_size", self.batch_size, 1)

@@ -24,13 +24,18 @@ class LaggedHead(ChannelHead):
     Arguments:
         routes: by how much the forecast of a channel moves each number that is said of it, shape (C, P); the others as
             of `ChannelHead`.
+        alone: whether the forecast alone says those that it moves.
     """
 
     routes: Float[Array, "c p"]
+    alone: bool = eqx.field(static=True, default=False)
 
     def __call__(self, features: Float[Array, "*places n_in"], x: Float[Array, "*places c e"]) -> Array:
         n = self.n_channels
-        return super().__call__(features[..., :-n], x) + features[..., -n:, None] * self.routes
+        said = super().__call__(features[..., :-n], x)
+        if self.alone:
+            said = jnp.where(self.routes == 0, said, 0)
+        return said + features[..., -n:, None] * self.routes
 
 
 class LastValues(NamedTuple):
@@ -53,6 +58,7 @@ class Lagged(AbstractCausalNetwork):
         lags: in steps, such as (1, 2, 24).
         moved: which numbers that are said of a value are places, so that the forecast moves them; booleans, shape (P,).
         start: w, shape (lags, C), such as those of least squares; None for the last value alone.
+        alone: whether the forecast alone says where values are, by the weights that it starts from.
 
     Raises:
         ValueError: values come as several numbers, lags repeat or are below 1, or a shape does not fit.
@@ -69,11 +75,14 @@ class Lagged(AbstractCausalNetwork):
     network: WaveNet
     from_start: Float[Array, "lags c"]
     start_weights: Frozen[Array]
-    routes: Float[Array, "c p"]
+    routes: Frozen[Array]
     lags: tuple[int, ...] = eqx.field(static=True)
+    alone: bool = eqx.field(static=True, default=False)
 
     @classmethod
-    def beside(cls, network: WaveNet, lags: Sequence[int], moved: Sequence[bool], start: Any = None) -> Lagged:
+    def beside(
+        cls, network: WaveNet, lags: Sequence[int], moved: Sequence[bool], start: Any = None, alone: bool = False
+    ) -> Lagged:
         """Put a linear forecast beside a network."""
         if network.n_features != 2:
             raise ValueError(
@@ -88,18 +97,18 @@ class Lagged(AbstractCausalNetwork):
         if first.shape != (len(steps), c):
             raise ValueError(f"start has shape {first.shape}; expected ({len(steps)}, {c}), a number a lag and channel")
         routes = jnp.tile(jnp.asarray(moved, jnp.result_type(float)), (c, 1))
-        return cls(network, jnp.zeros_like(first), Frozen(first), routes, steps)
+        return cls(network, jnp.zeros_like(first), Frozen(first), Frozen(routes), steps, alone)
 
     @property
     def weights(self) -> Array:
         """w, shape (lags, C)."""
-        return self.start_weights.value + self.from_start
+        return self.start_weights.value + (0 if self.alone else self.from_start)
 
     @property
     def head(self) -> LaggedHead:
         """The network's own, and the routes of the forecast."""
         own = {field.name: getattr(self.network.head, field.name) for field in dataclasses.fields(self.network.head)}
-        return LaggedHead(**own, routes=self.routes)
+        return LaggedHead(**own, routes=self.routes.value, alone=self.alone)
 
     @property
     def shape(self) -> tuple[int, ...]:
