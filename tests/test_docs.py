@@ -61,3 +61,10 @@ def test_the_code_on_the_page_of_images_runs() -> None:
         exec(compile(block, "docs/images.md", "exec"), names)
     assert float(names["accuracy"]) > 0.7  # of images that were not seen
     assert names["model"].sample(5, condition=names["classes"]).shape == (5, 10, 8, 8)
+
+
+def test_the_code_on_the_page_of_series_runs() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "series.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "docs/series.md", "exec"), {})

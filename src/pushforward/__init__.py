@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         training,
         trees,
     )
-    from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
+    from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector, SeriesDensity
     from pushforward.inference import FlowPosterior, PosteriorWarning, fit_posterior, fit_vae, vae
     from pushforward.report import Quality, quality
     from pushforward.serialization import ModelFileError, load, save
@@ -42,6 +42,7 @@ __all__ = [
     "ModelFileError",
     "PosteriorWarning",
     "Quality",
+    "SeriesDensity",
     "bijections",
     "clustering",
     "data",
@@ -74,6 +75,7 @@ _HOMES = {
     "ModelFileError": "serialization",
     "PosteriorWarning": "inference",
     "Quality": "report",
+    "SeriesDensity": "estimators",
     "fit_posterior": "inference",
     "fit_vae": "inference",
     "load": "serialization",

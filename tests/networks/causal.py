@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from pushforward import trees
-from pushforward.networks import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, WaveNet
+from pushforward.networks import DiagonalBiLSTM, GatedPixelCNN, Lagged, PixelCNN, RowLSTM, WaveNet
 
 
 class Entry(NamedTuple):
@@ -25,6 +25,11 @@ def of(network: Any, **sizes: Any) -> Callable[..., Any]:
     return lambda *given, **more: network.init(*given, **sizes, **more)
 
 
+def lagged(key: Any, shape: Any, n_features: int, n_params: int, **more: Any) -> Lagged:
+    network = WaveNet.init(key, shape, n_features, n_params, channels=6, dilations=(1, 2), **more)
+    return Lagged.beside(network, (1, 3), [i % 2 == 1 for i in range(n_params)])
+
+
 CAUSAL = {
     "pixel_cnn": Entry(of(PixelCNN, channels=8, n_layers=2, first_side=3), (4, 6), False),
     "gated_pixel_cnn": Entry(of(GatedPixelCNN, channels=6, n_layers=5, first_side=3), (4, 5), True),
@@ -36,6 +41,7 @@ CAUSAL = {
     "wavenet": Entry(of(WaveNet, channels=6, dilations=(1, 2, 4)), (8,), True),
     "wavenet_twice": Entry(of(WaveNet, channels=6, skip_channels=8, dilations=(1, 2, 1, 2)), (10,), False),
     "wavenet_local": Entry(of(WaveNet, channels=6, dilations=(1, 2), local=True), (6,), False),
+    "lagged": Entry(lagged, (9,), False),
 }
 
 

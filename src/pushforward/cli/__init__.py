@@ -1,4 +1,5 @@
-"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `impute`, `compare`, `plot`, `info`, `demo`."""
+"""The command line: `pushforward fit`, `score`, `cluster`, `sample`, `impute`, `forecast`, `compare`, `plot`, `info`
+and `demo`."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pushforward import __version__
-from pushforward.cli import applying, comparing, demo, describing, fitting, plotting
+from pushforward.cli import applying, comparing, demo, describing, fitting, plotting, series
 from pushforward.cli.shell import OneLineGroup
 
 __all__ = ["app", "main"]
@@ -55,6 +56,7 @@ app.command("cluster", epilog=applying.CLUSTER_EPILOG)(applying.cluster)
 app.command("score", epilog=applying.SCORE_EPILOG)(applying.score)
 app.command("sample", epilog=applying.SAMPLE_EPILOG)(applying.sample)
 app.command("impute", epilog=applying.IMPUTE_EPILOG)(applying.impute)
+app.command("forecast", epilog=series.EPILOG)(series.forecast)
 app.command("compare", epilog=comparing.EPILOG)(comparing.compare)
 app.command("plot", epilog=plotting.EPILOG)(plotting.plot)
 app.command("info", epilog=describing.EPILOG)(describing.info)

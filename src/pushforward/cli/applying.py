@@ -22,6 +22,8 @@ pushforward score model flowers.csv --out scored.csv
 
 pushforward score model "SELECT * FROM 'day-\\*.parquet'" --out scored.parquet
 
+pushforward score model power.csv --out surprises.csv    *(fitted with --series: each step given those before it)*
+
 pushforward score detector flowers.csv --out flagged.csv    *(a model fitted with --kind outliers: adds outlier)*
 
 zcat flowers.csv.gz | pushforward score model - --out - | head    *(in a pipe; --format jsonl for JSON lines)*
@@ -102,8 +104,19 @@ def score(
 
     The table may be larger than memory. The new column, log_density, is in nats, in the data's own units.
     A model fitted with --kind outliers adds another one, outlier: whether the row is below its threshold.
+    Of a model fitted with --series it is the log-density of each row given those before it in time.
     """
-    _append(model, data, out, form, drop_missing, overwrite, "score")
+    from pushforward.service import describe_saved
+
+    told = describe_saved(model)
+    if told is None or told.kind != "series":
+        _append(model, data, out, form, drop_missing, overwrite, "score")
+        return
+    from pushforward.cli.series import score_table
+
+    if drop_missing:
+        raise ValueError("--drop-missing: a model of series takes empty cells as gaps; leave it out")
+    score_table(model, data, out, form, overwrite)
 
 
 def cluster(
@@ -193,7 +206,7 @@ def sample(
                 says = f"{model}: column {name!r} has values beyond 64-bit whole numbers, found late; give --out FILE"
                 raise ValueError(says) from error
             as_floats.add(error.column)
-    _tell(writer, n)
+    tell_rows(writer, n)
 
 
 def impute(
@@ -225,10 +238,10 @@ def impute(
             seen += batch.num_rows
             tell("filling in", seen, details="rows")
     note(f"{fill.filled:,} cells were filled in")
-    _tell(writer, seen)
+    tell_rows(writer, seen)
 
 
-def _tell(writer: TableWriter, rows: int) -> None:
+def tell_rows(writer: TableWriter, rows: int) -> None:
     """Say where rows are; beside standard output, where they are in it."""
     there = "rows were written" if writer.standard else f"rows are in {writer.name}"
     typer.echo(f"{rows:,} {there}.", err=writer.standard)
@@ -287,4 +300,4 @@ def _append(
         note(f"{seen - written:,} rows with missing or infinite cells were left out")
     if (exactness := describe(estimator).exactness) != "exact":
         note(f"log_density is known through estimates alone ({exactness})")
-    _tell(writer, written)
+    tell_rows(writer, written)

@@ -12,6 +12,7 @@ import typer
 from pushforward.cli.shell import about, prepare
 
 if TYPE_CHECKING:
+    from pushforward.estimators import SeriesDensity
     from pushforward.service import ColumnFacts, Description, Model
 
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that `fit` wrote.", show_default=False)]
@@ -34,7 +35,7 @@ def info(model: ModelFolder) -> None:
     """Tell what a saved model is: columns, components, how it was trained; of an outlier detector the threshold."""
     from pushforward.service import describe, describe_saved
 
-    description = describe_saved(model) or describe(load(model))
+    description = describe_saved(model) or describe(load_any(model))
     print_summary(description, {"model": str(model)})
     if description.image_shape is None:
         print_columns(description)
@@ -43,7 +44,7 @@ def info(model: ModelFolder) -> None:
 
 
 def load(model: Path) -> Model:
-    """The estimator in a model folder.
+    """The estimator of rows in a model folder.
 
     Raises:
         ModelFileError: the folder is missing, damaged or of a newer format.
@@ -54,6 +55,15 @@ def load(model: Path) -> Model:
 
     with about(model):
         return load_model(model)
+
+
+def load_any(model: Path) -> Model | SeriesDensity:
+    """The estimator in a model folder, of rows or of series; errors as those of `load`."""
+    prepare()
+    from pushforward.service import load_any
+
+    with about(model):
+        return load_any(model)
 
 
 def print_summary(description: Description, facts: Mapping[str, str], log_density: float | None = None) -> None:
@@ -80,6 +90,8 @@ def _facts(model: Description, log_density: float | None) -> dict[str, str]:
     facts = {"columns": f"{len(model.columns)}" + (f", {whole} of them of whole numbers" if whole else "")}
     if model.image_shape is not None:
         facts = {"images": _images(model)}
+    if model.time is not None:
+        facts["time"] = model.time
     if model.given:
         facts["given"] = ", ".join(model.given)
     if model.components:
@@ -99,8 +111,9 @@ def _facts(model: Description, log_density: float | None) -> dict[str, str]:
         )
     facts["epochs"] = f"{model.epochs}, the best {model.best_epoch}, in {model.seconds:.1f} s"
     if log_density is not None:
+        row = "step" if model.kind == "series" else "row"
         label = "" if model.exactness == "exact" else f", an estimate ({model.exactness})"
-        facts["log-density"] = f"{log_density:.4f} nats a row, on rows it was fitted to{label}"
+        facts["log-density"] = f"{log_density:.4f} nats a {row}, on {row}s it was fitted to{label}"
     return facts
 
 

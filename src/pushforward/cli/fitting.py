@@ -14,7 +14,8 @@ from pushforward.cli.shell import command, free_name, note, prepare
 
 if TYPE_CHECKING:
     from pushforward.data import Source
-    from pushforward.service import Inputs, Model
+    from pushforward.service import Description, Inputs, Model
+    from pushforward.training import Checkpoint
 
 EPILOG = """
 **Examples**
@@ -30,6 +31,8 @@ pushforward fit sales.parquet --out model --kind density --columns price,volume 
 pushforward fit readings.csv --out detector --kind outliers --contamination 0.05    *(then: score)*
 
 pushforward fit faces --out model --kind density --flow glow    *(a folder of pictures of one size)*
+
+pushforward fit power.csv --series date --out model    *(rows are steps of time; then: forecast)*
 
 zcat readings.csv.gz | pushforward fit - --out model
 
@@ -129,6 +132,21 @@ Image = Annotated[
         show_default=False,
     ),
 ]
+Series = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Rows are steps of time, and TIME is the column of dates or numbers that tells when: each row is modelled "
+        "given those before it. Then: score, forecast.",
+        show_default=False,
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C", help="With --series: the column that tells several series apart, a shop say.", show_default=False
+    ),
+]
 Flow = Annotated[
     str,
     typer.Option(
@@ -186,6 +204,8 @@ def fit(
     kind_of: KindOf = None,
     missing: Missing = "marginal",
     image: Image = None,
+    series: Series = None,
+    by: By = None,
     flow: Flow = "auto",
     layers: Layers = None,
     epochs: Epochs = None,
@@ -197,7 +217,7 @@ def fit(
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit a mixture of flows, one flow, or an outlier detector to a table as it is, and save it as a folder.
+    """Fit a mixture of flows, one flow, an outlier detector, or a model of series to a table as it is, and save it.
 
     Columns may be numbers, categories, dates, true or false; cells may be empty.
 
@@ -210,6 +230,17 @@ def fit(
     if kind is not Kind.outliers and contamination:
         raise ValueError(f"--contamination needs --kind outliers; --kind {kind} has no threshold")
     _check_paths(out, keep)
+    sizes = {"n_layers": layers, "max_epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    of_all = {**sizes, "random_state": seed, "verbose": 1}
+    if by is not None and series is None:
+        raise ValueError(f"--by {by} needs --series TIME, the column of time")
+    if series is not None:
+        of_rows: dict[str, Any] = {"--kind": kind is not Kind.mixture, "--given": given, "--drop-missing": drop_missing}
+        of_rows |= {"--label-column": label_column, "--components": components, "--bound": bound}
+        of_rows |= {"--discrete": discrete != "auto", "--kind-of": kind_of, "--missing": missing != "marginal"}
+        of_rows |= {"--image": image, "--flow": flow != "auto", "--restarts": restarts != 1}
+        _fit_series(data, out, series, by, columns, of_all, of_rows, keep)
+        return
     prepare()
     from pushforward.data.pipes import name_of
     from pushforward.data.tables import open_source
@@ -226,19 +257,14 @@ def fit(
             drop_missing=drop_missing,
         )
         options: dict[str, Any] = {
+            **of_all,
             "flow": flow,
-            "n_layers": layers,
-            "max_epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
             "n_init": restarts,
-            "random_state": seed,
             "bounds": parse_bounds(bound or [], inputs.names),
             "discrete": _discrete(discrete, inputs.names),
             "columns": parse_kinds(kind_of or [], inputs.names),
             "missing": missing,
             "image_shape": _image_shape(image, source, inputs.names),
-            "verbose": 1,
         }
         if kind is Kind.mixture:
             options["n_components"] = _n_components(components)
@@ -386,16 +412,61 @@ def _check_paths(out: Path, keep: Keep) -> None:
         raise ValueError(f"{state}: holds an unfinished fit; go on with --resume, or start anew with --overwrite")
 
 
+def _fit_series(
+    data: str,
+    out: Path,
+    time: str,
+    by: str | None,
+    columns: str | None,
+    options: dict[str, Any],
+    of_rows: dict[str, Any],
+    keep: Keep,
+) -> None:
+    """Fit a model of series, save it, and tell of it.
+
+    Raises:
+        ValueError: an option is given that is for rows alone.
+    """
+    for option, value in of_rows.items():
+        if value:
+            raise ValueError(f"{option} is for rows without an order; with --series leave it out")
+    prepare()
+    from pushforward.cli.describing import print_summary
+    from pushforward.cli.series import fit_table, next_commands
+    from pushforward.data.pipes import name_of
+    from pushforward.serialization import save
+    from pushforward.service import describe
+    from pushforward.training import reporting
+
+    checkpoint = _checkpoint(out, keep)
+    with reporting(True, f"reading {name_of(data)}"):
+        model, log_density, facts = fit_table(data, time, by, split_names(columns), options, checkpoint)
+        save(model, out, overwrite=keep.overwrite)
+    if checkpoint is not None and not model.interrupted_:
+        checkpoint.discard()
+    description = describe(model)
+    print_summary(description, facts, log_density)
+    typer.echo(f"\nThe model is in {out}. Next:\n")
+    next_commands(data, out)
+    _tell_interrupted(description, out, keep.wanted)
+
+
+def _checkpoint(out: Path, keep: Keep) -> Checkpoint | None:
+    """Where and how often to keep the state of training, if it is wanted."""
+    from pushforward.training import Checkpoint
+
+    if not keep.wanted:
+        return None
+    minutes = 5.0 if keep.minutes is None else keep.minutes
+    return Checkpoint(checkpoint_folder(out), minutes=minutes, resume=keep.resume)
+
+
 def _train(kind: Kind, options: dict[str, Any], inputs: Inputs, out: Path, keep: Keep) -> Model:
     """Fit and save."""
     from pushforward.serialization import save
     from pushforward.service import fit
-    from pushforward.training import Checkpoint
 
-    checkpoint = None
-    if keep.wanted:
-        minutes = 5.0 if keep.minutes is None else keep.minutes
-        checkpoint = Checkpoint(checkpoint_folder(out), minutes=minutes, resume=keep.resume)
+    checkpoint = _checkpoint(out, keep)
     model = fit(inputs, str(kind), checkpoint=checkpoint, **options)
     save(model, out, overwrite=keep.overwrite)
     if checkpoint is not None and not model.interrupted_:
@@ -410,7 +481,6 @@ def _report(
     from pushforward.cli.describing import print_summary
     from pushforward.data.pipes import is_pipe
     from pushforward.service import describe, is_mixed_model
-    from pushforward.training import Checkpoint
 
     facts = {
         "rows": f"{len(inputs.x):,}" + (f" ({inputs.dropped:,} with missing cells left out)" if inputs.dropped else "")
@@ -431,6 +501,13 @@ def _report(
     else:
         typer.echo(f"  {command('plot', out, *table, '--out', free_name('pictures'), *dropping)}")
     typer.echo(f"  {command('info', out)}")
+    _tell_interrupted(description, out, kept)
+
+
+def _tell_interrupted(description: Description, out: Path, kept: bool) -> None:
+    """Say that training was ended, and how it goes on; the exit code says so too."""
+    from pushforward.training import Checkpoint
+
     if description.interrupted:
         resumable = kept and Checkpoint(checkpoint_folder(out)).file.exists()  # on a full disk there may be none
         again = "; the same command with --resume --overwrite goes on" if resumable else ""

@@ -39,6 +39,7 @@ _IN_OPTIONS = (
     (re.compile(r"\bcolumns=\[(.*?)\]"), lambda found: "--columns " + _bare(found[1])),
     (re.compile(r"\bgiven={(.*?)}"), lambda found: "--given " + _bare(found[1]).replace(": ", "=")),
     (re.compile(r"\bgiven= ?"), "--given "),
+    (re.compile(r"\(by=\)"), "(--by)"),
     (re.compile(r"\blabel_column= ?"), "--label-column "),
     (re.compile(r"\bcomponent= ?"), "--component "),
     (re.compile(r"\bn_components="), "--components "),

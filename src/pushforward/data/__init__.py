@@ -1,5 +1,7 @@
 """Tables, toy sets, and how columns become preprocessing."""
 
+from typing import TYPE_CHECKING
+
 from pushforward.data.fields import Field, Fields
 from pushforward.data.images import images
 from pushforward.data.looking import learn_fields
@@ -8,6 +10,10 @@ from pushforward.data.sources import DataError, Source
 from pushforward.data.tables import Table, content_hash, iter_batches, open_source, read_table
 from pushforward.data.toy import pinwheel, pinwheel_log_prob, pinwheel_posterior, two_circles
 from pushforward.data.writing import TableWriter, append_columns, check_output
+from pushforward.lazy import loader
+
+if TYPE_CHECKING:
+    from pushforward.data import audio
 
 __all__ = [
     "SHAPES",
@@ -19,6 +25,7 @@ __all__ = [
     "Table",
     "TableWriter",
     "append_columns",
+    "audio",
     "check_output",
     "content_hash",
     "images",
@@ -32,3 +39,5 @@ __all__ = [
     "shape",
     "two_circles",
 ]
+
+__getattr__ = loader(__name__, {"audio": "audio"})  # which needs JAX, as tables that pass through do not

@@ -13,6 +13,7 @@ from pushforward.distributions.mixture import MixtureOfFlows
 from pushforward.distributions.pushforward import Pushforward
 from pushforward.distributions.sequential import SequentialLatent
 from pushforward.distributions.standard import Logistic, Normal, Uniform
+from pushforward.distributions.students import Students
 from pushforward.distributions.tempered import tempered
 from pushforward.distributions.values import AbstractValue, Bernoulli, Categorical, DiscretisedLogistics, Real
 
@@ -41,6 +42,7 @@ __all__ = [
     "Real",
     "RowNetwork",
     "SequentialLatent",
+    "Students",
     "Uniform",
     "WeightedEstimate",
     "tempered",

@@ -122,6 +122,7 @@ class FlowEstimator(BaseEstimator, ABC):
             "kind": "density",
             "columns": self.columns_.facts(),
             "image_shape": self.image_shape_,
+            "time": None,
             "given": () if given is None else given.names,
             "components": (),
             "label_column": self.label_column_,
@@ -168,7 +169,7 @@ class FlowEstimator(BaseEstimator, ABC):
             if name in ("columns_", "condition_columns_") and value is not None:
                 value = (Fields if "all" in value else Columns).from_state(value)
             elif name in ("_flow", "spread_"):
-                value = _as_precise(value)
+                value = as_precise(value)
             elif name in NAMED and value is not None:
                 value = NAMED[name](**value)
             setattr(estimator, name, value)
@@ -187,7 +188,7 @@ class FlowEstimator(BaseEstimator, ABC):
         save(self, path, overwrite=overwrite)
 
 
-def _as_precise(flow: Any) -> Any:
+def as_precise(flow: Any) -> Any:
     """A flow in the precision of this process, which may be another than it was fitted in."""
 
     def cast(leaf: Any) -> Any:
@@ -197,7 +198,7 @@ def _as_precise(flow: Any) -> Any:
 
 
 @contextlib.contextmanager
-def unchanged_on_error(estimator: FlowEstimator) -> Iterator[None]:
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
     """A fit that fails leaves the last one as it was; one that does not says how long all of it took."""
     before, began = estimator.__dict__.copy(), time.monotonic()
     try:

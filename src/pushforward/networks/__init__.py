@@ -14,6 +14,7 @@ from pushforward.networks.images import (
     SpreadNetwork,
     convolve,
 )
+from pushforward.networks.lagged import Lagged, LaggedHead
 from pushforward.networks.linear_chain import LinearChain
 from pushforward.networks.lipschitz import Lipschitz, norm_bound
 from pushforward.networks.made import MADE
@@ -45,6 +46,8 @@ __all__ = [
     "GatedPixelCNN",
     "Gaussian",
     "GroupedMADE",
+    "Lagged",
+    "LaggedHead",
     "Linear",
     "LinearChain",
     "Lipschitz",

@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from pushforward.service.applying import TASKS, Application, Imputation, batches
     from pushforward.service.describing import ColumnFacts, ComponentFacts, Description, describe, describe_saved
     from pushforward.service.fitting import Inputs, fit, read_inputs
-    from pushforward.service.kinds import ESTIMATORS, Model, RequestError, is_mixed_model, kind_of, load_model
+    from pushforward.service.kinds import ESTIMATORS, Model, RequestError, is_mixed_model, kind_of, load_any, load_model
     from pushforward.service.sampling import TooLargeError, sample
+    from pushforward.service.series import (
+        SeriesTable,
+        fit_series,
+        forecast_series,
+        read_like,
+        read_series,
+        score_series,
+    )
 
 __all__ = [
     "ESTIMATORS",
@@ -28,6 +36,7 @@ __all__ = [
     "Inputs",
     "Model",
     "RequestError",
+    "SeriesTable",
     "SomeRows",
     "TooLargeError",
     "align",
@@ -36,11 +45,17 @@ __all__ = [
     "describe",
     "describe_saved",
     "fit",
+    "fit_series",
+    "forecast_series",
     "is_mixed_model",
     "kind_of",
+    "load_any",
     "load_model",
     "read_inputs",
+    "read_like",
+    "read_series",
     "sample",
+    "score_series",
     "some_rows",
 ]
 
@@ -58,6 +73,7 @@ __getattr__ = loader(
         "Inputs": "fitting",
         "Model": "kinds",
         "RequestError": "kinds",
+        "SeriesTable": "series",
         "SomeRows": "aligning",
         "TASKS": "applying",
         "TooLargeError": "sampling",
@@ -67,11 +83,17 @@ __getattr__ = loader(
         "describe": "describing",
         "describe_saved": "describing",
         "fit": "fitting",
+        "fit_series": "series",
+        "forecast_series": "series",
         "is_mixed_model": "kinds",
         "kind_of": "kinds",
+        "load_any": "kinds",
         "load_model": "kinds",
         "read_inputs": "fitting",
+        "read_like": "series",
+        "read_series": "series",
         "sample": "sampling",
+        "score_series": "series",
         "some_rows": "aligning",
     },
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pushforward.serialization import saved_description
 
 if TYPE_CHECKING:
+    from pushforward.estimators import SeriesDensity
     from pushforward.service.kinds import Model
 
 
@@ -50,9 +51,10 @@ class Description:
     """What a fitted model is: numbers, words and tuples of them, which `dataclasses.asdict` makes ready for JSON.
 
     Arguments:
-        kind: "mixture", "density" or "outliers".
+        kind: "mixture", "density", "outliers" or "series".
         columns: the modelled ones.
         image_shape: (height, width, channels) of rows that are images; else None.
+        time: of series, the column of time and how long a step is; None of rows, and of series of arrays.
         given: the columns that the model is conditioned on.
         components: of a mixture; none of one density.
         label_column: what the labels were called, or None.
@@ -71,6 +73,7 @@ class Description:
     kind: str
     columns: tuple[ColumnFacts, ...]
     image_shape: tuple[int, int, int] | None
+    time: str | None
     given: tuple[str, ...]
     components: tuple[ComponentFacts, ...]
     label_column: str | None
@@ -86,7 +89,7 @@ class Description:
     interrupted: bool
 
 
-def describe(model: Model) -> Description:
+def describe(model: Model | SeriesDensity) -> Description:
     """What a fitted model is.
 
     Arguments:

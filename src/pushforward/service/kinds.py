@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.data.fields import Fields
-from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector
+from pushforward.estimators import FlowDensity, FlowMixture, FlowOutlierDetector, SeriesDensity
 from pushforward.estimators.mixed_tables import as_table
 
 if TYPE_CHECKING:
@@ -28,19 +28,27 @@ class RequestError(ValueError):
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
-    """The estimator in a model folder.
+    """The estimator of rows in a model folder.
 
     Arguments:
         path: a folder that `pushforward.save` wrote.
 
     Raises:
         ModelFileError: the folder is missing, damaged or of a newer format.
-        RequestError: it holds something else than an estimator.
+        RequestError: it holds something else than an estimator, or one of series.
     """
+    model = load_any(path)
+    if isinstance(model, SeriesDensity):
+        raise RequestError("the model is of series; score it, or forecast with it")
+    return model
+
+
+def load_any(path: str | os.PathLike[str]) -> Model | SeriesDensity:
+    """The estimator in a model folder, of rows or of series; errors as those of `load_model`."""
     from pushforward.serialization import load
 
     model = load(path)
-    if not isinstance(model, Model):
+    if not isinstance(model, Model | SeriesDensity):
         raise RequestError(
             f"the model is a {type(model).__name__}, no fitted estimator; load it in Python with pushforward.load"
         )
