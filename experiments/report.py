@@ -35,6 +35,8 @@ TITLES = {
     "imputation": "Cells filled in",
     "synthetic": "Synthetic rows",
     "image_density": "Flows of images at equal time",
+    "pixels": "Images one pixel after the other",
+    "series": "Forecasts of series",
     "indexed_images": "Residual flows of images, with an index and without, at equal time",
     "image_outliers": "Images of another kind",
 }
