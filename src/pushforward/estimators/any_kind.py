@@ -345,7 +345,7 @@ class AnyKindEstimator(FlowEstimator):
         """
         n_samples, seed = check_draws(n_samples), draw_seed(self.random_state if random_state is None else random_state)
         if self._is_of_levels:
-            drawn = [self._in_container(x) for x in filling.completed(self, X, n_samples, condition, seed)]
+            drawn = [self._in_container(x) for x in filling.completed(self, self._flow, X, n_samples, condition, seed)]
             return drawn[0] if n_samples == 1 else drawn
         self._require_mixed("impute")
         values = self._values(X)
@@ -366,7 +366,7 @@ class AnyKindEstimator(FlowEstimator):
         """Draws of what a table of known columns leaves open, n for each of its rows, one row's after the other."""
         seed = draw_seed(self.random_state if random_state is None else random_state)
         if self._is_of_levels:
-            drawn = filling.completed(self, given, check_draws(n), condition, seed)
+            drawn = filling.completed(self, self._flow, given, check_draws(n), condition, seed)
             return self._in_container(drawn.swapaxes(0, 1).reshape(-1, self.columns_.n))
         self._require_mixed("sample(given=...)")
         known = mixed_tables.as_table(given)

@@ -25,7 +25,7 @@ FEW_DRAWS = 2  # effective ones of them below which a completion is hardly told 
 OFF_LEVEL = 1e-3  # of a step, by which arithmetic may move a level
 
 
-def completed(estimator: Any, X: Any, n: int, condition: Any, seed: int) -> FloatArray:
+def completed(estimator: Any, model: Any, X: Any, n: int, condition: Any, seed: int) -> FloatArray:
     """Images with their missing pixels drawn, in the data's units, shape (n, rows, D).
 
     Exact where all known pixels of an image come before all that are missing, as the upper part of an image; else one
@@ -34,6 +34,7 @@ def completed(estimator: Any, X: Any, n: int, condition: Any, seed: int) -> Floa
 
     Arguments:
         estimator: fitted, of levels.
+        model: its own, a flow or a mixture.
         X: images or rows, NaN where a pixel is missing.
         n: draws of each.
         condition: of each, shape (rows, C), or None.
@@ -48,15 +49,15 @@ def completed(estimator: Any, X: Any, n: int, condition: Any, seed: int) -> Floa
     y, known = _levels(columns, x), ~np.isnan(x)
     behind: Bool[np.ndarray, " n"] = np.any(known & (np.cumsum(~known, axis=1) > 0), axis=1)
     key_component, key = jax.random.split(jax.random.key(seed))
-    flows, component = [estimator._flow], np.zeros((n, len(x)), dtype=int)
-    if isinstance(estimator._flow, MixtureOfFlows):
+    flows, component = [model], np.zeros((n, len(x)), dtype=int)
+    if isinstance(model, MixtureOfFlows):
         if behind.any():
             raise ValueError(
                 f"{int(behind.sum())} images have known pixels after missing ones, which a mixture cannot complete: "
                 "leave pixels open from one on, row by row, or take FlowDensity"
             )
-        flows = estimator._flow.components
-        component = _components(estimator._flow, columns, y, given, n, key_component)
+        flows = model.components
+        component = _components(model, columns, y, given, n, key_component)
     out, effective = np.repeat(y[None], n, axis=0), np.full(len(x), np.inf)
     draw, row = (index.reshape(-1) for index in np.indices((n, len(x))))
     for k, approximate in itertools.product(range(len(flows)), (False, True)):
