@@ -178,7 +178,7 @@ def takes(flow: Flow, option: str) -> bool:
 def of_levels(flow: Flow) -> bool:
     """Whether a flow is a recipe that takes `levels`, whose density is constant around each image of them."""
     if isinstance(flow, str):
-        return takes(flow, "levels")
+        return flow != "auto" and takes(flow, "levels")
     return not isinstance(flow, Pushforward) and callable(flow) and "levels" in inspect.signature(flow).parameters
 
 

@@ -34,7 +34,7 @@ def completed(estimator: Any, model: Any, X: Any, n: int, condition: Any, seed: 
 
     Arguments:
         estimator: fitted, of levels.
-        model: its own, in standard units.
+        model: its own, a flow or a mixture.
         X: images or rows, NaN where a pixel is missing.
         n: draws of each.
         condition: of each, shape (rows, C), or None.
