@@ -176,7 +176,7 @@ class SeriesDensity(DensityMixin, BaseEstimator):
             counted = min(max(len(part.x) for part in training), max(self.context_, 64), MOST_COUNTED)
             feed = Windows.over(training, self.context_, counted)
             fit = train(
-                self._start(training, counted, seed),
+                self._start(parts, training, counted, seed),
                 SeriesLikelihood(self.context_),
                 feed,
                 key=jax.random.key(seed),
@@ -222,8 +222,8 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         wanted = min(MOST_LAYERS, max(LAYERS, math.ceil(math.log2(season + 1))))
         return tuple(2**i for i in range(min(wanted, max(1, math.ceil(math.log2(longest))))))
 
-    def _start(self, parts: list[Part], counted: int, seed: int) -> Autoregressive:
-        """The model to train, of windows."""
+    def _start(self, parts: list[Part], training: list[Part], counted: int, seed: int) -> Autoregressive:
+        """The model to train, of windows; weights that do not train are read off all parts."""
         n, by_step = self.condition_kind_ or (None, False)
         network = WaveNet.init(
             jax.random.key(seed),
@@ -238,8 +238,8 @@ class SeriesDensity(DensityMixin, BaseEstimator):
         places = moved(self.value_)
         if places is None:
             return Autoregressive(network, self.value_)
-        weights = least_squares(parts, self.lags_, self.value_)
         alone = self.places == "least squares"
+        weights = least_squares(parts if alone else training, self.lags_, self.value_)  # the latest steps tell most
         return Autoregressive(Lagged.beside(network, self.lags_, places, weights, alone), self.value_)
 
     def _defaults(self, n_windows: int, training: list[Part]) -> dict[str, Any]:
