@@ -321,3 +321,9 @@ def test_training_leaves_the_score_out_whichever_way_the_recipe_runs(name: str, 
 def test_recipes_without_layers_to_index_are_refused(name: str, index: str) -> None:
     with pytest.raises(ValueError, match=r'no stack of layers to index .*; take index="flow"'):
         flows.recipe(f"indexed_{name}")(jax.random.key(0), 2, index=index)
+
+
+@pytest.mark.parametrize("options", [{}, {"fast": "density"}])
+def test_layers_whose_numbers_a_network_gives_are_not_indexed_each(options: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r'no stack of layers to index .*; take index="flow"'):
+        flows.recipe("indexed_planar")(jax.random.key(0), 2, index="layer", cond_dim=2, n_layers=2, **options)

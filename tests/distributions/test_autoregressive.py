@@ -162,6 +162,10 @@ def test_values_beyond_the_levels_are_impossible_and_shapes_are_checked() -> Non
         made.log_prob(jnp.zeros((2, 2, 1)), jnp.zeros(2))
     with pytest.raises(ValueError, match="n_proposals must be"):
         made.complete(jnp.zeros((2, 2, 1)), np.eye(2, dtype=bool)[..., None], jax.random.key(0), n_proposals=0)
+    with pytest.raises(ValueError, match=r"known has shape \(3, 1\); expected \(2, 2, 1\), as x has, or what broad"):
+        made.complete(jnp.zeros((2, 2, 1)), np.ones((3, 1), bool), jax.random.key(0))
+    none = made.complete(jnp.zeros((0, 2, 2, 1)), np.eye(2, dtype=bool)[..., None], jax.random.key(0))
+    assert none.x.shape == (0, 2, 2, 1) and none.effective_draws.shape == (0,)
     with pytest.raises(ValueError, match="comes in 2 and asks for 4"):
         Autoregressive(made.network, Categorical(4))
 

@@ -53,6 +53,17 @@ def test_wide_convolutions_of_a_mixture_have_kernels_of_their_own() -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2), found, expected)
 
 
+def test_wide_convolutions_take_no_images_and_two_precisions(float64: None) -> None:
+    nothing, kernel = jnp.zeros((0, 2, 3, 16)), jnp.ones((3, 3, 16, 17))
+    for ours in (convolve, one_by_one):
+        assert ours(nothing, kernel).shape == (0, 2, 3, 17)
+        assert bool((jax.grad(lambda k, f=ours: f(nothing, k).sum())(kernel) == 0).all())
+    images = jax.random.normal(jax.random.key(0), (2, 2, 3, 16))
+    single = kernel.astype(jnp.float32)
+    np.testing.assert_allclose(convolve(images, single), convolve(images, kernel), rtol=1e-12)
+    assert jax.grad(lambda k: convolve(images, k).sum())(single).dtype == jnp.float32
+
+
 def test_normalised_weights_have_the_norm_of_their_gain() -> None:
     layer = Convolve.init(jax.random.key(0), 3, 4, normalised=True)
     image = jax.random.normal(jax.random.key(1), (5, 5, 3))

@@ -148,8 +148,12 @@ class Autoregressive(AbstractDistribution):
             ValueError: a shape does not fit, or `n_proposals` is below 1.
         """
         (flat, given), batch = self._flat(x, condition)
-        mask = np.broadcast_to(np.asarray(known, bool), batch + self.shape).reshape(len(flat), -1)
-        gap = np.isnan(np.asarray(flat)).reshape(len(flat), -1)
+        mask = np.asarray(known, bool)
+        whole = batch + self.shape
+        if mask.ndim > len(whole) or any(n not in (1, m) for n, m in zip(mask.shape[::-1], whole[::-1], strict=False)):
+            raise ValueError(f"known has shape {mask.shape}; expected {whole}, as x has, or what broadcasts to it")
+        mask = np.broadcast_to(mask, whole).reshape(len(flat), math.prod(self.shape))
+        gap = np.isnan(np.asarray(flat)).reshape(mask.shape)
         first_missing = np.where(mask.all(1), mask.shape[1], (~mask).argmax(1))
         later = np.arange(mask.shape[1]) > first_missing[:, None]
         exact = not (mask & later & ~gap).any()
@@ -158,10 +162,8 @@ class Autoregressive(AbstractDistribution):
         keys = jax.random.split(check_key(key), (len(flat), math.prod(sample_shape)))
         drawn, effective = _completed(self, flat, jnp.asarray(mask).reshape(flat.shape), given, keys, n_known, n)
         drawn, effective = (jnp.moveaxis(a, 1, 0) for a in (drawn, effective))
-        whole = (*sample_shape, *batch)
-        return Completions(
-            drawn.reshape(*whole, *self.shape), "exact" if exact else "approximate", effective.reshape(whole)
-        )
+        drawn, effective = drawn.reshape(*sample_shape, *whole), effective.reshape(*sample_shape, *batch)
+        return Completions(drawn, "exact" if exact else "approximate", effective)
 
     def _each(self, function: Any, *arrays: Array) -> Array:
         """A function of one value, of every value."""

@@ -191,5 +191,10 @@ def _is_scan(node: Any) -> bool:
     return isinstance(node, Scan)
 
 
+def _is_closed(node: Any) -> bool:
+    """Whether layers inside are not for an index: a network gives their numbers, or they run the other way."""
+    return isinstance(node, Scan | Amortized | Invert)
+
+
 def _stacks_of(bijection: AbstractMap) -> list[Scan]:
-    return [node for node in jax.tree.leaves(bijection, is_leaf=_is_scan) if isinstance(node, Scan)]
+    return [node for node in jax.tree.leaves(bijection, is_leaf=_is_closed) if isinstance(node, Scan)]

@@ -59,7 +59,7 @@ def sum_of_views(shares: Float[Array, "*batch h w views"], taps: Taps) -> Float[
 
 def product(image: Float[Array, "*batch h w c_in"], matrix: Float[Array, "c_in c_out"]) -> Array:
     """A product at every pixel, of all pixels at once, whose gradients then are plain products too."""
-    return (image.reshape(-1, image.shape[-1]) @ matrix).reshape(*image.shape[:-1], -1)
+    return (image.reshape(-1, image.shape[-1]) @ matrix).reshape(*image.shape[:-1], matrix.shape[-1])
 
 
 def convolve_at(image: Float[Array, "*batch h w c_in"], kernel: Float[Array, "taps c_in c_out"], taps: Taps) -> Array:
@@ -77,7 +77,8 @@ def convolve_at(image: Float[Array, "*batch h w c_in"], kernel: Float[Array, "ta
         Shape (*batch, H, W, C_out).
     """
     if len(taps) > 1 and min(kernel.shape[1:]) >= WIDE:
-        result: Array = convolution_p.bind(image, kernel, taps=taps)
+        same = jnp.promote_types(image.dtype, kernel.dtype)  # XLA takes no two precisions
+        result: Array = convolution_p.bind(image.astype(same), kernel.astype(same), taps=taps)
         return result
     return _by_views(image, kernel, taps)
 
@@ -104,7 +105,7 @@ def _by_xla(image: Array, kernel: Array, *, taps: Taps) -> Array:
     flat = image.reshape(-1, *image.shape[-3:])
     pads, names = ((-top, bottom), (-left, right)), ("NHWC", "HWIO", "NHWC")
     out = lax.conv_general_dilated(flat, whole, (1, 1), pads, dimension_numbers=names)
-    return out.reshape(*image.shape[:-1], -1)
+    return out.reshape(*image.shape[:-1], kernel.shape[-1])
 
 
 def _shifted(image: Array, taps: Taps) -> list[Array]:
@@ -162,7 +163,7 @@ def _slopes(g: Array, image: Array, taps: Taps) -> Array:
     (height, width, n_in), n_out = image.shape[-3:], g.shape[-1]
     n = math.prod(image.shape[:-3])
     most = max(1, AT_ONCE // (height * width * n_in * len(taps)))
-    some = max(k for k in range(1, min(most, n) + 1) if n % k == 0)
+    some = max((k for k in range(1, min(most, n) + 1) if n % k == 0), default=1)  # of no images too
 
     def add(total: Array, at: tuple[Array, ...]) -> tuple[Array, None]:
         g, image = at

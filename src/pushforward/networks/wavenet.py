@@ -125,7 +125,7 @@ class WaveNet(AbstractCausalNetwork):
     ) -> WaveNet:
         """Draw a network to train."""
         sides, f = check_places(shape, 1), check_whole("channels", channels, 1)
-        if not dilations:
+        if len(dilations) == 0:
             raise ValueError("dilations must be of at least one layer, such as (1, 2, 4, 8); got none")
         if local and cond_dim is None:
             raise ValueError("local=True says that the condition is a series; give cond_dim, its columns")
