@@ -12,6 +12,7 @@ import pushforward as pf
 from pushforward.data.columns import learn_columns
 from pushforward.estimators.draws import within_reach
 from pushforward.estimators.preparing import draw_seed, split_rows
+from pushforward.estimators.scoring import in_batches, rows_of_width
 from tests.estimators.small import density, mixture
 
 
@@ -139,3 +140,17 @@ def test_samples_of_stretched_flows_stay_within_reach(make: Any) -> None:
     rows = drawn[0] if isinstance(drawn, tuple) else drawn
     assert (rows >= model.columns_.reach[0]).all() and (rows <= model.columns_.reach[1]).all()
     assert rows[:, 1].min() >= 0 and (rows[:, 1] == np.round(rows[:, 1])).all()
+
+
+@pytest.mark.parametrize(("width", "rows"), [(1, 4096), (128, 4096), (129, 2048), (784, 512), (3072, 128), (10**6, 16)])
+def test_wide_rows_go_through_a_model_few_at_a_time(width: int, rows: int) -> None:
+    sizes = []
+
+    def function(part: Any, _: Any) -> Any:
+        sizes.append(len(part))
+        return part[:, 0]
+
+    n = 2 * rows if width < 10**4 else rows + 1
+    (out,) = in_batches(function, np.broadcast_to(np.arange(float(n))[:, None], (n, width)))
+    assert max(sizes) == rows == rows_of_width(width)
+    np.testing.assert_array_equal(out, np.arange(n))

@@ -403,10 +403,11 @@ class Fixed(AbstractWrapper):
         return False
 
 
-def reads_batches(model: Any) -> bool:
-    """Whether a part of a model reads parameters off every batch of training, and not only off the first one."""
+def only_starts(model: Any) -> bool:
+    """Whether all that reads data in a model reads the first batch alone."""
     nodes = jax.tree.leaves(model, is_leaf=lambda n: isinstance(n, AbstractDataMap | Fixed))
-    return any(isinstance(node, AbstractDataMap) and not node.only_starts for node in nodes)
+    reading = [node for node in nodes if isinstance(node, AbstractDataMap)]
+    return bool(reading) and all(node.only_starts for node in reading)
 
 
 def fix_statistics(model: Any) -> Any:

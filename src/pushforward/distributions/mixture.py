@@ -18,7 +18,7 @@ from pushforward.bijections.base import (
     Identity,
     InexactError,
     merge_cond_shapes,
-    reads_batches,
+    only_starts,
     require_bijection,
 )
 from pushforward.checks import is_concrete
@@ -322,7 +322,7 @@ class MixtureOfFlows(AbstractDistribution):
         Raises:
             ValueError: components are not all alike or not exact, or a part of them reads parameters off every batch.
         """
-        if len(self.groups) > 1 or reads_batches(self) or self.inexactness:
+        if len(self.groups) > 1 or (self.reads_data and not only_starts(self)) or self.inexactness:
             raise ValueError(
                 "components evaluated only where they are likely must be alike and exact, and read nothing off each "
                 "batch; give n_likely=None"

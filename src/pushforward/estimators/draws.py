@@ -20,7 +20,7 @@ from pushforward.distributions import MixtureOfFlows
 from pushforward.distributions.mixed import CODE
 from pushforward.estimators.mixed import middle
 from pushforward.estimators.preparing import draw_seed
-from pushforward.estimators.scoring import SCORE_ROWS, in_batches, joint_and_logits_of
+from pushforward.estimators.scoring import in_batches, joint_and_logits_of, rows_of_width
 from pushforward.estimators.validation import require_solved
 from pushforward.objectives import PosteriorFit, Posteriors
 from pushforward.processes import before_computing
@@ -143,7 +143,9 @@ def refine_posterior(
     given = None if condition is None else condition[rng.integers(len(condition), size=n_samples)]
     key_k, key_x = jax.random.split(jax.random.fold_in(key, 1))
     x = draw_of(mixture, key_x, draw_components(mixture, key_k, n_samples), given)
-    at_once = min(bucket(n_rows), SCORE_ROWS)  # as many as a user scores next, by the same compiled program
+    at_once = min(
+        bucket(n_rows), rows_of_width(x.shape[1])
+    )  # as many as a user scores next, by the same compiled program
     joint, _ = in_batches(partial(joint_and_logits_of, mixture), x, given, at_once)
     (seen,) = in_batches(partial(_network_input, mixture), x, given, at_once)
     places = np.flatnonzero(np.isfinite(joint).any(axis=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,18 +29,24 @@ from pushforward.estimators.validation import (
 )
 from pushforward.training.feeds import bucket
 
-SCORE_ROWS = 4096  # rows of one call
-LEVEL_NUMBERS = 2**18  # of them, of images of levels, each of which has all its logits in memory
+SCORE_ROWS = 4096  # rows of one call,
+CALL_NUMBERS = 2**19  # numbers of them at most, as networks of images have many for each in memory,
+LEVEL_NUMBERS = 2**18  # and logits of all levels
 ESTIMATE_DRAWS = 64  # of a log-density that has no closed form
 
 
 def rows_at_once(columns: Columns) -> int:
     """Rows of one call of a model of such columns."""
-    return SCORE_ROWS if not columns.flat else max(16, min(SCORE_ROWS, LEVEL_NUMBERS // columns.n))
+    return rows_of_width(columns.n, LEVEL_NUMBERS if columns.flat else CALL_NUMBERS)
+
+
+def rows_of_width(width: int, most: int = CALL_NUMBERS) -> int:
+    """How many rows have at most so many numbers, a power of two."""
+    return int(2 ** np.floor(np.log2(np.clip(most // max(width, 1), 16, SCORE_ROWS))))
 
 
 def in_batches(
-    function: Callable[..., Any], rows: Any, other: Any = None, at_once: int = SCORE_ROWS
+    function: Callable[..., Any], rows: Any, other: Any = None, at_once: int | None = None
 ) -> list[FloatArray]:
     """Run a compiled function on rows, and give its outputs back in float64.
 
@@ -47,8 +54,9 @@ def in_batches(
         function: of rows, and of another table or None; to arrays with a row axis.
         rows: shape (n, ...).
         other: what goes with them, such as their conditions, shape (n, ...); or None.
-        at_once: rows of one call, at most.
+        at_once: rows of one call, at most; None for as many as their width allows.
     """
+    at_once = rows_of_width(math.prod(rows.shape[1:])) if at_once is None else at_once
     parts = []
     for start in range(0, len(rows), at_once):
         part = slice(start, start + at_once)

@@ -17,6 +17,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from pushforward import trees
+from pushforward.bijections.base import only_starts
 from pushforward.checks import check_key, check_whole
 from pushforward.processes import before_computing, jit_once
 from pushforward.training.checkpoint import Checkpoint, structure_of
@@ -329,7 +330,9 @@ def _finish(
     if not np.isfinite(losses[restart]):
         warnings.warn(_unjudged(settings, len(history), interrupted), TrainingWarning, stacklevel=4)
 
-    restarts = _calibrated(trees.combine(state.best, setup.rest), setup.loss, setup.feed, side_by_side)
+    restarts = trees.combine(state.best, setup.rest)
+    if not only_starts(restarts):
+        restarts = _calibrated(restarts, setup.loss, setup.feed, side_by_side)
     model = trees.unstack(restarts, restart) if side_by_side else restarts
     bad_steps = int(np.atleast_1d(np.asarray(state.bad_steps))[restart])
     if bad_steps:

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray
 
 from pushforward import trees
-from pushforward.bijections.base import fix_statistics
+from pushforward.bijections.base import fix_statistics, only_starts
 from pushforward.objectives import AbstractLoss, Batch
 from pushforward.training.feeds import CHUNK, AbstractFeed
 from pushforward.training.settings import Hyper
@@ -234,7 +234,7 @@ def own_step(
 
 def evaluate(setup: Setup, params: Any, feed: AbstractFeed, batch_size: int) -> Array:
     """The mean loss over a feed, with statistics read off the training rows and the same noise every time."""
-    model = fix_statistics(calibrated(trees.combine(params, setup.rest), setup.loss, setup.feed))
+    model = fix_statistics(recalibrated(trees.combine(params, setup.rest), setup.loss, setup.feed))
     size = min(4 * batch_size, feed.capacity)
     feed, order = feed.in_order(size)
     epoch = jnp.asarray(jnp.inf)
@@ -264,6 +264,11 @@ def calibrated(model: Any, loss: Loss, feed: AbstractFeed) -> Any:
             f"objectives.AbstractLoss; got {loss!r}"
         )
     return loss.calibrate(model, Batch(*feed.everything()), jax.random.key(0))
+
+
+def recalibrated(model: Any, loss: Loss, feed: AbstractFeed) -> Any:
+    """The same of a model that was calibrated before training: as it is where maps read the first batch alone."""
+    return model if only_starts(model) else calibrated(model, loss, feed)
 
 
 def run_epoch(state: State, setup: Setup, batch_size: int) -> tuple[State, Metrics]:
