@@ -142,7 +142,7 @@ def test_samples_of_stretched_flows_stay_within_reach(make: Any) -> None:
     assert rows[:, 1].min() >= 0 and (rows[:, 1] == np.round(rows[:, 1])).all()
 
 
-@pytest.mark.parametrize(("width", "rows"), [(1, 4096), (128, 4096), (129, 2048), (784, 512), (3072, 128), (10**6, 16)])
+@pytest.mark.parametrize(("width", "rows"), [(1, 4096), (128, 4096), (129, 2048), (784, 512), (3072, 128)])
 def test_wide_rows_go_through_a_model_few_at_a_time(width: int, rows: int) -> None:
     sizes = []
 
@@ -150,7 +150,7 @@ def test_wide_rows_go_through_a_model_few_at_a_time(width: int, rows: int) -> No
         sizes.append(len(part))
         return part[:, 0]
 
-    n = 2 * rows if width < 10**4 else rows + 1
+    n = 2 * rows
     (out,) = in_batches(function, np.broadcast_to(np.arange(float(n))[:, None], (n, width)))
     assert max(sizes) == rows == rows_of_width(width)
     np.testing.assert_array_equal(out, np.arange(n))
