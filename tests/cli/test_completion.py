@@ -16,7 +16,7 @@ def test_the_script_for_each_shell_is_printed(shell, monkeypatch):
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("pushforward f", ["fit"]),
+        ("pushforward f", ["fit", "forecast"]),
         ("pushforward fit t.csv --ki", ["--kind", "--kind-of"]),
         ("pushforward fit t.csv --kind ", ["mixture", "density", "outliers"]),
         ("pushforward score model t.csv --format j", ["jsonl"]),
