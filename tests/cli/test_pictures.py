@@ -118,7 +118,7 @@ def test_what_no_flow_of_images_takes_is_refused_in_a_line(work):
 )
 def test_a_threshold_says_what_it_is_of(centre: float | None, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     facts: dict[str, Any] = {field.name: () for field in dataclasses.fields(Description)}
-    facts |= dict.fromkeys(("image_shape", "label_column"), None) | dict.fromkeys(("epochs", "best_epoch"), 1)
+    facts |= dict.fromkeys(("image_shape", "label_column", "time"), None) | dict.fromkeys(("epochs", "best_epoch"), 1)
     facts |= {"kind": "outliers", "flow": "glow", "flow_chosen": False, "exactness": "exact", "seconds": 0.5}
     one = Description(**facts | {"interrupted": False, "threshold": -12.5, "centre": centre})
     print_summary(one, {})
