@@ -39,7 +39,7 @@ bench: $(VENV)/.dev ## benchmarks against peers, in an environment of their own
 	$(BIN)/python -m benchmarks
 
 reproduce: $(VENV)/.dev ## run the experiments whose results the docs show
-	for experiment in pinwheel two_circles mnist_0_4 mnist tables defaults cases balance round_trip depth posteriors energies sequences vae outliers out_of_distribution topology bi_lipschitz indexed_tables guides mixed_tables imputation synthetic image_density indexed_images image_outliers; do $(BIN)/python experiments/$$experiment.py || exit 1; done
+	for experiment in pinwheel two_circles mnist_0_4 mnist tables defaults cases balance round_trip depth posteriors energies sequences vae outliers out_of_distribution topology bi_lipschitz indexed_tables guides mixed_tables imputation synthetic image_density indexed_images image_outliers pixels; do $(BIN)/python experiments/$$experiment.py || exit 1; done
 
 docs: $(VENV)/.core ## rebuild the generated pages and pictures
 	$(BIN)/python docs/build.py

@@ -37,6 +37,7 @@ TITLES = {
     "image_density": "Flows of images at equal time",
     "indexed_images": "Residual flows of images, with an index and without, at equal time",
     "image_outliers": "Images of another kind",
+    "pixels": "Images one pixel after the other, at equal time",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",
