@@ -14,7 +14,7 @@ import scipy.stats
 import pushforward as pf
 from pushforward.distributions import Autoregressive, Bernoulli, Categorical, DiscretisedLogistics, Real
 from pushforward.networks import GatedPixelCNN, WaveNet
-from tests.networks.causal import CAUSAL, random
+from tests.networks.causal import BRIEFLY, CAUSAL, random
 
 IMAGES = [name for name, entry in CAUSAL.items() if len(entry.places) == 2]
 SERIES = [name for name, entry in CAUSAL.items() if len(entry.places) == 1]
@@ -73,7 +73,7 @@ def test_all_images_in_colour_sum_to_one() -> None:
     assert float(jnp.exp(made.log_prob(every((1, 2, 3), 2))).sum()) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", list(CAUSAL))
+@pytest.mark.parametrize("name", BRIEFLY)
 def test_draws_are_those_of_the_slow_way(name: str, float64: None) -> None:
     for channels, value in ((1, Real()), (2, Categorical(5))):
         made = model(name, (*CAUSAL[name].places, channels), value, cond_dim=2)
@@ -166,7 +166,7 @@ def test_values_beyond_the_levels_are_impossible_and_shapes_are_checked() -> Non
         Autoregressive(made.network, Categorical(4))
 
 
-@pytest.mark.parametrize("name", list(CAUSAL))
+@pytest.mark.parametrize("name", BRIEFLY)
 def test_models_come_back_from_files(name: str, tmp_path: Path) -> None:
     shape = (*CAUSAL[name].places, 2)
     made = model(name, shape, Real() if name in SERIES else DiscretisedLogistics(8, 2), cond_dim=2)

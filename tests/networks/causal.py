@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import pytest
 
 from pushforward import trees
 from pushforward.networks import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, RowLSTM, WaveNet
@@ -27,7 +28,7 @@ def of(network: Any, **sizes: Any) -> Callable[..., Any]:
 CAUSAL = {
     "pixel_cnn": Entry(of(PixelCNN, channels=8, n_layers=2, first_side=3), (4, 6), False),
     "gated_pixel_cnn": Entry(of(GatedPixelCNN, channels=6, n_layers=5, first_side=3), (4, 5), True),
-    "gated_pixel_cnn_wide": Entry(of(GatedPixelCNN, channels=6, n_layers=1, first_side=5, side=5), (4, 4), True),
+    "gated_pixel_cnn_wide": Entry(of(GatedPixelCNN, channels=16, n_layers=1, first_side=5, side=5), (4, 4), True),
     "row_lstm": Entry(of(RowLSTM, channels=3, n_layers=1, first_side=3), (4, 6), False),
     "row_lstm_deep": Entry(of(RowLSTM, channels=3, n_layers=2, first_side=5), (3, 9), False),
     "diagonal_bilstm": Entry(of(DiagonalBiLSTM, channels=3, n_layers=1, first_side=3), (3, 5), True),
@@ -36,6 +37,11 @@ CAUSAL = {
     "wavenet_twice": Entry(of(WaveNet, channels=6, skip_channels=8, dilations=(1, 2, 1, 2)), (10,), False),
     "wavenet_local": Entry(of(WaveNet, channels=6, dilations=(1, 2), local=True), (6,), False),
 }
+
+
+FIRST = ("pixel_cnn", "gated_pixel_cnn", "row_lstm", "diagonal_bilstm", "wavenet", "wavenet_local")
+# the first of each kind in `make test`, the others among the long tests
+BRIEFLY = [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in CAUSAL]
 
 
 def random(tree: Any, seed: int = 0, scale: float = 0.3) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pushforward.networks import GatedPixelCNN, PixelCNN, WaveNet
-from tests.networks.causal import CAUSAL, drawn, n_places, one_by_one, random
+from tests.networks.causal import BRIEFLY, CAUSAL, drawn, n_places, one_by_one, random
 
 NAMES = list(CAUSAL)
 
@@ -61,14 +61,14 @@ def test_blind_spots_are_where_they_are_known_to_be(name: str, corner: Any, miss
     assert {tuple(at) for at in np.argwhere(blind).tolist()} == {(r, c) for r in missed for c in missed[r]}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BRIEFLY)
 def test_one_place_after_the_other_gives_what_all_at_once_gives(name: str) -> None:
     network = drawn(name, channels=2)
     x, condition = inputs(network), condition_of(network)
     np.testing.assert_allclose(one_by_one(network, x, condition), network(x, condition), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BRIEFLY)
 def test_conditions_reach_every_output(name: str) -> None:
     network = drawn(name, cond_dim=2)
     x, condition = inputs(network), condition_of(network)
@@ -81,7 +81,7 @@ def test_conditions_reach_every_output(name: str) -> None:
         network(x)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BRIEFLY)
 def test_one_place_and_other_sizes_work(name: str) -> None:
     network = drawn(name)
     for places in ([1] * len(CAUSAL[name].places), [side + 1 for side in CAUSAL[name].places]):
