@@ -35,13 +35,13 @@ MINUTES = 100.0
 SHOWN, COMPLETED = 40, 10  # samples, and test images that are completed, each so many times:
 TIMES = 4
 AT_ONCE = 100  # images that are scored at once
-TRAINING = {"batch_size": 16, "learning_rate": 1e-3, "warmup_steps": 200, "averaging": 0.999, "clip_norm": 100.0}
+TRAINING = {"batch_size": 16, "learning_rate": 2e-3, "warmup_steps": 200, "averaging": 0.999, "clip_norm": 100.0}
 MODELS: dict[str, dict[str, dict[str, Any]]] = {
     "binary": {
-        "pixel_cnn": {"n_layers": 8, "hidden_sizes": (24,)},
+        "pixel_cnn": {"n_layers": 8, "hidden_sizes": (32,)},
         "gated_pixel_cnn": {"n_layers": 7, "hidden_sizes": (32,)},
-        "row_lstm": {"n_layers": 2, "hidden_sizes": (32,)},
-        "diagonal_bilstm": {"n_layers": 2, "hidden_sizes": (16,)},
+        "row_lstm": {"n_layers": 3, "hidden_sizes": (32,)},
+        "diagonal_bilstm": {"n_layers": 2, "hidden_sizes": (24,)},
     },
     "bytes": {"gated_pixel_cnn": {"n_layers": 7, "hidden_sizes": (32,)}},
     "cifar": {"gated_pixel_cnn": {"n_layers": 7, "hidden_sizes": (32,)}},
@@ -201,7 +201,7 @@ def fitted(
     plan.write_text(str(epochs))
     print(f"{name}: {epochs} epochs", flush=True)
     checkpoint = Checkpoint(folder, minutes=5, resume=resume)
-    model = kind.fit(name, options, train, epochs, seed, HELD_OUT[data], checkpoint)
+    model = kind.fit(name, options, train, epochs, seed, min(HELD_OUT[data], len(train) // 10), checkpoint)
     save(model.flow if data == "binary" else model.model, saved, overwrite=True)
     told = {"epochs": len(model.history), "history": model.history, "seconds": model.seconds}
     notes.write_text(json.dumps(told))

@@ -35,10 +35,10 @@ TITLES = {
     "imputation": "Cells filled in",
     "synthetic": "Synthetic rows",
     "image_density": "Flows of images at equal time",
-    "pixels": "Images one pixel after the other",
     "series": "Forecasts of series",
     "indexed_images": "Residual flows of images, with an index and without, at equal time",
     "image_outliers": "Images of another kind",
+    "pixels": "Images one pixel after the other, at equal time",
 }
 NAMES = {
     "ari_bayes": "adjusted Rand index of the Bayes classifier",

@@ -83,6 +83,17 @@ def test_bytes_have_256_levels_and_bounds_say_otherwise() -> None:
     assert coarse.sample(50, random_state=0).max() <= 15
 
 
+def test_colours_of_a_pixel_come_in_turn() -> None:
+    x = RNG.integers(0, 2, (80, 1, 2, 3)).astype(np.uint8)
+    model = pf.FlowDensity("gated_pixel_cnn", **TINY).fit(x)
+    every = np.stack(np.meshgrid(*[np.arange(2)] * 6), axis=-1).reshape(-1, 1, 2, 3)
+    np.testing.assert_allclose(np.exp(model.score_samples(every)).sum(), 1, rtol=1e-5)
+    begun = x[:5].astype(float)
+    begun[:, 0, 0, 1:] = begun[:, 0, 1] = np.nan
+    made = model.impute(begun, random_state=0)
+    assert made.shape == (5, 1, 2, 3) and made.dtype == np.uint8 and (made[..., 0, 0] == x[:5, :, 0, 0]).all()
+
+
 def test_saved_models_say_the_same(bits: Any, tmp_path: Path) -> None:
     bits.save(tmp_path / "model")
     loaded = pf.load(tmp_path / "model")
