@@ -106,6 +106,7 @@ def test_outputs_start_near_zero() -> None:
         (lambda key: PixelCNN.init(key, (4, 4, 1), 2, 1, first_side=1), "side must be a whole number of at least 3"),
         (lambda key: GatedPixelCNN.init(key, (4, 0, 1), 2, 1), "at least 1; got 0"),
         (lambda key: GatedPixelCNN.init(key, (4, 4, 1), 2, 1, n_layers=0), "n_layers must be"),
+        (lambda key: GatedPixelCNN.init(key, (4, 4, 1), 2, 1, side=1), "side must be a whole number of at least 3"),
         (lambda key: WaveNet.init(key, (4, 4, 1), 2, 1), r"shape must be \(T, C\)"),
         (lambda key: WaveNet.init(key, (4, 1), 2, 1, dilations=()), "at least one layer"),
         (lambda key: WaveNet.init(key, (4, 1), 2, 1, dilations=(1, 0)), "each of dilations must be"),

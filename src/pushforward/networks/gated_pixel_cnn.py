@@ -204,7 +204,7 @@ class GatedPixelCNN(AbstractCausalNetwork):
         cond_dim: int | None = None,
     ) -> GatedPixelCNN:
         """Draw a network to train."""
-        sides, f = check_places(shape, 2), check_whole("channels", channels, 1)
+        sides, f, side = check_places(shape, 2), check_whole("channels", channels, 1), check_whole("side", side, 3)
         key_first, key_head, *keys = jax.random.split(key, check_whole("n_layers", n_layers, 1) + 2)
         return cls(
             GatedLayer.init(key_first, sides[2] * n_features, f, first_side, False, cond_dim),
