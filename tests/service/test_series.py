@@ -127,6 +127,9 @@ def test_columns_are_named_in_what_is_refused() -> None:
     constant = TABLE.set_column(2, "b", pa.array(np.ones(200)))
     with pytest.raises(DataError, match="column 'b' is 1 at every step"):
         service.fit_series(read(constant), **QUICK)
+    endless = TABLE.set_column(2, "b", pa.array(np.where(np.arange(200) == 6, np.inf, 1.0)))
+    with pytest.raises(DataError, match="column 'b' is infinite in row 7"):
+        read(endless)
     with pytest.raises(DataError, match="no column 'wen'; did you mean 'when'"):
         service.read_series(open_source(TABLE), "wen")
     with pytest.raises(DataError, match="not numbers: 'note'"):

@@ -80,7 +80,8 @@ def read_series(
         clock: of a fitted model, whose grid the rows have to keep to.
 
     Raises:
-        DataError: stamps are missing or repeat, columns are not numbers, or the grid is far finer than the rows.
+        DataError: stamps are missing or repeat, columns are not numbers or infinite, or the grid is far finer than the
+            rows.
 
     Example:
         >>> import pushforward as pf
@@ -99,7 +100,11 @@ def read_series(
         )
     table = source.read()
     numbers = to_numbers(table, names, source.name, beside)
-    numbers[np.isinf(numbers)] = np.nan
+    if np.isinf(numbers).any():
+        row, column = np.argwhere(np.isinf(numbers))[0]
+        raise DataError(
+            f"{source.name}: column {names[column]!r} is infinite in row {row + 1}; leave what nobody knows empty"
+        )
     stamps, form = read_stamps(table.column(time), time, source.name)
     groups, members = _groups(table, by)
     ordered = [_in_order(stamps, rows, time, group, source.name) for group, rows in zip(groups, members, strict=True)]
