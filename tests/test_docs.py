@@ -63,6 +63,7 @@ def test_the_code_on_the_page_of_images_runs() -> None:
     assert names["model"].sample(5, condition=names["classes"]).shape == (5, 10, 8, 8)
 
 
+@pytest.mark.long
 def test_the_code_on_the_page_of_series_runs() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "series.md").read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2

@@ -60,8 +60,15 @@ def test_all_binary_images_sum_to_one(name: str) -> None:
     assert float(log_probs.std()) > 0.05
 
 
-@pytest.mark.parametrize("name", SERIES)
-@pytest.mark.parametrize("value", [Categorical(4), Categorical(4, ordered=False), DiscretisedLogistics(4, 2)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for name in SERIES
+        for value in (Categorical(4), Categorical(4, ordered=False), DiscretisedLogistics(4, 2))
+        if name != "lagged" or value.n_features == 2  # which forecasts numbers
+    ],
+)
 def test_all_series_sum_to_one(name: str, value: Any) -> None:
     made = model(name, (3, 1), value)
     log_probs = made.log_prob(every((3, 1), 4), given(made))

@@ -115,6 +115,7 @@ def test_what_copies_and_sums_leave_open_is_drawn_as_the_model_has_it(density: p
     np.testing.assert_allclose(one["age"].mean(), expected["age"].mean(), atol=3)
 
 
+@pytest.mark.long
 def test_sums_of_points_and_of_what_is_often_zero() -> None:
     rng = np.random.default_rng(1)
     table = pd.DataFrame({"fare": np.exp(rng.normal(2, 0.5, 400)), "tip": rng.gamma(2.0, 1.0, 400)})
@@ -159,6 +160,7 @@ def test_rare_levels_are_filled_in_as_their_copies_tell() -> None:
     )
 
 
+@pytest.mark.long
 def test_one_that_is_named_is_modelled() -> None:
     fitted = pf.FlowDensity(columns={"ride": "category", "all": "whole"}, **QUICK).fit(passengers())
     assert {"ride", "all"} <= set(fitted.columns_.names)

@@ -212,6 +212,7 @@ def moments_given(row: np.ndarray, means: np.ndarray, covariances: np.ndarray) -
     return mean, second - np.outer(mean, mean)
 
 
+@pytest.mark.long
 def test_estimates_of_rows_with_gaps_agree_with_the_closed_form() -> None:
     x, means, covariances = normals(1000)
     fitted = pf.FlowDensity(random_state=0, max_epochs=60).fit(x)

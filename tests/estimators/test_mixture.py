@@ -210,6 +210,7 @@ def test_components_are_counted_where_nobody_says() -> None:
         mixture("auto").fit(X, np.full(90, 90))
 
 
+@pytest.mark.long
 def test_segments_of_columns_with_masses_and_skew_are_counted_and_kept() -> None:
     rows, segment = shoppers(600)
     model = mixture("auto", max_epochs=30).fit(rows)

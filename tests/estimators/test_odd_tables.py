@@ -119,7 +119,9 @@ def types_of(table: Any) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module", params=TABLES)
+@pytest.fixture(
+    scope="module", params=["pandas", *(pytest.param(name, marks=pytest.mark.long) for name in ("polars", "arrow"))]
+)
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, pf.FlowDensity]:
     """A table, and a density of it that was saved and loaded."""
     table, path = TABLES[request.param], tmp_path_factory.mktemp("odd") / "model"
@@ -139,6 +141,7 @@ def test_all_columns_are_taken_scored_and_drawn_with_their_types(fitted: tuple[A
     assert types_of(filled) == types_of(table)
 
 
+@pytest.mark.long
 def test_what_comes_out_reads_as_what_went_in() -> None:
     table = of_pandas()
     kept = ["old", "local midnights", "codes", "counts in words", "numbers in words", "to the end", "empty texts", 7]

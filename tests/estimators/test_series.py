@@ -104,6 +104,7 @@ def test_gaps_are_left_out_and_unequal_lengths_are_no_loss(fitted: pf.SeriesDens
     assert fitted.score(holed) == pytest.approx(-np.nansum(steps) / n, rel=1e-5)
 
 
+@pytest.mark.long
 def test_conditions_of_series_and_of_steps() -> None:
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 40)

@@ -98,6 +98,7 @@ def test_bounded_and_whole_columns_are_judged_where_gaussians_are_fitted() -> No
     assert -truth - 0.15 < model.score(fresh) < -truth + 0.1
 
 
+@pytest.mark.long
 def test_a_flow_that_has_not_moved_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds, whitening and whole numbers lie between the Gaussians and the rows that a flow scores."""
     seen: list[np.ndarray] = []
