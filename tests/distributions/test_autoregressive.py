@@ -214,3 +214,11 @@ def test_a_series_of_reals_is_a_flow_over_time(float64: None) -> None:
     log_det = jnp.linalg.slogdet(jax.jacfwd(draw)(noise))[1]
     base = jax.scipy.stats.norm.logpdf(noise).sum()
     assert float(made.log_prob(draw(noise)[:, None])) == pytest.approx(float(base - log_det), abs=1e-8)
+
+
+def test_known_values_that_cannot_be_are_not_completed() -> None:
+    made, known = model("pixel_cnn", (2, 2, 1), Bernoulli()), np.eye(2, dtype=bool)[..., None]
+    with pytest.raises(ValueError, match="3"):
+        made.complete(jnp.full((2, 2, 1), 3.0), known, jax.random.key(0))
+    anything = made.complete(jnp.where(jnp.asarray(known), 1.0, 3.0), known, jax.random.key(0)).x
+    assert set(np.unique(anything)) <= {0, 1}

@@ -145,7 +145,7 @@ class Autoregressive(AbstractDistribution):
             *batch).
 
         Raises:
-            ValueError: a shape does not fit, or `n_proposals` is below 1.
+            ValueError: a shape does not fit, a known value is none that can be, or `n_proposals` is below 1.
         """
         (flat, given), batch = self._flat(x, condition)
         mask = np.asarray(known, bool)
@@ -153,7 +153,9 @@ class Autoregressive(AbstractDistribution):
         if mask.ndim > len(whole) or any(n not in (1, m) for n, m in zip(mask.shape[::-1], whole[::-1], strict=False)):
             raise ValueError(f"known has shape {mask.shape}; expected {whole}, as x has, or what broadcasts to it")
         mask = np.broadcast_to(mask, whole).reshape(len(flat), math.prod(self.shape))
-        gap = np.isnan(np.asarray(flat)).reshape(mask.shape)
+        values = np.asarray(flat).reshape(mask.shape)
+        self.value.check(np.where(mask, values, np.nan))
+        gap = np.isnan(values)
         first_missing = np.where(mask.all(1), mask.shape[1], (~mask).argmax(1))
         later = np.arange(mask.shape[1]) > first_missing[:, None]
         exact = not (mask & later & ~gap).any()
